@@ -1,0 +1,108 @@
+import pytest
+
+from untrac_core.errors import InputError
+from untrac_core.settings import ascent_settings
+from untrac_core.specs import MethodSpec, TraceSpec, TrainSpec, load_spec, parse_spec, spec_hash, to_yaml
+
+GOOD = """
+kind: trace
+model: {path: demo}
+prompts: [{name: q, source: {file: q.jsonl}}]
+subsets: [{name: a, source: {file: a.jsonl}}, {name: b, source: {file: b.jsonl}}]
+method: {learning_rate: 5e-5, optimizer: adam}
+"""
+
+
+def test_yaml_comes_back_equal_and_hashes_alike(tmp_path):
+    spec = parse_spec(GOOD, folder=tmp_path)
+    again = parse_spec(to_yaml(spec))
+    assert again == spec
+    assert spec_hash(again) == spec_hash(spec)
+    assert TraceSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert spec.method.learning_rate == 5e-5  # YAML reads 5e-5 as text
+
+
+def test_hash_sees_every_change():
+    spec = parse_spec(GOOD)
+    assert spec_hash(spec) != spec_hash(spec.model_copy(update={"seeds": [0, 1]}))
+
+
+def test_defaults_written_out_change_nothing():
+    assert spec_hash(parse_spec(GOOD + "seeds: [0, 1, 2]\ndevice: auto\n")) == spec_hash(parse_spec(GOOD))
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    (tmp_path / "spec.yaml").write_text(GOOD)
+    spec = load_spec(tmp_path / "spec.yaml")
+    assert spec.prompts[0].source.file == str(tmp_path / "q.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("modle: 1", "did you mean 'model'?"),
+        ("seeds: []", "'seeds' needs at least 1"),
+        ("seeds: [1, 1]", "two seeds are named '1'"),
+        ("seeds: [-1]", "seeds.0"),
+        ("device: gpu", "device"),
+        ("method: {name: untrack}", "'untrac'"),
+        ("method: {steps: 3, epochs: 1}", "not both"),
+        ("subsets: [{name: a, source: {file: x}}, {name: a, source: {file: y}}]", "two subsets are named 'a'"),
+        ("subsets: [{name: a, source: {file: x}}]", "'subsets' needs at least 2"),
+        ("prompts: []", "'prompts' needs at least 1"),
+        ("prompts: [{name: q, source: {file: x}, harmful: t}]", "columns.label"),
+        ("prompts: [{name: q, source: {file: x, bundled: y}}]", "exactly one of"),
+        ("prompts: [{name: q, source: {file: x}, columns: {lable: y}}]", "did you mean 'label'?"),
+    ],
+)
+def test_faults_are_one_line_that_names_the_place(change, says):
+    with pytest.raises(InputError) as caught:
+        parse_spec(f"{GOOD}\n{change}" if change.split(":")[0] not in GOOD else _replaced(change))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def _replaced(change: str) -> str:
+    key = change.split(":")[0]
+    return "\n".join(line for line in GOOD.splitlines() if not line.startswith(f"{key}:")) + "\n" + change
+
+
+@pytest.mark.parametrize("text", ["- a\n- b", "kind: nonsense", "{", "kind: [1", "", "a: &x [*x]\nkind: trace"])
+def test_what_is_not_a_spec_is_refused(text):
+    with pytest.raises(InputError):
+        parse_spec(text)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match="cannot read"):
+        load_spec(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="not UTF-8"):
+        load_spec(tmp_path / "bad.yaml")
+
+
+def test_the_papers_settings_are_exact():
+    for name, batch, epochs, steps in (("untrac", 1, 1, None), ("untrac-inv", None, None, 5)):
+        settings = ascent_settings(MethodSpec(name=name, preset="paper"))
+        assert (settings.optimizer, settings.learning_rate) == ("adam", 5e-5)
+        assert (settings.batch, settings.epochs, settings.steps) == (batch, epochs, steps)
+        assert (settings.share, settings.two_sided, settings.max_dose) == (1.0, False, None)
+
+
+def test_a_setting_without_effect_is_refused():
+    with pytest.raises(InputError, match="learning_rate"):
+        ascent_settings(MethodSpec(learning_rate=0.1))
+    with pytest.raises(InputError, match="dose"):
+        ascent_settings(MethodSpec(preset="paper", dose=0.1))
+
+
+def test_a_setting_by_name_replaces_the_presets():
+    settings = ascent_settings(MethodSpec(name="untrac", preset="paper", steps=7))
+    assert (settings.steps, settings.epochs) == (7, None)
+    settings = ascent_settings(MethodSpec(optimizer="adam"))
+    assert (settings.learning_rate, settings.dose, settings.samples) == (5e-5, None, None)
+
+
+def test_recipe_refuses_a_shape_that_does_not_fit():
+    with pytest.raises(ValueError, match="even multiple"):
+        TrainSpec.model_validate({"hidden": 30, "heads": 4, "subsets": [{"name": "a", "source": {"file": "x"}}]})

@@ -1,0 +1,1 @@
+"""Records in: files, prompt sets, training subsets, and the tokens that a model sees."""

@@ -1,0 +1,52 @@
+"""Where things lie: the data home, the bundled demo, and the folders that a page may read from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from untrac_core.errors import InputError
+
+PROJECT = Path(__file__).resolve().parent.parent
+DEMO = PROJECT / "assets" / "demo"
+
+
+def data_home() -> Path:
+    """The folder of runs, uploads and cached cells: ``$UNTRAC_HOME``, else ``~/.untrac``; private to its owner."""
+    home = Path(os.environ.get("UNTRAC_HOME") or Path.home() / ".untrac").expanduser().resolve()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
+
+
+def allowed_roots() -> list[Path]:
+    """Folders from which a page may read models and data.
+
+    ``$UNTRAC_ROOTS`` (separated as ``$PATH`` is), else the folder that the server was started in; the data home
+    and the bundled demo always. The command line runs as its user and is not limited.
+    """
+    named = os.environ.get("UNTRAC_ROOTS", "")
+    roots = [Path(part).expanduser() for part in named.split(os.pathsep) if part] or [Path.cwd()]
+    return [root.resolve() for root in (*roots, data_home(), DEMO)]
+
+
+def within_roots(path: str | Path, *, where: str) -> Path:
+    """Resolve a path that came from a page, following links, and refuse it outside the allowed roots."""
+    text = str(path)
+    if "\0" in text:
+        raise InputError("the path has a NUL character", where=where, mend="type it again")
+    try:
+        resolved = Path(text).expanduser().resolve(strict=True)
+    except (OSError, RuntimeError):
+        raise InputError(
+            f"there is no file or folder {text!r}",
+            where=where,
+            mend="check the spelling (paths are the server's)",
+        ) from None
+    roots = allowed_roots()
+    if not any(resolved.is_relative_to(root) for root in roots):
+        raise InputError(
+            f"{text!r} lies outside the folders that pages may read",
+            where=where,
+            mend="move it under one of them, or name its folder in UNTRAC_ROOTS before starting the server",
+        )
+    return resolved

@@ -1,0 +1,126 @@
+"""The settings behind each method's presets, and how a spec changes them.
+
+``paper``: Isonuma and Titov (ACL 2024), section 5: Adam, rate 5e-5 constant, no clipping; UnTrac: batch 1, one epoch;
+UnTrac-Inv: all test examples as one batch, 5 steps. ``robust``: a small curvature-scaled step to both sides (see
+:mod:`untrac_core.curvature`), each seed on a random half of the set, ended before the model collapses.
+
+Free of torch, so that a check can plan and price an unlearning.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from untrac_core.errors import InputError
+from untrac_core.specs import MethodSpec, Optimizer
+
+
+@dataclass(frozen=True)
+class AscentSettings:
+    """How an unlearning goes; one of ``steps`` and ``epochs`` is set."""
+
+    optimizer: Optimizer
+    learning_rate: float | None
+    """Of Adam and SGD."""
+    dose: float | None
+    damping: float | None
+    samples: int | None
+    """Of the curvature-scaled step; see :func:`untrac_core.curvature.step_size`."""
+    batch: int | None
+    """Examples a step; ``None``: all of them."""
+    steps: int | None
+    epochs: int | None
+    share: float
+    """Share of the examples that a seed draws, without replacement."""
+    two_sided: bool
+    max_dose: float | None
+    """Nats per token by which the set's own loss may rise."""
+    evaluations: int
+
+
+def draw(count: int, share: float, seed: int) -> list[int]:
+    """The examples of one seed: ``share`` of them without replacement, in the order in which they are unlearned.
+
+    A half sample has the variance of the whole set's own sampling error: for n items with variance s2,
+    (s2 / (n/2)) * (1 - 1/2) = s2 / n. So the spread over seeds that each draw half says how far the result hangs on
+    which examples happened to be in the set.
+    """
+    kept = max(1, math.ceil(count * share))
+    return [int(i) for i in np.random.default_rng(seed).permutation(count)[:kept]]
+
+
+def plan_steps(count: int, settings: AscentSettings) -> int:
+    """How many steps an ascent over ``count`` drawn examples takes."""
+    if settings.steps is not None:
+        return settings.steps
+    return max(1, (settings.epochs or 1) * math.ceil(count / (settings.batch or count)))
+
+
+def evaluation_steps(steps: int, evaluations: int) -> list[int]:
+    """The steps after which losses are kept: evenly spread, the last step among them."""
+    return sorted({round(steps * part / evaluations) for part in range(1, evaluations + 1)} - {0})
+
+
+_PAPER = AscentSettings(
+    optimizer="adam",
+    learning_rate=5e-5,
+    dose=None,
+    damping=None,
+    samples=None,
+    batch=1,
+    steps=None,
+    epochs=1,
+    share=1.0,
+    two_sided=False,
+    max_dose=None,
+    evaluations=5,
+)
+_ROBUST = AscentSettings(
+    optimizer="kronecker",
+    learning_rate=None,
+    dose=0.05,
+    damping=0.1,
+    samples=300,
+    batch=None,
+    steps=3,
+    epochs=None,
+    share=0.5,
+    two_sided=True,
+    max_dose=0.5,
+    evaluations=3,
+)
+PRESETS: dict[tuple[str, str], AscentSettings] = {
+    ("untrac", "paper"): _PAPER,
+    ("untrac-inv", "paper"): replace(_PAPER, batch=None, steps=5, epochs=None),
+    ("untrac-inv", "robust"): _ROBUST,
+    ("untrac", "robust"): _ROBUST,
+}
+_OF_KRONECKER = ("dose", "damping", "samples")
+
+
+def ascent_settings(spec: MethodSpec) -> AscentSettings:
+    """The preset with the spec's own values in it; :class:`InputError` where a setting would have no effect."""
+    settings = PRESETS[spec.name, spec.preset]
+    given: dict[str, Any] = spec.model_dump(exclude={"name", "preset"}, exclude_none=True)
+    optimizer = given.get("optimizer", settings.optimizer)
+    foreign = ("learning_rate",) if optimizer == "kronecker" else _OF_KRONECKER
+    for name in foreign:
+        if name in given:
+            raise InputError(
+                f"{name!r} has no effect with optimizer {optimizer!r}", where="method", mend="remove one of the two"
+            )
+    if optimizer == "kronecker":
+        defaults = {name: getattr(_ROBUST, name) for name in _OF_KRONECKER} | {"learning_rate": None}
+    else:
+        defaults = {"dose": None, "damping": None, "samples": None, "learning_rate": _PAPER.learning_rate}
+    if optimizer != settings.optimizer:
+        settings = replace(settings, **defaults)
+    if "epochs" in given:
+        given["steps"] = None
+    if "steps" in given and given["steps"] is not None:
+        given["epochs"] = None
+    return replace(settings, **given)
