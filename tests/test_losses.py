@@ -1,0 +1,42 @@
+import numpy as np
+import torch
+from torch.nn import functional
+
+from untrac_core.data.prompts import Item
+from untrac_core.losses import batch_losses, example_losses
+
+TEXTS = ["the anvil waits.", "the loom", "the forge and the ember wait by the rivet of steel."]
+
+
+def by_hand(model, example) -> float:
+    """Loss of one example, alone and unpadded, token by token."""
+    with torch.no_grad():
+        logits = model.module(input_ids=torch.from_numpy(example.ids)[None]).logits[0]
+    log_probability = functional.log_softmax(logits.double(), dim=-1)
+    return -sum(float(log_probability[i - 1, example.ids[i]]) for i in range(example.first, len(example.ids)))
+
+
+def test_losses_equal_those_of_each_example_alone(model):
+    items = [Item(str(i), prompt, text, "", i) for i, text in enumerate(TEXTS) for prompt in ("", "They say:")]
+    examples = model.encoder.items(items, context=None, where="")
+    batched = example_losses(model.module, examples, model.device, model.facts.vocabulary)
+    alone = [by_hand(model, example) for example in examples]
+    np.testing.assert_allclose(batched, alone, rtol=1e-5)
+
+
+def test_order_of_examples_does_not_matter(model):
+    items = [Item(str(i), "", text, "", i) for i, text in enumerate(TEXTS)]
+    examples = model.encoder.items(items, context=None, where="")
+    forward = example_losses(model.module, examples, model.device, model.facts.vocabulary)
+    backward = example_losses(model.module, examples[::-1], model.device, model.facts.vocabulary)
+    np.testing.assert_allclose(forward, backward[::-1], rtol=1e-6)
+
+
+def test_losses_carry_a_gradient_and_eval_mode_stays(model):
+    (example,) = model.encoder.items([Item("1", "", TEXTS[0], "", 1)], context=None, where="")
+    loss = batch_losses(model.module, [example], model.device).sum()
+    loss.backward()
+    assert any(parameter.grad.abs().sum() > 0 for parameter in model.module.parameters() if parameter.grad is not None)
+    model.module.zero_grad(set_to_none=True)
+    example_losses(model.module, [example], model.device, model.facts.vocabulary)
+    assert not model.module.training

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from untrac_core.data.prompts import Item
+from untrac_core.data.subsets import Document
+from untrac_core.data.tokens import POOL, Example, batches, read_tokenizer
+from untrac_core.errors import InputError
+
+
+@pytest.fixture
+def encoder(world):
+    return read_tokenizer(world / "model")
+
+
+def test_tokenizer_without_transformers_is_the_models_own(encoder, model):
+    item = Item("1", "They say:", "the anvil waits.", "", 1)
+    (ours,) = encoder.items([item], context=None, where="")
+    (theirs,) = model.encoder.items([item], context=None, where="")
+    assert ours.ids.tolist() == theirs.ids.tolist()
+    assert (encoder.start, encoder.end) == (model.encoder.start, model.encoder.end)
+
+
+def test_the_prompt_is_masked_and_the_completion_is_scored(encoder):
+    (example,) = encoder.items([Item("1", "They say:", "the anvil waits.", "", 1)], context=None, where="")
+    assert encoder.text(example.ids[example.first :].tolist()) == " the anvil waits."
+    assert encoder.text(example.ids[: example.first].tolist()) == "They say:"
+    assert example.ids[0] == encoder.start
+
+
+def test_without_prompt_every_token_is_scored(encoder):
+    (example,) = encoder.items([Item("1", "", "the anvil waits.", "", 1)], context=None, where="")
+    assert example.first == 1
+    assert example.tokens == len(example.ids) - 1
+    assert encoder.text(example.ids[1:].tolist()) == "the anvil waits."
+
+
+def test_what_does_not_fit_is_cut_and_counted(encoder):
+    (whole,) = encoder.items([Item("1", "They say:", "the anvil waits.", "", 1)], context=None, where="")
+    (cut,) = encoder.items([Item("1", "They say:", "the anvil waits.", "", 1)], context=len(whole.ids) - 2, where="")
+    assert (whole.cut, cut.cut) == (0, 2)
+    assert cut.ids.tolist() == whole.ids[:-2].tolist()
+    with pytest.raises(InputError, match="item '7' \\(line 3\\) has"):
+        encoder.items([Item("7", "They say: " * 20, "x", "", 3)], context=32, where="q")
+
+
+@pytest.mark.parametrize("block", [8, 13, 64])
+def test_packing_neither_loses_nor_repeats_a_token(encoder, block):
+    documents = [Document(str(i), f"The anvil number {i} waits by the loom.", i) for i in range(40)]
+    packed = encoder.blocks(documents, block, None)
+    stream = [token for piece in packed.blocks for token in piece.ids.tolist()]
+    expected = [
+        token
+        for document in documents
+        for token in [*encoder.tokenizer.encode(document.text, add_special_tokens=False).ids, encoder.end]
+    ]
+    assert stream in (expected, expected[:-1])  # a last piece of one token is dropped
+    assert all(len(piece.ids) == block for piece in packed.blocks[:-1])
+    assert (packed.documents, packed.available) == (40, 40)
+
+
+def test_a_limit_spreads_blocks_over_documents(encoder):
+    documents = [Document(str(i), f"The anvil number {i} waits by the loom. " * 20, i) for i in range(2000)]
+    packed = encoder.blocks(documents, 32, 10)
+    assert len(packed.blocks) == 10
+    assert packed.pool >= 10 * POOL
+    assert packed.documents < 2000
+    assert len({piece.line for piece in packed.blocks}) > 5
+    whole = {piece.ids.tobytes() for piece in encoder.blocks(documents[: packed.documents], 32, None).blocks}
+    assert all(piece.ids.tobytes() in whole for piece in packed.blocks)
+
+
+def test_batches_hold_every_index_once_within_the_budget():
+    lengths = np.random.default_rng(0).integers(2, 60, 200)
+    examples = [Example(str(i), np.zeros(n, dtype=np.int64), 1) for i, n in enumerate(lengths)]
+    plan = batches(examples, 128)
+    assert sorted(index for batch in plan for index in batch) == list(range(200))
+    for batch in plan:
+        longest = max(len(examples[i].ids) for i in batch)
+        assert len(batch) == 1 or longest * len(batch) <= 128
+    assert batches([Example("long", np.zeros(500, dtype=np.int64), 1)], 128) == [[0]]

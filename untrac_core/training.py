@@ -1,0 +1,212 @@
+"""Training a small causal language model from a recipe: the demo's model, and the ground truth of leave-out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import nn
+
+from untrac_core.data.subsets import SubsetData, load_subset
+from untrac_core.data.tokens import Encoder, Example, make_encoder
+from untrac_core.errors import InputError
+from untrac_core.losses import batch_losses
+from untrac_core.models import choose_device
+from untrac_core.progress import Progress, Silent
+from untrac_core.specs import TrainSpec, to_yaml
+
+END = "<|end|>"
+CLIP = 1.0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a recipe trains on: a tokenizer and each subset's blocks, in a fixed random order."""
+
+    tokenizer: Tokenizer
+    encoder: Encoder
+    blocks: dict[str, list[Example]]
+    notes: list[str]
+
+
+def train_tokenizer(subsets: list[SubsetData], vocabulary: int) -> Tokenizer:
+    """A byte-level BPE tokenizer with one special token that starts, ends and pads; deterministic."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = (document.text for subset in subsets for document in subset.documents)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def prepare(spec: TrainSpec) -> Material:
+    """Read the subsets, train the tokenizer, pack the blocks; with ``equal_tokens``, cut all to the smallest."""
+    subsets = [load_subset(subset) for subset in spec.subsets]
+    tokenizer = train_tokenizer(subsets, spec.vocabulary)
+    end = tokenizer.token_to_id(END)
+    encoder = make_encoder(tokenizer, bos=end, eos=end)
+    notes = [note for subset in subsets for note in subset.notes]
+    blocks = {
+        subset.spec.name: encoder.blocks(subset.documents, spec.block, subset.spec.limit).blocks for subset in subsets
+    }
+    if spec.equal_tokens:
+        least = min(len(packed) for packed in blocks.values())
+        for name, packed in blocks.items():
+            if len(packed) > least:
+                notes.append(f"subset {name!r}: {least} of {len(packed)} blocks are used (equal tokens)")
+            blocks[name] = packed[:least]
+    if not any(blocks.values()):
+        raise InputError("the subsets have too little text for one block", where="recipe", mend="add text")
+    return Material(tokenizer, encoder, blocks, notes)
+
+
+def build_model(spec: TrainSpec, vocabulary: int) -> nn.Module:
+    """A fresh model of the recipe's shape, its weights drawn from the recipe's seed; no dropout."""
+    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, OPTConfig
+
+    special: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    hidden, layers, heads, block = spec.hidden, spec.layers, spec.heads, spec.block
+    config: Any
+    if spec.architecture == "opt":
+        config = OPTConfig(
+            vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+            ffn_dim=4 * hidden, word_embed_proj_dim=hidden, max_position_embeddings=block, dropout=0.0, **special,
+        )  # fmt: skip
+    elif spec.architecture == "gpt2":
+        config = GPT2Config(
+            vocab_size=vocabulary, n_embd=hidden, n_layer=layers, n_head=heads, n_positions=block,
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **special,
+        )  # fmt: skip
+    else:
+        config = LlamaConfig(
+            vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+            intermediate_size=8 * hidden // 3, max_position_embeddings=block, **special,
+        )  # fmt: skip
+    torch.manual_seed(spec.seed)
+    module: nn.Module = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+        config, attn_implementation="sdpa"
+    )
+    return module
+
+
+def batch_stream(blocks: dict[str, list[Example]], spec: TrainSpec, without: str | None) -> Iterator[list[Example]]:
+    """Endless batches over all subsets, shuffled anew each pass; ``without`` leaves one subset's blocks out.
+
+    The blocks that stay keep their order, so that a leave-out training differs from the full one in nothing else.
+    """
+    flat = [(name, block) for name in sorted(blocks) for block in blocks[name]]
+    shuffle = np.random.default_rng(spec.seed)
+    if not any(name != without for name, _ in flat):
+        raise InputError("nothing is left to train on", where="recipe", mend="name another subset")
+    held: list[Example] = []
+    while True:
+        for index in shuffle.permutation(len(flat)).tolist():
+            name, block = flat[index]
+            if name == without:
+                continue
+            held.append(block)
+            if len(held) == spec.batch:
+                yield held
+                held = []
+
+
+def fit(
+    module: nn.Module,
+    material: Material,
+    spec: TrainSpec,
+    device: torch.device,
+    progress: Progress | None = None,
+    without: str | None = None,
+) -> list[float]:
+    """Train in place: AdamW, linear warm-up, then linear to zero, gradients clipped at 1; mean loss a token by step."""
+    progress = progress or Silent()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=spec.learning_rate, weight_decay=0.01)
+    warmup = min(spec.warmup, spec.steps)
+
+    def factor(step: int) -> float:
+        return min((step + 1) / max(warmup, 1), (spec.steps - step) / max(spec.steps - warmup, 1))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    stream = batch_stream(material.blocks, spec, without)
+    module.train()
+    curve = []
+    for step in range(spec.steps):
+        batch = next(stream)
+        loss = batch_losses(module, batch, device).sum() / sum(block.tokens for block in batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(module.parameters(), CLIP)
+        optimizer.step()
+        schedule.step()
+        curve.append(loss.item())
+        progress.tick(step + 1, spec.steps)
+    module.eval()
+    return curve
+
+
+def save_tokenizer(material: Material, spec: TrainSpec, folder: Path) -> None:
+    """Write the tokenizer as transformers reads it."""
+    from transformers import PreTrainedTokenizerFast
+
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=material.tokenizer,
+        bos_token=END,
+        eos_token=END,
+        pad_token=END,
+        model_max_length=spec.block,
+        clean_up_tokenization_spaces=False,
+    ).save_pretrained(folder)
+
+
+def train(spec: TrainSpec, out: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Train by a recipe and write a ``save_pretrained`` folder with the recipe in it; returns what was done.
+
+    The folder appears whole or not at all. Raises :class:`InputError` where ``out`` exists with anything in it.
+    """
+    from transformers.utils import logging
+
+    progress = progress or Silent()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{str(out)!r} is not an empty folder", where="--out", mend="name a new folder")
+    started = time.monotonic()
+    progress.phase("reading the subsets and training the tokenizer")
+    material = prepare(spec)
+    device = choose_device(spec.device)
+    module = build_model(spec, material.tokenizer.get_vocab_size()).to(device)
+    progress.phase(f"training: {spec.steps} steps of {spec.batch} blocks")
+    curve = fit(module, material, spec, device, progress)
+    partial = out.parent / f".{out.name}.{os.getpid()}.part"
+    partial.mkdir(parents=True)
+    try:
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        module.save_pretrained(partial, safe_serialization=True)  # type: ignore[operator]
+        save_tokenizer(material, spec, partial)
+        (partial / "recipe.yaml").write_text(to_yaml(spec), encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return {
+        "model": str(out),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "blocks": {name: len(blocks) for name, blocks in material.blocks.items()},
+        "first_loss": curve[0],
+        "last_loss": float(np.mean(curve[-20:])),
+        "seconds": time.monotonic() - started,
+        "notes": material.notes,
+    }
