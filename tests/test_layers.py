@@ -1,0 +1,61 @@
+"""The rules of the house: who may import what, and calls that are never made."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = sorted((ROOT / "untrac_core").rglob("*.py"))
+ALL = [*CORE, ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]
+FREE_OF_TORCH = [
+    "untrac_core.check",
+    "untrac_core.engine",
+    "untrac_core.results",
+    "untrac_core.cli",
+    "untrac_core.figures",
+]
+
+
+def imported(path: Path) -> set[str]:
+    """Names of the modules that a file imports anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+def test_the_core_never_imports_streamlit(path):
+    assert not any(name.split(".")[0] == "streamlit" for name in imported(path))
+
+
+@pytest.mark.parametrize("module", FREE_OF_TORCH)
+def test_what_pages_use_is_free_of_torch(module):
+    code = f"import sys, {module}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_calls_that_are_never_made(path):
+    text = path.read_text(encoding="utf-8")
+    for pattern in (
+        r"trust_remote_code\s*=\s*True",
+        r"torch\.load\(",
+        r"\bpickle\b(?! files)",
+        r"unsafe_allow",
+        r"shell\s*=\s*True",
+        r"\beval\(",
+        r"\bst\.write\(",
+        r"\bst\.table\(",
+        r"\bst\.html\(",
+    ):
+        found = re.search(pattern, text)
+        assert not found or ".eval()" in text[found.start() - 5 : found.end() + 1], f"{path.name}: {pattern}"

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from untrac_core.statistics import Estimate, estimate, excludes_zero, pearson
+
+
+def simulate(generator, seeds, examples, shift=0.0):
+    """Changes whose true influence is ``shift``: noise of seeds, of examples and of both together."""
+    noise = generator.normal(0, 0.5, (seeds, 1)) + generator.normal(0, 2.0, (1, examples))
+    return shift + noise + generator.normal(0, 0.5, (seeds, examples))
+
+
+@pytest.mark.parametrize(("seeds", "examples"), [(2, 100), (3, 50), (8, 400)])
+def test_intervals_cover_the_truth(seeds, examples):
+    generator = np.random.default_rng(seeds)
+    covered = 0
+    for _ in range(400):
+        found = estimate(simulate(generator, seeds, examples), np.ones(examples), "all")
+        low, high = found.interval()
+        covered += low <= 0 <= high
+    assert covered >= 0.93 * 400  # nominal .95, less the noise of 400 trials; may be conservative
+
+
+def test_intervals_narrow_and_find_a_real_influence():
+    generator = np.random.default_rng(0)
+    wide = estimate(simulate(generator, 3, 50, 5.0), np.ones(50), "all").interval()
+    narrow = estimate(simulate(generator, 20, 2000, 5.0), np.ones(2000), "all").interval()
+    assert narrow[1] - narrow[0] < wide[1] - wide[0]
+    assert excludes_zero(narrow)
+
+
+def test_pairing_takes_the_common_noise_out():
+    generator = np.random.default_rng(1)
+    common = generator.normal(0, 3, (3, 200))
+    first = estimate(common + 0.3 + generator.normal(0, 0.1, (3, 200)), np.ones(200), "same prompts")
+    second = estimate(common + generator.normal(0, 0.1, (3, 200)), np.ones(200), "same prompts")
+    assert excludes_zero((first - second).interval())
+    unpaired = Estimate(first.per_seed, {"other prompts": first.residuals["same prompts"]})
+    assert not excludes_zero((unpaired - second).interval())
+
+
+def test_one_seed_has_no_interval():
+    found = estimate(np.ones((1, 10)), np.ones(10), "all")
+    assert found.interval() is None
+    assert not excludes_zero(found.interval())
+
+
+def test_the_influence_is_a_ratio_of_sums():
+    changes, tokens = np.array([[1.0, 9.0], [3.0, 9.0]]), np.array([1.0, 9.0])
+    found = estimate(changes, tokens, "all")
+    np.testing.assert_allclose(found.per_seed, [1.0, 1.2])
+    assert found.value == pytest.approx(1.1)
+    assert found.residuals["all"].sum() == pytest.approx(0)
+
+
+def test_pearson():
+    assert pearson(np.array([1.0, 2, 3]), np.array([2.0, 4, 6])) == pytest.approx(1)
+    assert np.isnan(pearson(np.ones(3), np.arange(3.0)))

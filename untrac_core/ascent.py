@@ -1,0 +1,156 @@
+"""The one unlearning loop: climb a set's loss, watch other losses on the way, stop in time.
+
+Equation (2) of Isonuma and Titov (ACL 2024): theta_i = theta_(i-1) + eta * grad L(z_i, theta_(i-1)), by any optimiser.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from untrac_core.curvature import Curvature
+from untrac_core.data.tokens import Example, batches
+from untrac_core.losses import batch_losses, batch_tokens, example_losses
+from untrac_core.models import LoadedModel
+from untrac_core.progress import Progress, Silent
+from untrac_core.settings import AscentSettings, evaluation_steps, plan_steps
+
+COLLAPSE = 0.95
+"""A model whose loss reaches this share of ln(vocabulary), the loss of a uniform guess, knows nothing any more."""
+
+
+@dataclass(frozen=True)
+class ScaledStep:
+    """The curvature, and how far all steps of an ascent go together (:func:`untrac_core.curvature.step_size`)."""
+
+    curvature: Curvature
+    size: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation on the way: ``losses`` are whatever the watcher returned; ``own`` is the set's loss a token."""
+
+    step: int
+    own: float
+    losses: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The kept points, first the one before any step, and why the ascent ended."""
+
+    points: list[Point]
+    ended: str
+    collapsed: bool
+
+
+def ascend(
+    model: LoadedModel,
+    examples: Sequence[Example],
+    settings: AscentSettings,
+    watch: Callable[[], np.ndarray],
+    *,
+    before: Point,
+    scaled: ScaledStep | None = None,
+    direction: float = 1.0,
+    order_seed: int = 0,
+    progress: Progress | None = None,
+) -> Trajectory:
+    """Climb (``direction`` 1) or descend (-1) the loss of ``examples``, in place; the caller restores the weights.
+
+    ``examples`` are the drawn ones; ``before`` holds their loss and the watched losses at the start. Ends after the
+    planned steps, or at the first evaluation at which the dose exceeds ``max_dose`` or the model has collapsed; a
+    point beyond ``max_dose`` is not kept unless it is the first.
+    """
+    progress = progress or Silent()
+    steps = plan_steps(len(examples), settings)
+    wanted = set(evaluation_steps(steps, settings.evaluations))
+    stepper = _stepper(model.module, settings, scaled, steps)
+    stream = _batches(len(examples), settings.batch, order_seed)
+    ceiling = COLLAPSE * math.log(model.facts.vocabulary)
+    points = [before]
+    for step in range(1, steps + 1):
+        _step(model, [examples[i] for i in next(stream)], stepper, direction)
+        progress.tick(step, steps)
+        if step not in wanted:
+            continue
+        own = own_loss(model, examples)
+        if not math.isfinite(own) or own >= ceiling > before.own:
+            points.append(Point(step, own, watch()))
+            return Trajectory(points, f"collapsed at step {step}: own loss {own:.2f} nats per token", True)
+        if settings.max_dose is not None and own - before.own > settings.max_dose and len(points) > 1:
+            return Trajectory(points, f"stopped before step {step}: dose over {settings.max_dose:g}", False)
+        points.append(Point(step, own, watch()))
+    return Trajectory(points, f"all {steps} steps", False)
+
+
+def own_loss(model: LoadedModel, examples: Sequence[Example]) -> float:
+    """Loss of a set in nats per token."""
+    losses = example_losses(model.module, examples, model.device, model.facts.vocabulary)
+    return float(losses.sum() / sum(example.tokens for example in examples))
+
+
+class KroneckerStepper:
+    """Moves the weight matrices against their curvature-scaled gradient; the rest stays put."""
+
+    def __init__(self, module: nn.Module, curvature: Curvature, rate: float) -> None:
+        self.module, self.curvature, self.rate = module, curvature, rate
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.module.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step of size ``rate``."""
+        directions = self.curvature.direction(self.module)
+        for name, parameter in self.module.named_parameters():
+            if name in directions:
+                parameter.add_(directions[name], alpha=-self.rate)
+
+
+def _stepper(
+    module: nn.Module, settings: AscentSettings, scaled: ScaledStep | None, steps: int
+) -> torch.optim.Optimizer | KroneckerStepper:
+    if settings.optimizer == "kronecker":
+        if scaled is None:
+            raise ValueError("a kronecker ascent needs its curvature and step size")
+        return KroneckerStepper(module, scaled.curvature, scaled.size / steps)
+    if settings.learning_rate is None:
+        raise ValueError("adam and sgd need a learning rate")
+    moving = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(moving, lr=settings.learning_rate)
+    # As in the paper: constant rate, betas .9 and .999, no weight decay, no clipping.
+    return torch.optim.Adam(moving, lr=settings.learning_rate)
+
+
+def _batches(count: int, batch: int | None, seed: int) -> Iterator[list[int]]:
+    """Batches without end: the drawn order first, then a new order each epoch."""
+    if batch is None or batch >= count:
+        while True:
+            yield list(range(count))
+    shuffle = np.random.default_rng(seed)
+    order = list(range(count))
+    while True:
+        for start in range(0, count, batch):
+            yield order[start : start + batch]
+        order = shuffle.permutation(count).tolist()
+
+
+def _step(
+    model: LoadedModel, batch: Sequence[Example], stepper: torch.optim.Optimizer | KroneckerStepper, direction: float
+) -> None:
+    """One step along the gradient of the batch's mean loss a token, summed over micro-batches."""
+    stepper.zero_grad()
+    tokens = sum(example.tokens for example in batch)
+    for part in batches(batch, batch_tokens(model.facts.vocabulary)):
+        loss = batch_losses(model.module, [batch[i] for i in part], model.device).sum() / tokens
+        (-direction * loss).backward()  # type: ignore[no-untyped-call]  # optimisers descend: minus the loss climbs it
+    stepper.step()

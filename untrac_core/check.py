@@ -1,0 +1,285 @@
+"""A spec looked over before it runs, without torch: is everything there, what is cut, what will it cost?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from untrac_core.data.prompts import PromptData, load_prompts
+from untrac_core.data.subsets import SubsetData, load_subset
+from untrac_core.data.tokens import Example, Packed, read_tokenizer
+from untrac_core.errors import InputError
+from untrac_core.model_files import ModelFacts, find_model, inspect_model
+from untrac_core.settings import AscentSettings, ascent_settings, evaluation_steps, plan_steps
+from untrac_core.specs import TraceSpec, TrainSpec
+
+BLOCK = 1024
+"""Longest block of training text unless the spec says otherwise: the paper's."""
+START_SECONDS = 10.0
+"""Of a job: interpreter, torch, transformers, model."""
+RATES = {"cpu": 3e10, "cuda": 5e12, "mps": 5e11}
+"""Floating point operations a second assumed before a run on this machine has been measured."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run will take; rough, within a factor of two or three until a run on the device has been measured."""
+
+    flop: float
+    seconds: float
+    memory_mb: float
+    disk_mb: float
+
+
+@dataclass(frozen=True)
+class PromptFacts:
+    """One side of a prompt set; ``tokens`` are those scored, ``longest`` counts the prompt too."""
+
+    name: str
+    side: str
+    items: int
+    tokens: int
+    longest: int
+
+
+@dataclass(frozen=True)
+class SubsetFacts:
+    """A training subset as it will be used."""
+
+    name: str
+    documents: int
+    blocks: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """A spec that can run, and what running it means."""
+
+    parameters: int
+    context: int | None
+    block: int
+    prompt_sets: list[PromptFacts]
+    subsets: list[SubsetFacts]
+    cells: int
+    seconds: float
+    memory_mb: float
+    disk_mb: float
+    flop: float
+    notes: list[str]
+    warnings: list[str]
+
+
+def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Check:
+    """Read all data, the model's config and tokenizer; raise :class:`InputError` for what cannot run.
+
+    ``rates``: floating point operations a second by device, as measured. A hub model that is not here yet, and a
+    tokenizer that only transformers can read, are looked at when the run starts.
+    """
+    settings = ascent_settings(spec.method)
+    prompt_data, subset_data = load_records(spec)
+    folder = find_model(spec.model)
+    warnings = same_texts(subset_data)
+    if len(spec.seeds) == 1:
+        warnings.append("One seed gives no interval, so nothing can be ranked. Name at least two.")
+    facts = inspect_model(folder, spec.model.path) if folder else None
+    encoder = read_tokenizer(folder) if folder else None
+    if facts is None or encoder is None:
+        warnings.append("The tokenizer is read when the run starts; only then are tokens, time and memory known.")
+        return _unmeasured(spec, facts, prompt_data, subset_data, warnings)
+    context, block = context_and_block(spec, facts)
+    prompts = {
+        name: {
+            side: encoder.items(items, context=context, where=f"prompt set {name!r}, {side} side")
+            for side, items in data.sides.items()
+        }
+        for name, data in prompt_data.items()
+    }
+    subsets = {name: encoder.blocks(data.documents, block, data.spec.limit) for name, data in subset_data.items()}
+    for name, packed in subsets.items():
+        if not packed.blocks:
+            raise InputError("there is too little text for one block", where=f"subset {name!r}", mend="add text")
+    cost = cost_of(spec, settings, facts, prompts, subsets, rates)
+    return Check(
+        parameters=facts.parameters,
+        context=context,
+        block=block,
+        prompt_sets=[
+            PromptFacts(name, side, len(items), sum(i.tokens for i in items), max(len(i.ids) for i in items))
+            for name, sides in prompts.items()
+            for side, items in sides.items()
+        ],
+        subsets=[SubsetFacts(name, p.documents, len(p.blocks), p.tokens) for name, p in subsets.items()],
+        cells=cell_count(spec, prompt_data),
+        seconds=cost.seconds,
+        memory_mb=cost.memory_mb,
+        disk_mb=cost.disk_mb,
+        flop=cost.flop,
+        notes=cut_notes(prompt_data, subset_data, prompts, subsets),
+        warnings=warnings,
+    )
+
+
+def _unmeasured(
+    spec: TraceSpec,
+    facts: ModelFacts | None,
+    prompt_data: dict[str, PromptData],
+    subset_data: dict[str, SubsetData],
+    warnings: list[str],
+) -> Check:
+    """What can be said without tokens: counts of items and documents."""
+    nan = math.nan
+    return Check(
+        parameters=facts.parameters if facts else 0,
+        context=facts.context if facts else None,
+        block=spec.block or BLOCK,
+        prompt_sets=[
+            PromptFacts(name, side, len(items), 0, 0)
+            for name, data in prompt_data.items()
+            for side, items in data.sides.items()
+        ],
+        subsets=[SubsetFacts(name, len(data.documents), 0, 0) for name, data in subset_data.items()],
+        cells=cell_count(spec, prompt_data),
+        seconds=nan,
+        memory_mb=nan,
+        disk_mb=nan,
+        flop=nan,
+        notes=cut_notes(prompt_data, subset_data, {}, {}),
+        warnings=warnings,
+    )
+
+
+def load_records(spec: TraceSpec) -> tuple[dict[str, PromptData], dict[str, SubsetData]]:
+    """Every prompt set and subset of a spec, by name; refuses a subset that is a prompt set."""
+    prompts = {prompt.name: load_prompts(prompt) for prompt in spec.prompts}
+    subsets = {subset.name: load_subset(subset) for subset in spec.subsets}
+    for subset_name, subset in subsets.items():
+        texts = {document.text.strip() for document in subset.documents}
+        for prompt_name, data in prompts.items():
+            items = {item.completion.strip() for side in data.sides.values() for item in side}
+            if subset.digest == data.digest or texts == items:
+                raise InputError(
+                    f"it is the same as prompt set {prompt_name!r}",
+                    where=f"subset {subset_name!r}",
+                    mend="a training subset must not be the test itself; name another file",
+                )
+    return prompts, subsets
+
+
+def same_texts(subsets: Mapping[str, SubsetData]) -> list[str]:
+    """A warning for every two subsets with the same texts: they share one influence and cannot be told apart."""
+    seen: dict[frozenset[str], str] = {}
+    warnings = []
+    for name, subset in subsets.items():
+        texts = frozenset(document.text for document in subset.documents)
+        if texts in seen:
+            warnings.append(f"Subsets {seen[texts]!r} and {name!r} have the same texts and so the same influence.")
+        seen.setdefault(texts, name)
+    return warnings
+
+
+def context_and_block(spec: TraceSpec, facts: ModelFacts) -> tuple[int | None, int]:
+    """The model's context, and the tokens a block of training text; a block over the context is refused."""
+    context = facts.context
+    block = spec.block or min(context or BLOCK, BLOCK)
+    if context is not None and block > context:
+        raise InputError(
+            f"a block of {block} tokens is longer than the model's context of {context}",
+            where="block",
+            mend=f"write at most {context}",
+        )
+    return context, block
+
+
+def cut_notes(
+    prompt_data: Mapping[str, PromptData],
+    subset_data: Mapping[str, SubsetData],
+    prompts: Mapping[str, Mapping[str, list[Example]]],
+    subsets: Mapping[str, Packed],
+) -> list[str]:
+    """What is not used and why, in words: nothing is lost or cut without a count."""
+    notes = [note for data in prompt_data.values() for note in data.notes]
+    for name, sides in prompts.items():
+        for side, items in sides.items():
+            cut = [item.cut for item in items if item.cut]
+            if cut:
+                notes.append(
+                    f"prompt set {name!r}, {side}: {len(cut)} items are cut to the model's context, "
+                    f"{sum(cut)} tokens in all"
+                )
+    notes += [note for data in subset_data.values() for note in data.notes]
+    for name, packed in subsets.items():
+        if len(packed.blocks) < packed.pool:
+            notes.append(
+                f"subset {name!r}: a fixed random {len(packed.blocks)} of {packed.pool} blocks, packed from "
+                f"{packed.documents} of {packed.available} documents (limit)"
+            )
+    return notes
+
+
+def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
+    """How many cells a run has."""
+    if spec.method.name == "untrac":
+        return len(spec.subsets) * len(spec.seeds)
+    return sum(len(data.sides) for data in prompt_data.values()) * len(spec.seeds)
+
+
+def cost_of(
+    spec: TraceSpec,
+    settings: AscentSettings,
+    facts: ModelFacts,
+    prompts: Mapping[str, Mapping[str, list[Example]]],
+    subsets: Mapping[str, Packed],
+    rates: Mapping[str, float] | None = None,
+) -> Cost:
+    """Tokens through the model times 2 (forward) or 6 (and backward) operations a parameter, at the device's rate."""
+    sides = [items for by_side in prompts.values() for items in by_side.values()]
+    blocks = [packed.blocks for packed in subsets.values()]
+    unlearned, watched = (blocks, sides) if spec.method.name == "untrac" else (sides, blocks)
+    watched_tokens = sum(len(example.ids) for part in watched for example in part)
+    watched_rows = sum(len(part) for part in watched)
+    forward = float(watched_tokens)
+    backward = 0.0
+    points = 0
+    directions = 2 if settings.two_sided else 1
+    for part in unlearned:
+        drawn = max(1, math.ceil(len(part) * settings.share))
+        tokens = sum(len(example.ids) for example in part) * drawn / len(part)
+        steps = plan_steps(drawn, settings)
+        batch = min(settings.batch or drawn, drawn)
+        kept = len(evaluation_steps(steps, settings.evaluations)) * directions
+        points += (kept + 1) * len(spec.seeds)
+        forward += len(spec.seeds) * (kept * (watched_tokens + tokens) + tokens)
+        backward += len(spec.seeds) * directions * steps * tokens * batch / drawn
+    if settings.samples:
+        longest = max(len(block.ids) for part in blocks for block in part)
+        backward += settings.samples * 2 * longest
+    flop = facts.parameters * (2 * forward + 6 * backward)
+    kind = device_kind(spec)
+    rate = (rates or {}).get(kind, RATES[kind])
+    weights = facts.parameters * 4 / 2**20
+    copies = 5  # weights, their saved copy, gradients, and Adam's two moments or the curvature's two factors
+    activations = 4096 * (facts.vocabulary * 12 + facts.hidden * 400) / 2**20
+    base = 450.0 if kind == "cpu" else 0.0
+    return Cost(
+        flop=flop,
+        seconds=START_SECONDS + flop / rate,
+        memory_mb=base + weights * copies + min(activations, 1500.0),
+        disk_mb=1.0 + points * watched_rows * 24 / 2**20,
+    )
+
+
+def device_kind(spec: TraceSpec) -> str:
+    """The kind of device that a run will probably get, told without torch."""
+    if spec.device != "auto":
+        return spec.device.split(":")[0]
+    from pathlib import Path
+
+    return "cuda" if Path("/dev/nvidia0").exists() else "cpu"
+
+
+def check_training(spec: TrainSpec) -> list[str]:
+    """Read a recipe's subsets; raises :class:`InputError` for what cannot be used, returns notes on what is not."""
+    subsets = {subset.name: load_subset(subset) for subset in spec.subsets}
+    return [note for data in subsets.values() for note in data.notes] + same_texts(subsets)

@@ -1,0 +1,80 @@
+"""Intervals over seeds and examples, and what cannot be told apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+Array = npt.NDArray[np.float64]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An influence, with all that its uncertainty needs, so that differences of two stay paired.
+
+    ``per_seed``: shape (seeds,), nats per token. ``residuals``: for each population of examples, shape (examples,),
+    by how much each example, averaged over seeds, departs from the mean, scaled so that the variance of the estimate
+    from sampling those examples is var(residuals) / examples. Two estimates that share a population (the same
+    examples in the same order) subtract example by example.
+    """
+
+    per_seed: Array
+    residuals: Mapping[str, Array]
+
+    @property
+    def value(self) -> float:
+        """The mean over seeds."""
+        return float(self.per_seed.mean())
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """The paired difference; seeds are matched by their order."""
+        residuals = dict(self.residuals)
+        for population, values in other.residuals.items():
+            residuals[population] = residuals[population] - values if population in residuals else -values
+        return Estimate(self.per_seed - other.per_seed, residuals)
+
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% interval over seeds and examples; ``None`` with one seed, which says nothing of its own noise.
+
+        Each source's margin is Student's t times its standard error; independent margins add in squares (the MOVER
+        of Zou and Donner, 2008). So two seeds, whose spread is hardly known, widen the interval as they should.
+        What seeds and examples do jointly counts in both, which errs on the wide side.
+        """
+        if len(self.per_seed) < 2:
+            return None
+        samples = [self.per_seed, *(values for values in self.residuals.values() if len(values) > 1)]
+        margins = [
+            float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * float(values.std(ddof=1)) / len(values) ** 0.5
+            for values in samples
+        ]
+        reach = math.hypot(*margins)
+        return self.value - reach, self.value + reach
+
+
+def estimate(changes: Array, tokens: Array, population: str) -> Estimate:
+    """The influence a token, and its residuals.
+
+    ``changes``: shape (seeds, examples), summed change of loss of each example in nats; ``tokens``: shape (examples,).
+    The influence is a ratio of sums, so an example's residual is (its change - influence x its tokens) / mean tokens.
+    """
+    per_seed = changes.sum(1) / tokens.sum()
+    residuals = (changes.mean(0) - per_seed.mean() * tokens) / tokens.mean()
+    return Estimate(per_seed, {population: residuals})
+
+
+def excludes_zero(interval: tuple[float, float] | None) -> bool:
+    """Whether an interval says that there is a difference."""
+    return interval is not None and (interval[0] > 0 or interval[1] < 0)
+
+
+def pearson(first: Array, second: Array) -> float:
+    """Pearson's r of two vectors; not a number where one of them does not vary."""
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
