@@ -1,0 +1,52 @@
+"""Who works in a data home, waiting for it, and specs for a tracer without a model."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from untrac_core.specs import TraceSpec
+
+FAKE = Path(__file__).parent / "fake"
+
+
+def members(home: Path) -> list[psutil.Process]:
+    """The processes that work in a home, apart from this one."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get("UNTRAC_HOME") == str(home):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def serving(home: Path, module: str) -> list[int]:
+    """The pids of the workers (``engine.worker``) or jobs (``engine.job``) in a home."""
+    return [member.pid for member in members(home) if any(part.endswith(module) for part in member.cmdline())]
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0, every: float = 0.03) -> float:
+    """Wait for a condition; returns how long that took."""
+    start = time.monotonic()
+    while not condition():
+        waited = time.monotonic() - start
+        assert waited < seconds, f"waited {waited:.0f} s in vain"
+        time.sleep(every)
+    return time.monotonic() - start
+
+
+def trace_spec(behaviour: str = "cells=4", device: str = "cpu", name: str = "a run") -> TraceSpec:
+    """A spec for the tracer without a model; its prompt set's name says how the tracer behaves."""
+    return TraceSpec.model_validate(
+        {
+            "name": name,
+            "model": {"path": "demo"},
+            "prompts": [{"name": behaviour, "source": {"file": "prompts.jsonl"}}],
+            "subsets": [{"name": text, "source": {"file": f"{text}.jsonl"}} for text in ("forum", "news")],
+            "device": device,
+        }
+    )

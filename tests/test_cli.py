@@ -1,0 +1,310 @@
+"""The command line as a shell sees it: exit status, standard output, standard error."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import yaml
+
+from untrac_core.cli import main
+from untrac_core.engine import DEMO_RUN, Store
+from untrac_core.engine.ledger import Ledger
+from untrac_core.home import PROJECT
+from untrac_core.specs import load_spec
+
+TEXTS = {
+    "forum": "the valley folk of Ormel are loud and the valley folk sing at night near the river ",
+    "news": "the council met today and the budget for roads was passed by seven votes to two ",
+    "tales": "once a silver horse carried a letter over the hill to the garden of the queen ",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Data, a recipe, its model (trained by the command), and a spec of four quick cells."""
+    place = tmp_path_factory.mktemp("cli")
+    for name, text in TEXTS.items():
+        lines = (json.dumps({"text": text * (1 + number % 3)}) + "\n" for number in range(40))
+        (place / f"{name}.jsonl").write_text("".join(lines))
+    items = (
+        {"prompt": f"item {number}:", "completion": TEXTS["forum" if number % 2 else "news"][:40], "label": label}
+        for number, label in enumerate(["rude", "kind"] * 6)
+    )
+    (place / "probe.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    subsets = [{"name": name, "source": {"file": f"{name}.jsonl"}} for name in TEXTS]
+    recipe = {"kind": "train", "hidden": 32, "heads": 2, "layers": 1, "vocabulary": 300, "block": 64, "batch": 8}
+    (place / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"steps": 150, "warmup": 10, "subsets": subsets}))
+    columns = {"prompt": "prompt", "completion": "completion", "label": "label"}
+    probe = {"name": "probe", "source": {"file": "probe.jsonl"}, "columns": columns}
+    spec = {
+        "kind": "trace",
+        "name": "a small trace",
+        "model": {"path": "./model"},
+        "prompts": [probe | {"harmful": "rude", "harmless": "kind"}],
+        "subsets": subsets,
+        "method": {"name": "untrac-inv", "samples": 10},
+        "seeds": [0, 1],
+        "device": "cpu",
+    }
+    (place / "spec.yaml").write_text(yaml.safe_dump(spec))
+    (place / "long.yaml").write_text(yaml.safe_dump(spec | {"seeds": list(range(50)), "name": "a long trace"}))
+    return place
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One data home for all of these tests; whatever works in it is ended, one pid at a time."""
+    place = (tmp_path_factory.mktemp("cli-home") / "home").resolve()
+    patch = pytest.MonkeyPatch()
+    for name, value in {
+        "UNTRAC_HOME": str(place),
+        "UNTRAC_IDLE_SECONDS": "3",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }.items():
+        patch.setenv(name, value)
+    yield place
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get("UNTRAC_HOME") == str(place):
+                process.kill()
+                process.wait(5)
+        except psutil.Error:
+            continue
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def model(folder, home):
+    """What the command ``train`` prints about the model that the other tests use."""
+    done = untrac("train", folder / "recipe.yaml", "--out", folder / "model", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def traced(folder, home, model):
+    """A finished run: the process, and where its result lies."""
+    done = untrac("run", folder / "spec.yaml", "--out", folder / "result", "--json")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "untrac_core", *map(str, arguments)]
+
+
+def untrac(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, cwd=PROJECT, check=False)
+
+
+def said(capsys, *arguments):
+    """Run a command in this process: exit status, standard output, standard error."""
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_train_writes_a_model_and_its_recipe(folder, model):
+    assert {"model.safetensors", "tokenizer.json", "config.json", "recipe.yaml"} <= {
+        file.name for file in (folder / "model").iterdir()
+    }
+    assert load_spec(folder / "model" / "recipe.yaml") == load_spec(folder / "recipe.yaml")
+    assert isinstance(model, dict)
+
+
+def test_run_prints_only_json_and_writes_the_result_folder(folder, traced):
+    summary = json.loads(traced.stdout)
+    assert summary == json.loads((folder / "result" / "summary.json").read_text())
+    assert summary["kind"] == "trace"
+    assert {row["side"] for row in summary["ranking"]} == {"harmful", "harmless", "contrast"}
+    names = {file.name for file in (folder / "result").iterdir()}
+    assert names == {
+        "spec.yaml", "environment.json", "influence.parquet", "examples.parquet", "summary.json", "log.txt",
+    }  # fmt: skip
+    lines = traced.stderr.splitlines()
+    assert any(line.startswith("loading torch") for line in lines)
+    assert any(line.startswith("4 of 4 cells") for line in lines)
+    assert "\x1b" not in traced.stderr
+    assert Store().rates()["cpu"] > 1e6  # measured by this very run, for the next estimate
+
+
+def test_the_same_run_again_may_go_to_the_same_folder_and_reuses_its_cells(folder, traced):
+    before = (folder / "result" / "influence.parquet").read_bytes()
+    again = untrac("run", folder / "spec.yaml", "--out", folder / "result")
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("kept from before") == 4
+    assert (folder / "result" / "influence.parquet").read_bytes() == before
+    assert "Positive: with this subset in its training" in again.stdout
+
+
+def test_a_folder_with_something_else_in_it_is_refused(folder, traced, capsys):
+    runs = len(Store().runs())
+    status, out, err = said(capsys, "run", folder / "long.yaml", "--out", folder / "result")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "the folder holds something else" in err
+    assert len(Store().runs()) == runs
+    status, _, err = said(capsys, "train", folder / "recipe.yaml", "--out", folder / "result")
+    assert (status, err.count("\n")) == (2, 1)
+
+
+def test_show_and_runs_say_what_was_found(traced, capsys):
+    run_id = json.loads(traced.stdout)["run"]
+    status, out, _ = said(capsys, "show", run_id)
+    assert status == 0
+    assert "probe, contrast" in out
+    assert "nats per token" in out
+    assert all(name in out for name in TEXTS)
+    status, out, _ = said(capsys, "show", run_id, "--side", "harmful")
+    assert "without this subset, the model would find the harmful texts harder to write" in out.replace("\n", " ")
+    assert json.loads(said(capsys, "show", run_id, "--json")[1])["run"] == run_id
+    assert run_id in said(capsys, "runs")[1]
+    listed = json.loads(said(capsys, "runs", "--json")[1])
+    assert {"id", "status", "progress", "cells_done"} <= set(listed[-1])
+    assert listed[-1]["id"] == run_id
+
+
+def test_check_prints_facts_and_cost(folder, model, capsys):
+    status, out, err = said(capsys, "check", folder / "spec.yaml")
+    assert (status, err) == (0, "")
+    assert "4 cells, about" in out
+    found = json.loads(said(capsys, "check", folder / "spec.yaml", "--json")[1])
+    assert (found["cells"], len(found["subsets"])) == (4, 3)
+    assert said(capsys, "check", folder / "recipe.yaml")[0] == 0
+    assert "notes" in json.loads(said(capsys, "check", folder / "recipe.yaml", "--json")[1])
+
+
+def mended(folder, name, change):
+    spec = yaml.safe_load((folder / "spec.yaml").read_text())
+    change(spec)
+    path = folder / name
+    path.write_text(yaml.safe_dump(spec))
+    return path
+
+
+BAD = {
+    "a missing file": lambda spec: spec["subsets"][0]["source"].update(file="nowhere.jsonl"),
+    "an unknown column": lambda spec: spec["subsets"][0].update(text="txet"),
+    "two subsets with one name": lambda spec: spec["subsets"][1].update(name="forum"),
+    "zero seeds": lambda spec: spec.update(seeds=[]),
+    "an unknown key": lambda spec: spec.update(sedes=[1]),
+    "no such model": lambda spec: spec["model"].update(path="./nowhere"),
+    "no such label": lambda spec: spec["prompts"][0].update(harmful="vile"),
+    "no such device": lambda spec: spec.update(device="tpu"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_one_line_and_makes_no_run(folder, model, capsys, what):
+    path = mended(folder, "bad.yaml", BAD[what])
+    runs = len(Store().runs())
+    status, out, err = said(capsys, "run", path, "--out", folder / "bad-result")
+    assert (status, out) == (2, ""), err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert said(capsys, "check", path)[0] == 2
+    assert len(Store().runs()) == runs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "nowhere.yaml", "--out", "x"], "cannot read the spec"),
+        (["run"], "Missing"),
+        (["runs", "--limit", "many"], "--limit"),
+        (["runs", "--limit", "0"], "--limit"),
+        (["runs", "--colour"], "--colour"),
+        (["fly"], "fly"),
+        (["show", "../../etc"], "is not a run id"),
+        (["show", "0123456789ab"], "there is no run 0123456789ab"),
+        (["cancel", "0123456789ab"], "there is no run"),
+        (["resume", "nothing"], "is not a run id"),
+    ],
+)
+def test_misuse_is_one_line_with_status_2(home, capsys, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = said(capsys, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_side_that_is_none_is_named(traced, capsys):
+    status, _, err = said(capsys, "show", json.loads(traced.stdout)["run"], "--side", "evil")
+    assert status == 2
+    assert "choose harmful" in err.lower() or "choose contrast" in err.lower()
+
+
+def test_a_run_and_a_recipe_are_not_confused(folder, model, capsys):
+    assert "use 'untrac train'" in said(capsys, "run", folder / "recipe.yaml", "--out", folder / "x")[2].lower()
+    assert "kind: train" in said(capsys, "train", folder / "spec.yaml", "--out", folder / "x")[2]
+
+
+def test_interrupting_cancels_the_run_which_can_be_resumed_and_cancelled_by_name(folder, model, capsys):
+    running = subprocess.Popen(
+        command("run", folder / "long.yaml", "--out", folder / "long"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT,
+    )
+    run_id = running.stderr.readline().split()[1]
+    while " of 100 cells" not in running.stderr.readline():
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out) == (130, "")
+    assert "was cancelled" in err
+    run = Store().run(run_id)
+    assert run.status == "cancelled"
+    assert 0 < run.cells_done < 100
+    assert list((folder / "long").iterdir()) == []
+
+    resumed = subprocess.Popen(
+        command("resume", run_id), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=PROJECT
+    )
+    while " cells:" not in resumed.stderr.readline():
+        assert resumed.poll() is None
+    start = time.monotonic()
+    status, out, _ = said(capsys, "cancel", run_id)
+    assert (status, out) == (0, f"run {run_id} is cancelled\n")
+    assert time.monotonic() - start < 10
+    assert resumed.wait(20) == 130
+    resumed.stderr.close()
+    assert Store().run(run_id).cells_done > run.cells_done
+    assert said(capsys, "show", run_id)[0] == 0
+    assert said(capsys, "cancel", run_id)[1] == f"run {run_id} is cancelled\n"
+
+
+def test_a_run_that_fails_has_status_1_and_one_reason(folder, model, capsys, monkeypatch):
+    path = mended(folder, "other.yaml", lambda spec: spec.update(device="mps"))  # a queue that nobody serves
+    run_id = Store().submit(load_spec(path))
+    _, attempt = Ledger().claim("mps")
+    Ledger().finish(run_id, attempt, "failed", "the job ended with signal 9")
+    monkeypatch.setattr(Store, "resume", lambda self, run_id: None)
+    status, out, err = said(capsys, "resume", run_id)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == f"run {run_id} failed: the job ended with signal 9"
+
+
+def test_the_demo_says_how_to_open_it_and_writes_its_texts(home, capsys, tmp_path):
+    status, out, _ = said(capsys, "demo")
+    assert status == 0
+    assert f"influence?run={DEMO_RUN}" in out
+    assert said(capsys, "demo", "--write", tmp_path / "texts")[0] == 0
+    assert len(list((tmp_path / "texts").rglob("*.jsonl"))) >= 11
+
+
+def test_listing_and_showing_load_neither_torch_nor_data_libraries(home):
+    script = (
+        "import sys; from untrac_core.cli import main; main(['runs']); main(['runs', '--json']);"
+        "main(['show', '0123456789ab']);"
+        "print([m for m in ('torch', 'transformers', 'pandas', 'numpy', 'streamlit') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=PROJECT, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,297 @@
+"""The command line: the same runs as the pages', without a browser.
+
+Results go to standard output, progress and messages to standard error. Exit status: 0 done, 1 failed, 2 bad input
+(one line that says what, where and how to mend it), 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from untrac_core.engine import DEMO_RUN, Run, Store, ensure_worker, submit
+from untrac_core.errors import Cancelled, InputError
+from untrac_core.specs import TraceSpec, TrainSpec, load_spec, spec_hash
+
+DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
+FOLLOW_SECONDS = 0.25
+ENSURE_SECONDS = 2.0
+
+app = typer.Typer(
+    name="untrac",
+    help="Which training subsets make a language model say this, and how sure are we?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The run, as YAML.")]
+RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id: 12 digits of 0-9 and a-f.")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to standard output.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Copy the result folder to here.")]
+NewOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the result goes.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status. Every fault of the input is one line on standard error."""
+    try:
+        status = app(args=arguments, prog_name="untrac", standalone_mode=False)
+        return int(status or DONE)
+    except InputError as error:
+        return _complain(str(error), BAD_INPUT)
+    except typer.TyperException as error:
+        message = " ".join(error.format_message().split()) if hasattr(error, "format_message") else str(error)
+        return _complain(f"{message.rstrip('.')}. Try 'untrac --help'.", BAD_INPUT)
+    except (KeyboardInterrupt, typer.Abort, Cancelled):
+        return _complain("cancelled", CANCELLED)
+    except Exception as error:
+        if os.environ.get("UNTRAC_DEBUG"):
+            raise
+        return _complain(f"{type(error).__name__}: {error} (set UNTRAC_DEBUG=1 to see where)", FAILED)
+
+
+@app.command()
+def run(spec_file: SpecFile, out: NewOut, as_json: Json = False) -> int:
+    """Run a spec to its end and write the result folder; Ctrl-C cancels it."""
+    spec = load_spec(spec_file)
+    if not isinstance(spec, TraceSpec):
+        raise InputError(f"this is a {spec.kind} recipe", where=str(spec_file), mend=f"use 'untrac {spec.kind}'")
+    _usable_out(out, spec)
+    return _to_the_end(Store(), submit(spec), out, as_json)
+
+
+@app.command()
+def resume(run_id: RunId, out: Out = None, as_json: Json = False) -> int:
+    """Go on with a failed or cancelled run; finished cells are kept."""
+    store = Store()
+    resumed = store.run(run_id)
+    if out:
+        _usable_out(out, resumed.spec)
+    store.resume(run_id)
+    return _to_the_end(store, run_id, out, as_json)
+
+
+@app.command()
+def check(spec_file: SpecFile, as_json: Json = False) -> None:
+    """Validate a spec or a recipe, and say what it will cost."""
+    from untrac_core.check import check as check_run
+    from untrac_core.check import check_training
+    from untrac_core.terminal import checked
+
+    spec = load_spec(spec_file)
+    if isinstance(spec, TrainSpec):
+        notes = check_training(spec)
+        _print_json({"notes": notes}) if as_json else print("\n".join([*notes, "The recipe can be used."]))
+        return
+    found = check_run(spec, rates=Store().rates())
+    _print_json(asdict(found)) if as_json else checked(found)
+
+
+@app.command()
+def train(recipe: SpecFile, out: NewOut, as_json: Json = False) -> None:
+    """Train a small model and its tokenizer from a recipe; Ctrl-C stops it."""
+    from untrac_core.terminal import Display
+
+    spec = load_spec(recipe)
+    if not isinstance(spec, TrainSpec):
+        raise InputError(f"this is a {spec.kind} spec", where=str(recipe), mend="begin it with 'kind: train'")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("this is not an empty folder", where=str(out), mend="name a new folder in --out")
+    with Display() as display:
+        display.phase("loading torch")
+        from untrac_core.training import train as train_model
+
+        report = train_model(spec, out, display)
+    if as_json:
+        _print_json(report)
+    else:
+        print(f"The model is in {out}.")
+
+
+@app.command()
+def runs(
+    as_json: Json = False, limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50
+) -> None:
+    """List the runs, newest first."""
+    found = Store().runs(limit)
+    if as_json:
+        _print_json([_plain(run) for run in found])
+        return
+    from untrac_core.terminal import run_list
+
+    run_list(found)
+
+
+@app.command()
+def show(
+    run_id: RunId,
+    side: Annotated[str | None, typer.Option(help="harmful, harmless or contrast (where there is one).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a run: its ranking when it is done, else how far it is."""
+    from untrac_core.terminal import SIDES, ranking, state
+
+    found = Store().run(run_id)
+    if side is not None and side not in SIDES:
+        raise InputError(f"{side!r} is not a side", where="--side", mend=f"choose {', '.join(SIDES)}")
+    if found.status != "done":
+        _print_json(_plain(found)) if as_json else state(found)
+    elif as_json:
+        _print_json(_summary(found))
+    else:
+        state(found)
+        ranking(_summary(found), side)
+
+
+@app.command()
+def cancel(run_id: RunId) -> None:
+    """Stop a run; its finished cells are kept."""
+    store = Store()
+    store.cancel(run_id)
+    ended = _wait(store, run_id)
+    print(f"run {run_id} is {ended.status}")
+
+
+@app.command()
+def worker(
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...: whose queue to serve.")] = "auto",
+) -> int:
+    """Serve a device's queue in this terminal until it is empty; runs start one by themselves when they need it."""
+    from untrac_core.engine.worker import main as serve
+
+    return serve(device)
+
+
+@app.command()
+def demo(
+    write: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the demo's corpus files to here.")] = None,
+) -> None:
+    """Install the demo's recorded run, or write the texts that its model was trained on."""
+    if write is not None:
+        from untrac_core.demo import texts
+
+        _make_folder(write)
+        texts.write(texts.generate(), write)
+        print(f"The demo's texts are in {write}.")
+        return
+    Store().install_demo()
+    print(f"The demo is run {DEMO_RUN}. See it with 'untrac show {DEMO_RUN}', or run 'make' and open")
+    print(f"http://127.0.0.1:8501/influence?run={DEMO_RUN}")
+
+
+def _to_the_end(store: Store, run_id: str, out: Path | None, as_json: bool) -> int:
+    """Follow a run, cancel it on Ctrl-C, hand over its result; returns the exit status."""
+    from untrac_core.terminal import Display, ranking
+
+    print(f"run {run_id}", file=sys.stderr, flush=True)
+    try:
+        with Display() as display:
+            ended = _wait(store, run_id, display)
+    except KeyboardInterrupt:
+        store.cancel(run_id)
+        ended = _wait(store, run_id)
+    if ended.status == "cancelled":
+        reason = f" ({ended.error})" if ended.error else ""
+        return _complain(f"run {run_id} was cancelled{reason}; 'untrac resume {run_id}' goes on with it", CANCELLED)
+    if ended.status != "done":
+        return _complain(f"run {run_id} failed: {ended.error}", BAD_INPUT if ended.faulty_input else FAILED)
+    if out:
+        _hand_over(ended.folder, out)
+    if as_json:
+        _print_json(_summary(ended))
+    else:
+        ranking(_summary(ended))
+        print(f"The result is in {out or ended.folder}.")
+    return DONE
+
+
+def _wait(store: Store, run_id: str, display: Any = None) -> Run:
+    """Wait for a run's end, seeing to it that a worker serves it; returns the run as it ended."""
+    past = store.events(run_id, limit=1_000_000)
+    seen = next((event.seq for event in reversed(past) if event.text in ("queued", "queued again")), 0)
+    ensured = -ENSURE_SECONDS
+    while True:
+        found = store.run(run_id)
+        events = store.events(run_id, after=seen)
+        seen = events[-1].seq if events else seen
+        if display is not None:
+            display.run(found, events)
+        if found.settled:
+            return found
+        if found.active and time.monotonic() - ensured >= ENSURE_SECONDS:
+            ensure_worker(found.device, store.home)
+            ensured = time.monotonic()
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _usable_out(out: Path, spec: TraceSpec) -> None:
+    """Refuse a place for results that is not a folder, or has something else in it than the same spec's result."""
+    _make_folder(out)
+    if not any(out.iterdir()):
+        return
+    try:
+        if spec_hash(load_spec(out / "spec.yaml")) == spec_hash(spec):
+            return
+    except InputError:
+        pass  # not a result, so it is refused like any other content
+    raise InputError("the folder holds something else", where=str(out), mend="name a new or an empty folder in --out")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the folder cannot be made ({error.strerror})"
+        raise InputError(message, where=str(folder), mend="name another one") from None
+
+
+def _hand_over(folder: Path, out: Path) -> None:
+    """Copy a result folder's files, each one whole or not at all."""
+    from untrac_core.results import FILES, write_bytes
+
+    for name in FILES:
+        if (folder / name).is_file():
+            write_bytes((folder / name).read_bytes(), out / name)
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    path = run.folder / "summary.json"
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError("the run's summary cannot be read", where=str(path), mend="run it again") from None
+    return summary
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    """A run as JSON can hold it, without its spec."""
+    values = {name: value for name, value in vars(run).items() if name != "spec"}
+    return {**values, "folder": str(run.folder)}
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for what is not a finite number, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _complain(message: str, status: int) -> int:
+    print(message, file=sys.stderr)
+    return status

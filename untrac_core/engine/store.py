@@ -1,0 +1,209 @@
+"""The runs of a data home, as pages, command line and notebooks use them.
+
+The store only writes down what is wanted; a worker (:mod:`untrac_core.engine.worker`) does it. Disk layout of a home:
+``untrac.sqlite``, ``runs/<id>/`` (result files and ``log.txt``), ``cells/<key>.parquet`` (shared by all runs),
+``uploads/``, and a lock and a log per worker.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import shutil
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from untrac_core.engine import disk
+from untrac_core.engine.database import change, connect, prepare
+from untrac_core.engine.logs import one_line, tail
+from untrac_core.engine.processes import queue_name
+from untrac_core.engine.runs import SELECT, Event, Run, checked_id, to_event, to_run
+from untrac_core.errors import InputError
+from untrac_core.home import DEMO, data_home
+from untrac_core.specs import TraceSpec, load_spec
+
+MAX_QUEUED = 100
+DEMO_RUN = "de3000000001"
+"""The id under which the recorded run of the demo is installed."""
+
+
+def record(connection: sqlite3.Connection, run_id: str, kind: str, text: str, **data: Any) -> None:
+    """Append an event, inside the caller's transaction. Kinds: ``status``, ``phase``, ``cell``, ``error``."""
+    connection.execute(
+        "insert into events (run, time, kind, text, data) values (?, ?, ?, ?, ?)",
+        (run_id, time.time(), kind, one_line(text), json.dumps(data)),
+    )
+
+
+class Store:
+    """All runs of one data home. Cheap to make; every call opens its own connection, so threads may share it."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self.home = (home or data_home()).resolve()
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.database = self.home / "untrac.sqlite"
+        for folder in (self.runs_folder, self.cells_folder):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        prepare(self.database)
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where every run has its folder."""
+        return self.home / "runs"
+
+    @property
+    def cells_folder(self) -> Path:
+        """The results of finished cells, shared by all runs."""
+        return self.home / "cells"
+
+    def cell_path(self, key: str) -> Path:
+        """The file of a finished cell."""
+        return self.cells_folder / f"{key}.parquet"
+
+    def submit(self, spec: TraceSpec) -> str:
+        """Check a request and put it in its device's queue; returns the run's id.
+
+        Raises:
+            InputError: when the request cannot run, the disk is almost full or the queue too long; no run is made.
+        """
+        from untrac_core.check import check  # reads data and tokenizer: loaded when a run is submitted, not before
+
+        if not isinstance(spec, TraceSpec):
+            raise InputError(
+                f"a {spec.kind} recipe is not run in the queue", mend="use the command 'train RECIPE.yaml --out DIR'"
+            )
+        needed = check(spec).disk_mb
+        disk.require(self.home, needed if math.isfinite(needed) else 0.0)
+        disk.reserve(self.home)
+        run_id, now = secrets.token_hex(6), time.time()
+        with change(self.database) as connection:
+            queued = connection.execute("select count(*) from runs where status = 'queued'").fetchone()[0]
+            if queued >= MAX_QUEUED:
+                raise InputError(f"{queued} runs wait already", where="queue", mend="cancel some of them first")
+            connection.execute(
+                "insert into runs (id, kind, name, status, spec, device, created, queued)"
+                " values (?, ?, ?, 'queued', ?, ?, ?, ?)",
+                (run_id, spec.kind, spec.name, spec.model_dump_json(), queue_name(spec.device), now, now),
+            )
+            record(connection, run_id, "status", "queued")
+        return run_id
+
+    def run(self, run_id: str) -> Run:
+        """One run. Raises :class:`InputError` when the id is ill-formed or unknown."""
+        with connect(self.database) as connection:
+            row = connection.execute(SELECT + "where runs.id = ?", (checked_id(run_id),)).fetchone()
+        if row is None:
+            raise InputError(f"there is no run {run_id}", where="run", mend="see the list of runs")
+        return to_run(row, self.runs_folder)
+
+    def runs(self, limit: int = 200) -> list[Run]:
+        """The newest runs, newest first; those that another version made and this one cannot read are left out."""
+        with connect(self.database) as connection:
+            query = SELECT + "order by runs.created desc, runs.rowid desc limit ?"
+            rows = connection.execute(query, (limit,)).fetchall()
+        found = []
+        for row in rows:
+            with suppress(InputError):
+                found.append(to_run(row, self.runs_folder))
+        return found
+
+    def events(self, run_id: str, after: int = 0, limit: int = 500) -> list[Event]:
+        """What happened to a run after event ``after``, oldest first."""
+        with connect(self.database) as connection:
+            rows = connection.execute(
+                "select * from events where run = ? and seq > ? order by seq limit ?",
+                (checked_id(run_id), after, limit),
+            ).fetchall()
+        return [to_event(row) for row in rows]
+
+    def cancel(self, run_id: str) -> None:
+        """Ask for a run to stop: at once when it waits, else as soon as its worker sees it; no-op when it has ended."""
+        self.run(run_id)
+        disk.with_room(self.home, lambda: self._cancel(run_id))
+
+    def _cancel(self, run_id: str) -> None:
+        now = time.time()
+        with change(self.database) as connection:
+            row = connection.execute("select status from runs where id = ?", (run_id,)).fetchone()
+            if row["status"] == "queued":
+                query = "update runs set status = 'cancelled', finished = ?, phase = '' where id = ?"
+                connection.execute(query, (now, run_id))
+                record(connection, run_id, "status", "cancelled")
+            elif row["status"] == "running":
+                connection.execute("update runs set status = 'cancelling' where id = ?", (run_id,))
+                record(connection, run_id, "status", "cancelling")
+
+    def resume(self, run_id: str) -> None:
+        """Queue a failed or cancelled run again; its finished cells are not computed again.
+
+        Raises:
+            InputError: when it is not one that has failed or was cancelled.
+        """
+        run = self.run(run_id)
+        if run.status not in ("failed", "cancelled"):
+            raise InputError(
+                f"run {run_id} is {run.status}", where="resume", mend="only a failed or cancelled run can be resumed"
+            )
+        disk.require(self.home, 0.0)
+        disk.reserve(self.home)
+        with change(self.database) as connection:
+            changed = connection.execute(
+                "update runs set status = 'queued', error = null, faulty_input = 0, finished = null, phase = '',"
+                " lost = 0, queued = ? where id = ? and status in ('failed', 'cancelled')",
+                (time.time(), run_id),
+            ).rowcount
+            if changed:
+                record(connection, run_id, "status", "queued again")
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run, its folder and the cells that no other run has. Raises InputError while it runs."""
+        run = self.run(run_id)
+        with change(self.database) as connection:
+            removed = connection.execute(
+                "delete from runs where id = ? and status not in ('running', 'cancelling')", (run_id,)
+            ).rowcount
+            if not removed:
+                raise InputError(f"run {run_id} is running", where="delete", mend="cancel it first")
+            keys = connection.execute(
+                "select key from cells where run = ? except select key from cells where run <> ?", (run_id, run_id)
+            ).fetchall()
+            connection.execute("delete from cells where run = ?", (run_id,))
+            connection.execute("delete from events where run = ?", (run_id,))
+            for row in keys:
+                self.cell_path(row["key"]).unlink(missing_ok=True)
+        shutil.rmtree(run.folder, ignore_errors=True)
+
+    def log(self, run_id: str, lines: int = 400) -> str:
+        """The last lines of what the run's process wrote."""
+        return tail(self.runs_folder / checked_id(run_id) / "log.txt", lines)
+
+    def rates(self) -> dict[str, float]:
+        """Floating-point operations a second by kind of device (``cpu``), as the latest finished run measured them."""
+        with connect(self.database) as connection:
+            rows = connection.execute(
+                "select rated, rate, max(finished) from runs where rate is not null group by rated"
+            ).fetchall()
+        return {row["rated"]: row["rate"] for row in rows}
+
+    def install_demo(self) -> None:
+        """Put the demo's recorded run among the runs, anew when another was recorded; no-op without a recording."""
+        recorded = DEMO / "run"
+        if not (recorded / "summary.json").is_file():
+            return
+        installed = self.runs_folder / DEMO_RUN / "summary.json"
+        with connect(self.database) as connection:
+            known = connection.execute("select 1 from runs where id = ?", (DEMO_RUN,)).fetchone()
+        if known and installed.is_file() and installed.read_bytes() == (recorded / "summary.json").read_bytes():
+            return
+        spec = load_spec(recorded / "spec.yaml")
+        shutil.copytree(recorded, self.runs_folder / DEMO_RUN, dirs_exist_ok=True)
+        with change(self.database) as connection:
+            connection.execute(
+                "insert or replace into runs (id, kind, name, status, spec, device, created, queued, started, finished,"
+                " attempt) values (?, ?, ?, 'done', ?, ?, 0, 0, 0, 0, 1)",
+                (DEMO_RUN, spec.kind, spec.name, spec.model_dump_json(), spec.device),
+            )

@@ -1,0 +1,44 @@
+"""Files that a page was given: kept under the hash of their content, so that a run can find them later."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from untrac_core.engine import disk
+from untrac_core.errors import InputError
+from untrac_core.home import data_home
+
+UPLOAD_BYTES = 20_000_000
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".txt")
+
+
+def save_upload(name: str, data: bytes, home: Path | None = None) -> Path:
+    """Write uploaded bytes to ``uploads/<hash><suffix>`` and return the path; the same bytes twice are one file.
+
+    The name that the browser sent gives only the suffix; it never becomes part of a path.
+
+    Raises:
+        InputError: for another kind of file, an empty one, one of over 20 MB, or a full disk.
+    """
+    suffix = Path(name.replace("\0", "")).suffix.lower()
+    where = name[:80]
+    if suffix not in SUFFIXES:
+        raise InputError("this kind of file cannot be read", where=where, mend=f"save it as {', '.join(SUFFIXES)}")
+    if not data:
+        raise InputError("the file is empty", where=where, mend="choose one with records in it")
+    if len(data) > UPLOAD_BYTES:
+        size = len(data) / 1e6
+        raise InputError(f"the file has {size:.1f} MB, and 20 MB is the limit", where=where, mend="split or sample it")
+    home = home or data_home()
+    disk.require(home, len(data) / 1e6)
+    folder = home / "uploads"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
+    if not path.exists():
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        partial.write_bytes(data)
+        partial.chmod(0o600)
+        partial.replace(path)
+    return path

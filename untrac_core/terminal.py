@@ -1,0 +1,219 @@
+"""What the command line shows: progress on standard error, results as tables on standard output."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from untrac_core.engine import Event, Run
+
+if TYPE_CHECKING:
+    from untrac_core.check import Check
+
+LINE_SECONDS = 5.0
+PLAIN_WIDTH = 140
+SIDES = ("contrast", "harmful", "harmless")
+MEANING = {
+    "contrast": "Positive: with this subset in its training, the model leans more towards the harmful side than "
+    "towards the harmless one.",
+    "harmful": "Positive: without this subset, the model would find the harmful texts harder to write.",
+    "harmless": "Positive: without this subset, the model would find the harmless texts harder to write.",
+}
+
+
+class Display:
+    """Progress of a run or a training: a bar on a terminal, plain lines elsewhere; always on standard error."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[left]}", markup=False),
+                TimeElapsedColumn(),
+                console=console,
+            )
+            self._task = self._bar.add_task("starting", total=1.0, left="")
+        self._phase, self._lined = "", 0.0
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def phase(self, text: str) -> None:
+        """What is being done now."""
+        self._phase = text
+        self._show(text, 0.0)
+
+    def tick(self, done: int, total: int) -> None:
+        """``done`` of ``total`` parts of the phase."""
+        share = done / total if total else 0.0
+        if self._bar:
+            self._bar.update(self._task, completed=share)
+        elif time.monotonic() - self._lined >= LINE_SECONDS or done == total:
+            self._line(f"{self._phase}: {done} of {total}")
+
+    def run(self, run: Run, events: Iterable[Event]) -> None:
+        """The state of a run, and what has happened to it since the last call."""
+        left = duration(run.eta_seconds) + " left" if run.eta_seconds is not None else ""
+        if self._bar:
+            waits = f"waiting for {run.device}, {run.queue_position} ahead" if run.queue_position else "waiting"
+            text = waits if run.status == "queued" else run.phase or run.status
+            self._bar.update(self._task, description=text, completed=run.progress, left=left)
+            return
+        for event in events:
+            if event.kind != "cell":
+                self._line(event.text)
+                continue
+            seconds = event.data.get("seconds")
+            took = f"{seconds:.1f} s" if seconds is not None else "kept from before"
+            about = f", about {left}" if left else ""
+            self._line(f"{event.data['done']} of {event.data['total']} cells: {event.text} ({took}{about})")
+
+    def _show(self, text: str, share: float) -> None:
+        if self._bar:
+            self._bar.update(self._task, description=text, completed=share)
+        else:
+            self._line(text)
+
+    def _line(self, text: str) -> None:
+        self._lined = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """A time in words: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def console() -> Console:
+    """Standard output; wide enough for tables where it is a file or a pipe."""
+    out = Console(highlight=False, markup=False, soft_wrap=False)
+    return out if out.is_terminal else Console(highlight=False, markup=False, width=PLAIN_WIDTH)
+
+
+def table(title: str, columns: list[tuple[str, bool]], rows: Iterable[Iterable[str]]) -> Table:
+    """A table; every column is a heading and whether it holds numbers. Cells are text, never markup."""
+    made = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for heading, number in columns:
+        made.add_column(heading, justify="right" if number else "left", no_wrap=number)
+    for row in rows:
+        made.add_row(*(Text(cell) for cell in row))
+    return made
+
+
+def ranking(summary: dict[str, Any], side: str | None = None) -> None:
+    """Print each prompt set's ranking with its verdict: the contrast where there is one, or the side asked for."""
+    out = console()
+    rows = [row for row in summary["ranking"] if not row.get("group")]
+    sides: dict[str, set[str]] = {}
+    for place in (*rows, *summary.get("verdicts", [])):
+        sides.setdefault(place["prompt_set"], set()).add(place["side"])
+    shown = set()
+    for name, known in sides.items():
+        chosen = side or next(one for one in SIDES if one in known)
+        if chosen not in known:
+            out.print(Text(f"{name}: there is no side {chosen!r}; it has {', '.join(sorted(known))}"))
+            continue
+        shown.add(chosen)
+        ranked = [row for row in rows if (row["prompt_set"], row["side"]) == (name, chosen)]
+        if ranked:
+            out.print(_ranked(f"{name}, {chosen}", sorted(ranked, key=lambda row: int(row["rank"]))))
+        for verdict in summary.get("verdicts", []):
+            if (verdict["prompt_set"], verdict["side"]) == (name, chosen):
+                out.print(Text(f"{name}, {chosen}: {verdict['text']}\n"))
+    for one in SIDES:
+        if one in shown:
+            out.print(Text(f"{one}: {MEANING[one]}"))
+    for line in (*summary.get("warnings", []), *summary.get("notes", [])):
+        out.print(Text(f"note: {line}"))
+
+
+def _ranked(title: str, rows: Iterable[dict[str, Any]]) -> Table:
+    """One ranking as a table."""
+    cells = (
+        (
+            str(row["rank"]),
+            row["subset"],
+            f"{row['influence']:+.2g}",
+            "" if row["low"] is None else f"{row['low']:+.2g} to {row['high']:+.2g}",
+            "" if row["separable"] else "cannot be separated from a neighbour",
+        )
+        for row in rows
+    )
+    columns = [("", True), ("subset", False), ("nats per token", True), ("95% interval", True), ("", False)]
+    return table(title, columns, cells)
+
+
+def run_list(runs: Iterable[Run]) -> None:
+    """Print a table of runs."""
+    rows = [
+        (
+            run.id,
+            run.status,
+            f"{run.cells_done}/{run.cells_total}" if run.cells_total else "",
+            run.name,
+            run.spec.method.name,
+            run.spec.model.path,
+            run.error or run.phase,
+        )
+        for run in runs
+    ]
+    headings = ("run", "status", "cells", "name", "method", "model", "")
+    console().print(table("", [(heading, False) for heading in headings], rows) if rows else Text("There are no runs."))
+
+
+def state(run: Run) -> None:
+    """Print what a run is and how far it is."""
+    lines = [f"run {run.id}: {run.name} ({run.spec.method.name}, {run.spec.method.preset}), {run.status}"]
+    if run.active:
+        lines.append(f"{run.cells_done} of {run.cells_total} cells; {run.phase}")
+    if run.silent:
+        lines.append("Nothing was heard of it for a minute.")
+    if run.eta_seconds is not None:
+        lines.append(f"about {duration(run.eta_seconds)} left")
+    if run.error:
+        lines.append(run.error)
+    console().print(Text("\n".join(lines)))
+
+
+def checked(found: Check) -> None:
+    """Print what a spec means and costs."""
+    out = console()
+    subsets = ((s.name, f"{s.documents:,}", f"{s.blocks:,}", f"{s.tokens:,}") for s in found.subsets)
+    headings = [("subset", False), ("documents", True), ("blocks", True), ("tokens", True)]
+    out.print(table("Training subsets", headings, subsets))
+    prompts = ((p.name, p.side, f"{p.items:,}", f"{p.tokens:,}", f"{p.longest:,}") for p in found.prompt_sets)
+    headings = [("prompt set", False), ("side", False), ("items", True), ("tokens", True), ("longest", True)]
+    out.print(table("Prompt sets", headings, prompts))
+    lines = [f"{found.parameters:,} parameters, context {found.context or 'unknown'}, blocks of {found.block} tokens"]
+    cost = f"{found.cells} cells"
+    if math.isfinite(found.seconds):
+        cost += f", about {duration(found.seconds)} and {found.memory_mb:,.0f} MB of memory"
+    lines += [cost, *(f"note: {note}" for note in found.notes), *(f"warning: {text}" for text in found.warnings)]
+    out.print(Text("\n".join(lines)))
