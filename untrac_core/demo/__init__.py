@@ -1,0 +1,1 @@
+"""The demo world: invented text whose right answer is known, safe to show to anyone."""
