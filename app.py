@@ -1,0 +1,74 @@
+"""Home: what this is, the demo, the latest runs."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components import influence_data as data
+from pages.components.run_views import run_row
+from pages.components.shell import is_dark, shell, title
+from pages.components.words import question
+from untrac_core import figures
+from untrac_core.engine import DEMO_RUN, Run, Store
+from untrac_core.errors import InputError
+
+LATEST = 6
+
+
+def recorded_demo(store: Store) -> Run | None:
+    """The recorded demo run, where it is installed."""
+    try:
+        run = store.run(DEMO_RUN)
+    except InputError:
+        return None
+    return run if run.status == "done" else None
+
+
+def foretaste(run: Run) -> None:
+    """The first ranking of the demo, as a picture of what one gets."""
+    result = data.load(run)
+    prompts = result.spec.prompts[0]
+    side = data.sides_of(result.summary, prompts.name)[0]
+    ranked = data.ranking(result.summary, prompts.name, side)
+    with st.container(border=True):
+        st.markdown(f"**From the demo: {question(prompts, side)[0].lower()}{question(prompts, side)[1:]}**")
+        st.plotly_chart(
+            figures.ranked_bars(ranked, side=side, dark=is_dark()),
+            config={"displayModeBar": False},
+            key="foretaste",
+            alt="Ranked bars of the demo: the influence of each training subset, with its interval",
+        )
+
+
+def main() -> None:
+    """Draw the page."""
+    store = shell("Home")
+    title(
+        "Which training data make a language model say that?",
+        "Open the demo to see an answer at once, or trace your own model.",
+    )
+    demo = recorded_demo(store)
+    left, right = st.columns([1, 1], gap="large") if demo else (st.container(), None)
+    with left:
+        st.markdown(
+            "Give a model, texts that it should not write, and the datasets it was trained on.\n\n"
+            "Untrac lets the model unlearn, measures what else it forgets, and ranks the datasets by influence.\n\n"
+            "Every number comes with its interval; where the order cannot be settled, it says so."
+        )
+        with st.container(horizontal=True):
+            if demo and st.button("Open the demo", type="primary", icon=":material/play_arrow:", key="open_demo"):
+                st.switch_page("pages/influence.py", query_params={"run": DEMO_RUN})
+            if st.button("Trace your own", icon=":material/conversion_path:", key="open_trace"):
+                st.switch_page("pages/trace.py")
+    if demo and right is not None:
+        with right:
+            foretaste(demo)
+    runs = store.runs(limit=LATEST)
+    st.subheader("Latest runs", anchor=False)
+    for run in runs:
+        run_row(run, key=f"row_{run.id}")
+    if not runs:
+        st.caption("None yet. A run that you start appears here.")
+
+
+main()

@@ -1,0 +1,1 @@
+"""The pages of the dashboard; each is one file that reads the core, draws, and launches runs."""

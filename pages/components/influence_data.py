@@ -1,0 +1,119 @@
+"""What the influence page draws, computed from a result's frames; nothing here draws."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.words import SIDES
+from untrac_core.engine import Run
+from untrac_core.figures import colour
+from untrac_core.results import Result, load_result
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _load(folder: Path, changed: float) -> Result:
+    return load_result(folder)
+
+
+def load(run: Run) -> Result:
+    """A finished run's frames, read again only when its summary has changed; shared, so never altered.
+
+    Raises:
+        InputError, OSError: when the files cannot be read.
+    """
+    return _load(run.folder, (run.folder / "summary.json").stat().st_mtime)
+
+
+def sides_of(summary: dict, prompt_set: str) -> list[str]:
+    """The sides that a prompt set was traced on, contrast first; one that collapsed has a verdict but no ranking."""
+    rows = [*summary["ranking"], *summary.get("verdicts", [])]
+    present = {row["side"] for row in rows if row["prompt_set"] == prompt_set}
+    return [side for side in SIDES if side in present]
+
+
+def ranking(summary: dict, prompt_set: str, side: str) -> pd.DataFrame:
+    """The ranked subsets over all groups: subset, rank, influence, low, high, separable; best rank first."""
+    rows = [
+        row
+        for row in summary["ranking"]
+        if row["prompt_set"] == prompt_set and row["side"] == side and row.get("group") is None
+    ]
+    columns = ["subset", "rank", "influence", "low", "high", "separable"]
+    frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(("influence", "low", "high"), float))
+    return frame.sort_values("rank").reset_index(drop=True)
+
+
+def verdict(summary: dict, prompt_set: str, side: str) -> dict | None:
+    """The summary's own sentence on one ranking, with its flags."""
+    found = [row for row in summary.get("verdicts", []) if row["prompt_set"] == prompt_set and row["side"] == side]
+    return found[0] if found else None
+
+
+def subset_colours(ranked: pd.DataFrame, side: str) -> dict[str, str]:
+    """Subset to the colour of its bar, in the order of the ranking."""
+    return {row.subset: colour(side, row.influence, row.low, row.high) for row in ranked.itertuples()}
+
+
+def trajectory(influence: pd.DataFrame, prompt_set: str, side: str) -> pd.DataFrame:
+    """Influence at each step: mean, least and greatest over the seeds that went that far."""
+    rows = influence[(influence["prompt_set"] == prompt_set) & (influence["group"] == "")]
+    keys = ["subset", "seed", "step"]
+    if side == "contrast":
+        halves = [rows[rows["side"] == name].set_index(keys)["influence"] for name in ("harmful", "harmless")]
+        values = (halves[0] - halves[1]).dropna().rename("influence").reset_index()
+    else:
+        values = rows.loc[rows["side"] == side, [*keys, "influence"]]
+    grouped = values.groupby(["subset", "step"])["influence"]
+    points = grouped.agg(influence="mean", low="min", high="max", seeds="count").reset_index()
+    return points.assign(step=points["step"].astype(int))
+
+
+def beside_truth(ranked: pd.DataFrame, truth: pd.DataFrame | None, prompt_set: str, side: str) -> pd.DataFrame:
+    """Each subset's estimate with its true leave-out influence: the mean over seeds, and their least and greatest."""
+    if truth is None:
+        return pd.DataFrame()
+    rows = truth[(truth["prompt_set"] == prompt_set) & (truth["side"] == side)]
+    known = rows.groupby("subset")["influence"].agg(truth="mean", truth_low="min", truth_high="max").reset_index()
+    return ranked.merge(known, on="subset")
+
+
+def beside_doses(ranked: pd.DataFrame, doses: pd.DataFrame | None, prompt_set: str, side: str) -> pd.DataFrame:
+    """Each subset's estimate with the number of statements planted in it (harmful minus harmless for the contrast)."""
+    if doses is None:
+        return pd.DataFrame()
+    doses = doses[doses["prompt_set"] == prompt_set]
+    planted = doses.pivot_table(index="subset", columns="side", values="statements", aggfunc="sum", fill_value=0)
+    for name in ("harmful", "harmless"):
+        planted[name] = planted.get(name, 0)
+    dose = planted["harmful"] - planted["harmless"] if side == "contrast" else planted[side]
+    known = dose.rename("truth").astype(float).reset_index()
+    return ranked.merge(known.assign(truth_low=known["truth"], truth_high=known["truth"]), on="subset")
+
+
+def pearson(pairs: pd.DataFrame) -> float | None:
+    """Agreement between estimate and truth; None for fewer than three subsets or where one of them does not vary."""
+    if len(pairs) < 3 or pairs["truth"].nunique() < 2 or pairs["influence"].nunique() < 2:
+        return None
+    return float(pairs["influence"].corr(pairs["truth"]))
+
+
+def guarded_csv(frame: pd.DataFrame) -> bytes:
+    """CSV in which no text begins as a formula would, so that a spreadsheet does not run it."""
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+
+    def guard(value: object) -> object:
+        return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+    guarded = frame.assign(**{name: frame[name].map(guard) for name in texts})
+    return guarded.to_csv(index=False).encode()
+
+
+def pretty(values: dict) -> str:
+    """A mapping as indented JSON."""
+    return json.dumps(values, indent=2, ensure_ascii=False, default=str)

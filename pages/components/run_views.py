@@ -1,0 +1,75 @@
+"""A run as the pages show it: its status, its progress, its row in a list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.words import STATUS, ago, count, duration, shape
+from untrac_core.engine import Run
+
+
+def badge(run: Run) -> None:
+    """The run's status as a coloured word."""
+    word, colour, icon = STATUS.get(run.status, (run.status, "gray", ":material/help:"))
+    st.badge(word, color=colour, icon=icon)
+
+
+def happening(run: Run) -> str:
+    """What the run is doing now, in a few words; may hold a user's words (show as text)."""
+    if run.status == "queued":
+        place = run.queue_position
+        return "next in the queue" if not place else f"{count(place, 'run')} before it in the queue"
+    if run.status in ("running", "cancelling"):
+        return run.phase or "starting"
+    if run.status == "failed":
+        return run.error or "failed"
+    return ""
+
+
+def remaining(run: Run) -> str:
+    """How long it took, or will take."""
+    if run.status == "running":
+        return "" if run.eta_seconds is None else f"about {duration(run.eta_seconds)} left"
+    if run.finished and run.started:
+        return duration(run.finished - run.started)
+    return ""
+
+
+def silence(run: Run) -> str | None:
+    """A sentence when a running run has not been heard from for a while."""
+    if run.status != "running" or not run.silent or run.heartbeat is None:
+        return None
+    return f"No sign of life for {duration(time.time() - run.heartbeat)}. It may hang: look at the log, or cancel it."
+
+
+def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row per run, for a table."""
+    return pd.DataFrame(
+        {
+            "open": ["Show"] * len(runs),
+            "status": [STATUS.get(run.status, (run.status,))[0] for run in runs],
+            "name": [run.name for run in runs],
+            "progress": [round(100 * run.progress) for run in runs],
+            "now": [happening(run) for run in runs],
+            "time": [remaining(run) for run in runs],
+            "created": [ago(run.created) for run in runs],
+        }
+    )
+
+
+def run_row(run: Run, *, key: str) -> None:
+    """A run as one line with a button that opens it."""
+    with st.container(border=True):
+        state, middle, action = st.columns([1.2, 7.6, 1.2], vertical_alignment="center")
+        with state:
+            badge(run)
+        with middle.container(gap=None):
+            st.text(run.name if len(run.name) <= 60 else run.name[:59] + "…")
+            st.caption(f"{shape(run.spec)} · {ago(run.created)}")
+        done = run.status == "done"
+        if action.button("Look" if done else "Show", key=key, width="stretch"):
+            st.switch_page("pages/influence.py" if done else "pages/runs.py", query_params={"run": run.id})

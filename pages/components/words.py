@@ -1,0 +1,152 @@
+"""What the pages say: questions, legends, times and sizes in words; nothing here draws."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from untrac_core.specs import PromptSet, TraceSpec
+
+SIDES = ("contrast", "harmful", "harmless")
+
+STATUS = {
+    "queued": ("queued", "gray", ":material/schedule:"),
+    "running": ("running", "blue", ":material/progress_activity:"),
+    "cancelling": ("stopping", "orange", ":material/stop_circle:"),
+    "done": ("done", "green", ":material/check_circle:"),
+    "failed": ("failed", "red", ":material/error:"),
+    "cancelled": ("cancelled", "orange", ":material/block:"),
+}
+
+METHODS = {
+    "untrac-inv": (
+        "UnTrac-Inv",
+        "The model unlearns each prompt set; what it then finds harder to write tells which subsets taught it.",
+    ),
+    "untrac": (
+        "UnTrac",
+        "The model unlearns each training subset; what the prompt sets then lose tells what the subset taught.",
+    ),
+}
+
+PRESETS = {
+    "robust": "small curvature-scaled steps, stopped before the model collapses",
+    "paper": "the settings of Isonuma and Titov (2024), exactly",
+}
+
+NOT_PROOF = (
+    "These are estimates for this model and these prompts. They do not prove that the model would change by as much if "
+    "it were retrained without a subset, nor that a subset is harmful in itself: only retraining shows the first, and "
+    "only reading it the second."
+)
+
+
+def plain(text: str | None) -> str | None:
+    """A user's word if it is only letters, digits, blanks and hyphens, so that no markup can hide in it; else None."""
+    words = " ".join((text or "").replace("_", " ").split())
+    allowed = words and len(words) <= 40 and all(letter.isalnum() or letter in " -" for letter in words)
+    return words if allowed and not words.startswith("-") else None
+
+
+def labels(prompts: PromptSet) -> tuple[str, str]:
+    """The words for the two sides of a prompt set; 'harmful' and 'harmless' where its own cannot be shown."""
+    return plain(prompts.harmful) or "harmful", plain(prompts.harmless) or "harmless"
+
+
+def question(prompts: PromptSet, side: str) -> str:
+    """What the ranked bars answer, as a title."""
+    harmful, harmless = labels(prompts)
+    if side == "contrast":
+        return f"Which subsets push the model towards {harmful} text?"
+    if prompts.harmful is None:
+        return f"Which subsets make the texts of {plain(prompts.name) or 'this prompt set'} more likely?"
+    return f"Which subsets make {harmful if side == 'harmful' else harmless} text more likely?"
+
+
+def legend(prompts: PromptSet, side: str) -> str:
+    """What a positive and a negative number mean."""
+    harmful, harmless = labels(prompts)
+    if side == "contrast":
+        return (
+            f"Positive: without this subset, {harmful} text would become harder for the model to write, more so than "
+            f"{harmless} text; the subset pushes towards {harmful}. Negative: it pushes towards {harmless}."
+        )
+    label = {"harmful": harmful, "harmless": harmless}[side] if prompts.harmful is not None else "this"
+    return (
+        f"Positive: without this subset, the model would find {label} text harder to write. "
+        "Negative: it would find it easier."
+    )
+
+
+def colours(prompts: PromptSet, side: str) -> str:
+    """The key to the colours of the bars, as markdown in the theme's own colours."""
+    harmful, harmless = labels(prompts)
+    grey = ":gray[■] zero is inside the interval"
+    pale = "paler: cannot be told from a neighbour in the ranking"
+    if side == "contrast":
+        return f":orange[■] towards {harmful} · :blue[■] towards {harmless} · {grey} · {pale}"
+    mark = f":orange[■] {harmful} side" if side == "harmful" else f":blue[■] {harmless} side"
+    return f"{mark} · {grey} · {pale}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time span in words: '40 s', '3 min 20 s', '2 h 5 min'."""
+    if seconds is None or math.isnan(seconds):
+        return "unknown"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def about(amount: str) -> str:
+    """An estimate in words; what cannot be known before the run says so."""
+    return "known when it starts" if amount == "unknown" else f"about {amount}"
+
+
+def ago(when: float | None, now: float | None = None) -> str:
+    """How long since a moment (seconds since 1970); 0 stands for the recording that comes with the program."""
+    if when is None:
+        return "not yet"
+    if when == 0:
+        return "recorded"
+    passed = (time.time() if now is None else now) - when
+    if passed < 5:
+        return "just now"
+    if passed < 86_400:
+        return f"{duration(passed if passed < 600 else round(passed / 60) * 60)} ago"
+    return time.strftime("%-d %B %Y", time.localtime(when))
+
+
+def megabytes(size: float) -> str:
+    """A size given in megabytes."""
+    if math.isnan(size):
+        return "unknown"
+    return f"{size / 1024:.1f} GB" if size >= 1000 else f"{size:.1f} MB" if size < 10 else f"{size:.0f} MB"
+
+
+def count(number: int, noun: str) -> str:
+    """'1 cell', '1,200 cells'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def finished(when: float | None) -> str:
+    """'finished 3 min ago'; the recording says that it is one."""
+    return ago(when) if when == 0 else f"finished {ago(when)}"
+
+
+def shape(spec: TraceSpec) -> str:
+    """A run's size in one line, without any word of the user."""
+    title = METHODS[spec.method.name][0]
+    return (
+        f"{title}, {spec.method.preset} preset · {count(len(spec.prompts), 'prompt set')} · "
+        f"{count(len(spec.subsets), 'subset')} · {count(len(spec.seeds), 'seed')}"
+    )
+
+
+def mask(text: str, most: int = 120) -> str:
+    """The outline of a text without its words."""
+    cut = " ".join(text.split())[:most]
+    return "".join("•" if not letter.isspace() else " " for letter in cut)

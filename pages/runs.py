@@ -1,0 +1,181 @@
+"""Runs: what is running and what has run; watch one, stop it, take it up again, delete it."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from pages.components.run_views import badge, happening, remaining, runs_frame, silence
+from pages.components.shell import shell, title
+from pages.components.words import ago, count, shape
+from untrac_core.engine import Event, Run, Store, ensure_worker
+from untrac_core.errors import InputError
+from untrac_core.specs import to_yaml
+
+MOST = 200
+LOG_LINES = 400
+EVENTS_MOST = 200
+
+
+def wake(runs: list[Run]) -> None:
+    """Start a worker for every device that has work to do; one that runs already is left alone."""
+    for device in sorted({run.device for run in runs if run.active}):
+        ensure_worker(device)
+
+
+def chosen(store: Store) -> Run | None:
+    """The run that the address names; says so where there is none with that name."""
+    run_id = st.query_params.get("run")
+    if run_id is None:
+        return None
+    try:
+        return store.run(run_id)
+    except InputError:
+        st.warning("There is no run with the id in this address. It may have been deleted; the list has the others.")
+        return None
+
+
+@st.dialog("Delete this run?")
+def confirm_delete(store: Store, run: Run) -> None:
+    st.text(run.name)
+    st.markdown("Its result, its log and its place in the list are removed. This cannot be undone.")
+    keep, delete = st.columns(2)
+    if keep.button("Keep it", width="stretch"):
+        st.rerun()
+    if delete.button("Delete", type="primary", icon=":material/delete:", width="stretch", key="delete_confirmed"):
+        try:
+            store.delete(run.id)
+        except InputError as error:
+            st.text(str(error))
+            return
+        st.query_params.pop("run", None)
+        st.rerun()
+
+
+def actions(store: Store, run: Run) -> None:
+    """The buttons that fit the run's status."""
+    with st.container(horizontal=True):
+        if run.status == "done" and st.button("Look at the result", type="primary", icon=":material/bar_chart:"):
+            st.switch_page("pages/influence.py", query_params={"run": run.id})
+        if run.status in ("queued", "running") and st.button("Cancel", icon=":material/stop_circle:", key="cancel"):
+            store.cancel(run.id)
+            st.rerun()
+        resumable = run.status in ("failed", "cancelled")
+        if resumable and st.button("Resume", type="primary", icon=":material/resume:", key="resume"):
+            try:
+                store.resume(run.id)
+            except InputError as error:
+                st.text(str(error))
+                return
+            ensure_worker(run.device)
+            st.rerun()
+        if not run.active and st.button("Delete", icon=":material/delete:", key="delete"):
+            confirm_delete(store, run)
+
+
+def state(store: Store, run_id: str, was: str) -> None:
+    """The live part of one run; asks for a whole new page when its status has changed."""
+    run = store.run(run_id)
+    if run.status != was:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        badge(run)
+        st.caption(f"{shape(run.spec)} · created {ago(run.created)}")
+    if run.active:
+        st.progress(min(max(run.progress, 0.0), 1.0))
+    doing = happening(run)
+    if doing:
+        st.text(doing)
+    facts = [f"{run.cells_done} of {count(run.cells_total, 'cell')}"] if run.cells_total else []
+    facts += [text for text in (remaining(run),) if text]
+    facts += [f"attempt {run.attempt}"] if run.attempt > 1 else []
+    if facts:
+        st.caption(" · ".join(facts))
+    warning = silence(run)
+    if warning:
+        st.warning(warning, icon=":material/heart_broken:")
+
+
+def events(store: Store, run_id: str) -> None:
+    """What happened, newest first, the log, and the request."""
+    told, log, spec = st.tabs(["Events", "Log", "Request as YAML"])
+    with told:
+        rows = all_events(store, run_id)[::-1][:EVENTS_MOST]
+        scroll([told_as(event) for event in rows])
+    with log:
+        scroll(store.log(run_id, lines=LOG_LINES).splitlines())
+    with spec:
+        scroll(to_yaml(store.run(run_id).spec).splitlines(), language="yaml")
+
+
+def told_as(event: Event) -> str:
+    """An event as a line: when, and what."""
+    clock = time.strftime("%H:%M:%S", time.localtime(event.time))
+    return f"{clock}  {'finished: ' if event.kind == 'cell' else ''}{event.text}"
+
+
+def all_events(store: Store, run_id: str) -> list[Event]:
+    """Every event of a run, oldest first."""
+    rows: list[Event] = []
+    while page := store.events(run_id, after=rows[-1].seq if rows else 0, limit=500):
+        rows += page
+    return rows
+
+
+def scroll(texts: list[str], language: str | None = None) -> None:
+    """Lines of text as they are, in a box that grows up to a limit and then scrolls."""
+    if not texts:
+        st.caption("Nothing was written.")
+        return
+    st.code("\n".join(texts), language=language, wrap_lines=language is None, height=min(280, 40 + 20 * len(texts)))
+
+
+def listing(store: Store, was: list[str]) -> None:
+    """All runs, newest first; asks for a whole new page when any status has changed."""
+    runs = store.runs(limit=MOST)
+    if [run.status for run in runs] != was:
+        st.rerun()
+
+    def open_row() -> None:
+        click = st.session_state["runs_open"]
+        st.query_params["run"] = runs[click["row"]].id
+        st.rerun("app")
+
+    config = {
+        "open": st.column_config.ButtonColumn("", width=60, type="tertiary", key="runs_open", on_click=open_row),
+        "status": st.column_config.TextColumn("Status", width=80),
+        "name": st.column_config.TextColumn("Name", width=205),
+        "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%", width=110),
+        "now": st.column_config.TextColumn("Now", width=195),
+        "time": st.column_config.TextColumn("Time", width=90),
+        "created": st.column_config.TextColumn("Created", width=110),
+    }
+    st.dataframe(
+        runs_frame(runs), hide_index=True, column_config=config, key="runs_table", alt="All runs, newest first"
+    )
+
+
+def main() -> None:
+    store = shell("Runs")
+    title("What is running, and what has run?", "Choose a run to watch it, stop it, or look at its result.")
+    runs = store.runs(limit=MOST)
+    wake(runs)
+    if not runs:
+        st.info("No run yet. Start one on the demo: it takes about a minute and a half.")
+        if st.button("Trace the demo", type="primary", key="first_trace"):
+            st.switch_page("pages/trace.py")
+        return
+    run = chosen(store)
+    if run is not None:
+        with st.container(border=True, key="run"):
+            st.text(run.name)
+            st.fragment(state, run_every=1.0 if run.active else None)(store, run.id, run.status)
+            actions(store, run)
+            st.fragment(events, run_every=2.0 if run.active else None)(store, run.id)
+    live = any(run.active for run in runs)
+    st.subheader("All runs", anchor=False)
+    st.fragment(listing, run_every=2.0 if live else None)(store, [run.status for run in runs])
+
+
+main()

@@ -1,0 +1,149 @@
+"""Trace: one form that checks itself, says what it will cost, and starts the run."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import streamlit as st
+
+from pages.components import draft
+from pages.components import trace_form as form
+from pages.components.shell import lines, shell, title
+from pages.components.uploads import fault, named
+from pages.components.words import about, count, duration, megabytes
+from untrac_core.check import Check, check
+from untrac_core.engine import Store, submit
+from untrac_core.errors import InputError
+from untrac_core.specs import TraceSpec, build, to_yaml
+
+
+@st.cache_data(max_entries=64, ttl=600, show_spinner="Checking the request")
+def checked(spec: str, rates: tuple[tuple[str, float], ...]) -> Check:
+    """What a request (canonical JSON) will do and cost; an :class:`InputError` is not remembered."""
+    return check(TraceSpec.model_validate_json(spec), rates=dict(rates))
+
+
+def sections(spots: form.Spots) -> tuple[dict[str, Any], list[InputError]]:
+    """The form itself: the values of a spec, and the faults of single fields."""
+    values: dict[str, Any] = {}
+    faults: list[InputError] = []
+
+    def gather(name: str, draw: Any, *given: Any) -> Any:
+        try:
+            return draw(spots, *given)
+        except InputError as error:
+            faults.append(error)
+            return None
+        finally:
+            spots[name] = st.empty()
+
+    values["model"] = gather("model", form.model_section)
+    below = st.container()
+    method_place = st.container()
+    with st.container():
+        settings, items, blocks, block = form.limits_and_settings()
+    with below:
+        values["prompts"] = gather("prompts", form.prompts_section, items)
+        values["subsets"] = gather("subsets", form.subsets_section, blocks)
+    with method_place:
+        both = gather("method", form.method_section)
+    if both:
+        values["method"] = {**both[0], **settings}
+        values |= {**both[1], "block": block}
+    return values, faults
+
+
+def place_of(error: InputError) -> str:
+    """Which field an error belongs to, from where it was found."""
+    if error.where != "request":
+        return error.where
+    key = re.match(r"'(\w+)", error.what)
+    if key:
+        return key.group(1)
+    words = {"subsets": "subsets", "prompt sets": "prompts", "seeds": "seeds"}
+    return next((field for word, field in words.items() if word in error.what), "request")
+
+
+def tell(error: InputError, spots: form.Spots, fallback: Any) -> None:
+    """Show an error at its field, or beside the button where it has none."""
+    where = place_of(error)
+    fitting = [spot for name, spot in spots.items() if where == name or where.startswith(f"{name} ")]
+    with (fitting[0] if fitting else fallback).container():
+        fault(named(str(error).removeprefix("request: ")))
+
+
+def costs(found: Check) -> None:
+    """What the run will be, in numbers and in words."""
+    st.table(
+        {
+            "Cells": f"{found.cells:,}",
+            "Time": about(duration(found.seconds)),
+            "Memory": about(megabytes(found.memory_mb)),
+            "Disk": about(megabytes(found.disk_mb)),
+            "Model": about("unknown") if not found.parameters else f"{found.parameters:,} parameters",
+            "Block": count(found.block, "token"),
+        },
+        border="horizontal",
+    )
+    lines(found.warnings, heading="Worth knowing", icon=":material/warning:")
+    with st.expander("What will be read"):
+        facts = [f"{part.name}, {part.side}: {count(part.items, 'item')}" for part in found.prompt_sets]
+        facts += [f"{part.name}: {count(part.blocks, 'block')}" for part in found.subsets]
+        for text in [*facts, *found.notes]:
+            st.text(text)
+
+
+def summary(store: Store, values: dict[str, Any], faults: list[InputError], spots: form.Spots) -> None:
+    """The right-hand side: name, cost, Start, and the same request as YAML."""
+    st.subheader("Before you start", anchor=False)
+    st.session_state.setdefault("t_name", "my trace")
+    values["name"] = st.text_input("Name of the run", key="t_name", max_chars=80).strip()
+    spots["name"] = st.empty()
+    fallback = st.container()
+    spec, found = None, None
+    if not faults:
+        try:
+            spec = build(TraceSpec, values, where="request")
+            found = checked(spec.model_dump_json(), tuple(sorted(store.rates().items())))
+        except InputError as error:
+            faults.append(error)
+    for error in faults:
+        tell(error, spots, fallback)
+    if found is not None:
+        costs(found)
+    else:
+        st.caption("Mend what is marked; the cost of the run is shown here as soon as the request is complete.")
+    start = st.button(
+        "Start", type="primary", icon=":material/play_arrow:", disabled=found is None, key="start", width="stretch"
+    )
+    if spec is not None:
+        with st.expander("The same as YAML"):
+            st.code(to_yaml(spec), language="yaml")
+    if start and spec is not None:
+        try:
+            run_id = submit(spec, store)
+        except InputError as error:
+            tell(error, spots, fallback)
+            return
+        draft.keep()
+        st.switch_page("pages/runs.py", query_params={"run": run_id})
+
+
+def main() -> None:
+    store = shell("Trace")
+    title(
+        "What should be traced to what?",
+        "Choose a model, what it should not write, and the data it learned from; nothing runs before you press Start.",
+    )
+    draft.restore("t_model")
+    spots: form.Spots = {}
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        values, faults = sections(spots)
+    with right, st.container(border=True):
+        summary(store, values, faults, spots)
+    draft.keep()
+
+
+main()

@@ -1,0 +1,149 @@
+"""The real server and a real browser, in a home of their own; nothing may leave this machine."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlparse
+
+import psutil
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "pages"))
+CHROMIUM = os.environ.get("UNTRAC_CHROMIUM", "/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+
+class Server:
+    """A dashboard on a free port, with its own data home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        environment = {
+            **os.environ,
+            "UNTRAC_HOME": str(self.home),
+            "UNTRAC_IDLE_SECONDS": "3",
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]
+        command += ["--server.enableAgentApi=true"]  # to measure answers; off as shipped
+        with (self.home / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2) as answer:  # noqa: S310
+                    if answer.read() == b"ok":
+                        return
+            except OSError:
+                pass
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End it without warning."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def log(self) -> str:
+        """What it has written."""
+        return (self.home / "server.log").read_text(errors="replace")
+
+    def end_all(self) -> None:
+        """End the server and whatever works in its home, each by its pid."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        for process in psutil.process_iter():
+            try:
+                if process.pid != os.getpid() and process.environ().get("UNTRAC_HOME") == str(self.home):
+                    process.kill()
+            except psutil.Error:
+                continue
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A running dashboard; its log must hold no traceback at the end."""
+    running = Server(tmp_path_factory.mktemp("browser").resolve() / "home")
+    running.home.mkdir()
+    try:
+        running.start()
+        yield running
+        assert "Traceback" not in running.log(), running.log()
+    finally:
+        running.end_all()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; a machine without it fails these tests."""
+    assert Path(CHROMIUM).exists(), f"no Chromium at {CHROMIUM}: install it, or name it in UNTRAC_CHROMIUM"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def window(browser, server):
+    """Open a page of the given look; at the end no request may have left 127.0.0.1, and no page may show a fault."""
+    contexts, strays = [], []
+
+    def note(request):
+        parts = urlparse(request.url)
+        if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
+            strays.append(request.url)
+
+    def open_window(look: str = "light", width: int = 1280, height: int = 1400) -> Page:
+        context = browser.new_context(
+            color_scheme=look, viewport={"width": width, "height": height}, accept_downloads=True
+        )
+        context.on("request", note)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        return context.new_page()
+
+    yield open_window
+    faults = [page.url for context in contexts for page in context.pages if page.get_by_test_id("stException").count()]
+    for context in contexts:
+        context.close()
+    assert not strays, strays
+    assert not faults, faults
+
+
+@pytest.fixture
+def shot(tmp_path_factory):
+    """Keep a picture of a page, in ``UNTRAC_SCREENSHOTS`` or a temporary folder."""
+    folder = Path(os.environ.get("UNTRAC_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(page: Page, name: str) -> None:
+        page.wait_for_timeout(400)  # animations end
+        page.screenshot(path=folder / f"{name}.png")
+
+    return take

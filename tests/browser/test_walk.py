@@ -1,0 +1,208 @@
+"""The whole way in Chromium: home, the demo, a run of one's own, its result; and what must not happen on it."""
+
+import csv
+import json
+import re
+import statistics
+import time
+import urllib.request
+
+from making import HOSTILE, make_hostile_run
+from playwright.sync_api import expect
+
+from untrac_core.engine import DEMO_RUN, Store
+
+expect.set_options(timeout=20_000)
+BARS = ".st-key-bars .js-plotly-plot .bars .point > path"
+CLICK_MS = """
+async (label) => {
+    const before = document.querySelector('h1').textContent;
+    const button = [...document.querySelectorAll('button')].find((one) => one.textContent.trim() === label);
+    const start = performance.now();
+    button.click();
+    while (document.querySelector('h1').textContent === before) {
+        if (performance.now() - start > 10000) throw new Error('no answer to ' + label);
+        await new Promise((next) => setTimeout(next, 5));
+    }
+    return performance.now() - start;
+}
+"""
+
+
+def wait_for(condition, seconds):
+    """Wait until a condition holds; its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+    return value
+
+
+def answer_times(server, sides):
+    """Milliseconds that the whole influence page takes to answer a switch of side, without a browser's drawing."""
+
+    def ask(request):
+        body, kind = json.dumps(request).encode(), {"Content-Type": "application/json"}
+        start = time.perf_counter()
+        address = f"{server.url}/_stcore/agent/interact"
+        with urllib.request.urlopen(urllib.request.Request(address, body, kind), timeout=30) as answer:  # noqa: S310
+            page = json.load(answer)
+        assert page["status"] == "ready"
+        return page, 1000 * (time.perf_counter() - start)
+
+    opened, _ = ask({"page": "influence", "query_params": {"run": [DEMO_RUN]}})
+    session = {"session_id": opened["session_id"]}
+    return [ask({**session, "widget_state": {"side": side}})[1] for side in sides]
+
+
+def open_the_demo(page, server, shot):
+    """From home to the demo's ranked bars; the side that is looked at goes to the address."""
+    page.goto(server.url)
+    expect(page.locator(".st-key-foretaste .bars path").first).to_be_visible()
+    shot(page, "home-light")
+    page.get_by_role("button", name="Open the demo").click()
+    expect(page.locator(BARS)).to_have_count(8)
+    assert f"run={DEMO_RUN}" in page.url
+    shot(page, "influence-light")
+    page.locator(".st-key-side").get_by_text("harmful", exact=True).click()
+    page.wait_for_url("**side=harmful**")
+
+
+def start_a_small_run(page, shot):
+    """Fill in the form and start; the run's id, and the seconds from the click to the first sign of the run."""
+    page.get_by_test_id("stSidebar").get_by_text("Trace", exact=True).click()
+    expect(page.get_by_role("heading", name="What should be traced to what?")).to_be_visible()
+    page.get_by_text("Sizes and settings").click()
+    fields = (("Items a side, at most", "64"), ("Blocks a subset, at most", "96"), ("Name of the run", "a walk"))
+    for label, value in fields:
+        page.get_by_label(label).fill(value)
+        page.get_by_label(label).press("Enter")
+    page.wait_for_url("**draft=**")
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+    page.wait_for_timeout(1000)
+    shot(page, "trace-light")
+    clicked = time.monotonic()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".st-key-run").get_by_text(re.compile("queued|running")).first).to_be_visible()
+    return re.search("run=([0-9a-f]{12})", page.url).group(1), time.monotonic() - clicked
+
+
+def measured_rows(page):
+    """The rows of the CSV that the influence page hands out."""
+    page.get_by_role("tab", name="Take away").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="All measurements (CSV)").click()
+    return list(csv.DictReader(download.value.path().open()))
+
+
+def test_the_whole_way(server, window, shot):
+    store = Store(server.home)
+    page = window()
+    open_the_demo(page, server, shot)
+    run_id, feedback = start_a_small_run(page, shot)
+    cells = page.locator(".st-key-run").get_by_text(re.compile(r"[1-9]\d* of \d+ cells"))
+    wait_for(lambda: store.run(run_id).cells_done >= 1, 60)
+    expect(cells).to_be_visible()
+    shot(page, "runs-light")
+    page.reload()
+    expect(cells).to_be_visible()
+
+    look = window()
+    look.goto(f"{server.url}/influence?run={DEMO_RUN}")
+    expect(look.locator(BARS)).to_have_count(8)
+    answers = answer_times(server, ["harmful", "harmless", "contrast"] * 5)
+    clicks = [look.evaluate(CLICK_MS, label) for label in ("harmful", "harmless", "contrast") * 2]
+    assert store.run(run_id).active, "the run ended before the answers were measured"
+    median = statistics.median(answers)
+    print(
+        f"\nfirst feedback {feedback:.2f} s; while the job runs: answer of the page {median:.0f} ms, "
+        f"click to new title in this browser {statistics.median(clicks):.0f} ms (medians)"
+    )
+
+    server.kill()
+    assert store.run(run_id).active, "the run ended before the server was killed"
+    server.start()
+    wait_for(lambda: not store.run(run_id).active, 120)
+    run = store.run(run_id)
+    assert (run.status, run.attempt) == ("done", 1), run.error
+
+    page.goto(f"{server.url}/runs?run={run_id}")
+    page.get_by_role("button", name="Look at the result").click()
+    expect(page.locator(BARS)).to_have_count(8)
+    rows = measured_rows(page)
+    assert {row["subset"] for row in rows} >= {"forum", "news"}
+    assert {row["side"] for row in rows} == {"harmful", "harmless"}
+    assert feedback < 2.0
+    assert median < 300
+
+
+def test_every_page_in_the_dark(server, window, shot):
+    page = window("dark")
+    for name, path in (
+        ("home", "/"),
+        ("influence", f"/influence?run={DEMO_RUN}"),
+        ("trace", "/trace"),
+        ("runs", f"/runs?run={DEMO_RUN}"),
+    ):
+        page.goto(server.url + path)
+        expect(page.locator("h1")).to_be_visible()
+        if name in ("home", "influence"):
+            expect(page.locator(".js-plotly-plot .bars path").first).to_be_visible()
+        if name == "trace":
+            expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+        shot(page, f"{name}-dark")
+        ground = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+        assert max(int(part) for part in re.findall(r"\d+", ground)[:3]) < 60, ground
+
+
+def test_a_wide_window_is_filled(server, window, shot):
+    page = window(width=1920, height=1200)
+    page.goto(f"{server.url}/influence?run={DEMO_RUN}")
+    expect(page.locator(".st-key-truth_without .js-plotly-plot, .st-key-truth_planted .js-plotly-plot")).to_have_count(
+        2
+    )
+    shot(page, "influence-wide")
+    width = page.locator(".st-key-bars").bounding_box()["width"]
+    assert width > 800
+
+
+def test_a_row_of_the_list_opens_its_run(server, window):
+    page = window()
+    page.goto(f"{server.url}/runs")
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table).to_be_visible()
+    page.wait_for_timeout(1500)  # the cells are drawn on a canvas
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 30, box["y"] + 52)
+    page.wait_for_url("**run=**")
+    expect(page.locator(".st-key-run")).to_be_visible()
+
+
+def test_hostile_names_and_texts_stay_text(server, window, tmp_path):
+    run_id = make_hostile_run(Store(server.home), tmp_path / "data")
+    page = window()
+    for path in ("/", f"/runs?run={run_id}", f"/influence?run={run_id}"):
+        page.goto(server.url + path)
+        expect(page.get_by_text(HOSTILE[0]).first).to_be_visible()
+        page.wait_for_timeout(1000)
+        assert not page.locator("a[href*='evil.example'], img[src*='evil.example']").count()
+        for tab in page.get_by_role("tab").all():
+            tab.click()
+            page.wait_for_timeout(200)
+            assert not page.locator("a[href*='evil.example'], img[src*='evil.example']").count()
+
+
+def test_an_upload_is_listed_masked_and_survives_a_reload(server, window):
+    page = window()
+    page.goto(f"{server.url}/trace")
+    upload = page.get_by_test_id("stFileUploaderDropzoneInput").nth(1)
+    rows = "".join(f'{{"text": "The bridge is mended in spring {i}."}}\n' for i in range(40))
+    upload.set_input_files({"name": "bridges.jsonl", "mimeType": "application/jsonl", "buffer": rows.encode()})
+    name = page.locator(".st-key-t_subsets_1_name input")
+    expect(name).to_have_value("bridges")
+    page.wait_for_url("**draft=**")
+    page.reload()
+    expect(name).to_have_value("bridges")
+    bad = page.get_by_test_id("stFileUploaderDropzoneInput").nth(1)
+    bad.set_input_files({"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": b'{"text": \n'})
+    expect(page.get_by_text("bad.jsonl line 1 is not valid JSON")).to_be_visible()

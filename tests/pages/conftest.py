@@ -1,0 +1,47 @@
+"""Pages in a home of their own, without workers."""
+
+import pytest
+from making import ROOT, make_hostile_run, sound
+from streamlit.testing.v1 import AppTest
+
+import untrac_core.engine as engine
+from untrac_core.engine import Store
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A data home for each test; nothing is started in it."""
+    place = (tmp_path / "home").resolve()
+    monkeypatch.setenv("UNTRAC_HOME", str(place))
+    monkeypatch.setenv("UNTRAC_ROOTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(engine, "ensure_worker", lambda device, home=None: None)
+    return place
+
+
+@pytest.fixture
+def store(home):
+    """The store that the pages of a test see."""
+    return Store(home)
+
+
+@pytest.fixture
+def page():
+    """Open a page by its file with query parameters; fails if it shows a traceback."""
+
+    def open_page(file: str = "app.py", **query: str) -> AppTest:
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+        if file != "app.py":
+            at.run()
+            at.switch_page(file)
+        for key, value in query.items():
+            at.query_params[key] = value
+        return sound(at.run())
+
+    return open_page
+
+
+@pytest.fixture
+def hostile_run(store, tmp_path):
+    """The id of a finished run whose every name and text is an attempt to become markup."""
+    return make_hostile_run(store, tmp_path / "data")

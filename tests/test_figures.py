@@ -1,0 +1,140 @@
+import json
+
+import pandas as pd
+import pytest
+
+from untrac_core import figure_labels, figures
+
+HOSTILE = '<a href="http://evil.example">x</a><img src=x onerror=alert(1)>' + "y" * 200
+
+
+def ranking(names=("forum", "blog", "news")):
+    return pd.DataFrame(
+        {
+            "subset": list(names),
+            "rank": range(1, len(names) + 1),
+            "influence": [0.06, 0.01, -0.02][: len(names)],
+            "low": [0.05, -0.01, -0.03][: len(names)],
+            "high": [0.07, 0.03, -0.01][: len(names)],
+            "separable": [True, False, False][: len(names)],
+        }
+    )
+
+
+def points(names=("forum", "blog")):
+    rows = [(name, step, step * 0.01, step * 0.008, step * 0.012, 3) for name in names for step in range(4)]
+    return pd.DataFrame(rows, columns=["subset", "step", "influence", "low", "high", "seeds"])
+
+
+def pairs(names=("forum", "blog", "news")):
+    frame = ranking(names)[["subset", "influence", "low", "high"]]
+    return frame.assign(truth=[0.1, 0.0, -0.1], truth_low=[0.09, -0.01, -0.1], truth_high=[0.11, 0.01, -0.1])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0623, "+0.062"),
+        (-0.0623, "−0.062"),
+        (1.0, "+1.0"),
+        (-12.4, "−12"),
+        (123.0, "+120"),
+        (0.3, "+0.30"),
+        (0.10, "+0.10"),
+        (0.00012, "+0.00012"),
+        (0.0, "0"),
+        (float("nan"), "–"),
+        (2e-6, "+2.0e-06"),
+    ],
+)
+def test_signed_has_two_significant_digits(value, text):
+    assert figures.signed(value) == text
+
+
+def test_bars_are_ranked_coloured_and_carry_their_interval():
+    shuffled = ranking().sample(frac=1, random_state=1)
+    bar = figures.ranked_bars(shuffled, side="contrast").data[0]
+    assert list(bar.customdata) == ["forum", "blog", "news"]
+    assert list(bar.marker.color) == [figures.HARMFUL, figures.UNDECIDED, figures.HARMLESS]
+    assert list(bar.marker.opacity) == [1.0, figures.PALE, figures.PALE]
+    assert list(bar.error_x.array) == pytest.approx([0.01, 0.02, 0.01])
+    assert list(bar.error_x.arrayminus) == pytest.approx([0.01, 0.02, 0.01])
+
+
+def test_a_single_side_keeps_its_colour_whatever_the_sign():
+    frame = ranking()
+    assert figures.ranked_bars(frame, side="harmful").data[0].marker.color[2] == figures.HARMFUL
+    assert figures.ranked_bars(frame, side="harmless").data[0].marker.color[0] == figures.HARMLESS
+
+
+def test_range_holds_zero_and_every_interval():
+    low, high = figures.ranked_bars(ranking(), side="contrast").layout.xaxis.range
+    assert low < -0.03
+    assert high > 0.07
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_backgrounds_are_transparent_and_hostile_names_are_text(dark):
+    names = (HOSTILE, "blog", "news")
+    colours = dict.fromkeys(names, figures.HARMFUL)
+    drawn = [
+        figures.ranked_bars(ranking(names), side="contrast", dark=dark),
+        figures.trajectory(points(names[:2]), colours=colours, dark=dark),
+        figures.truth_scatter(pairs(names), colours=colours, across="true influence", dark=dark),
+    ]
+    for figure in drawn:
+        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+        spec = json.loads(figure.to_json())
+        for trace in spec["data"]:
+            trace.pop("customdata", None)  # never drawn
+        assert "<a" not in json.dumps(spec)
+        assert "<img" not in json.dumps(spec)
+        assert "y" * 100 not in json.dumps(spec)
+
+
+def test_trajectory_marks_the_stop_of_each_line_and_names_it():
+    figure = figures.trajectory(points(), colours={"forum": figures.HARMFUL, "blog": figures.HARMLESS})
+    lines = [trace for trace in figure.data if trace.mode == "lines+markers"]
+    assert [line.marker.symbol[-1] for line in lines] == ["diamond", "diamond"]
+    assert {note.text for note in figure.layout.annotations} == {"forum", "blog"}
+
+
+def test_many_lines_name_only_the_outermost():
+    names = tuple(f"subset {i}" for i in range(20))
+    figure = figures.trajectory(points(names), colours=dict.fromkeys(names, figures.UNDECIDED))
+    assert len(figure.layout.annotations) == 8
+
+
+def test_spread_keeps_order_and_distance_within_the_bounds():
+    placed = figure_labels.spread([0.0, 0.1, 0.11, 5.0], 1.0, -10.0, 10.0)
+    assert placed[0] < placed[1] < placed[2] < placed[3] == 5.0
+    assert placed[1] - placed[0] == pytest.approx(1.0)
+    assert sum(placed[:3]) == pytest.approx(0.21)
+    assert figure_labels.spread([0.0, 0.1, 0.11], 1.0, 0.0, 10.0) == [0.0, 1.0, 2.0]
+    assert figure_labels.spread([9.9, 10.0], 1.0, 0.0, 10.0) == [9.0, 10.0]
+
+
+def test_names_in_a_crowd_never_cover_each_other():
+    points = [(0.001 * i, 0.001 * (i % 3)) for i in range(12)]
+    names = [f"subset {i}" for i in range(12)]
+    places = figure_labels.positions(points, names, [-0.1, 1.0], [-0.1, 1.0], 260)
+    assert None in places
+    pixels = [((x + 0.1) / 1.1 * 340, (y + 0.1) / 1.1 * 260) for x, y in points]
+    boxes = [figure_labels._box(pixels[i], names[i], place) for i, place in enumerate(places) if place]
+    covered = [figure_labels._overlap(a, b) for i, a in enumerate(boxes) for b in boxes[:i]]
+    assert max(covered, default=0.0) <= figure_labels.COVERED_MOST
+
+
+def test_one_subset_or_equal_truths_still_draw():
+    lone = pairs().iloc[:1]
+    figures.truth_scatter(lone, colours={}, across="true influence")
+    figures.truth_scatter(pairs().assign(truth=0.0, truth_low=0.0, truth_high=0.0), colours={}, across="x")
+
+
+def test_one_seed_has_no_interval_and_no_colour():
+    frame = ranking().assign(low=float("nan"), high=float("nan"), separable=False)
+    figure = figures.ranked_bars(frame, side="contrast")
+    assert set(figure.data[0].marker.color) == {figures.UNDECIDED}
+    assert "no interval" in figure.data[0].hovertext[0]
+    low, high = figure.layout.xaxis.range
+    assert low < -0.02 < 0.06 < high

@@ -1,0 +1,313 @@
+"""Plotly figures from result frames: ranked bars, the trajectory of an unlearning, an estimate against its truth.
+
+Every text that a user wrote is escaped and cut before it reaches a figure, because plotly reads a part of HTML in
+titles, ticks and hovers. Backgrounds are transparent, so that a figure fits a light and a dark page; ``dark`` chooses
+the ink. Colours are of the Okabe-Ito set, which colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+import html
+from statistics import linear_regression
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from untrac_core.figure_labels import positions, spread
+
+HARMFUL = "#D55E00"
+HARMLESS = "#0072B2"
+UNDECIDED = "#999999"
+UNIT = "nats per token"
+NAME_CHARACTERS = 32
+PALE = 0.6
+"""Opacity of a bar whose place in the ranking is not settled."""
+LABELLED_MOST = 12
+"""With more lines than this, only the outermost carry their name."""
+
+
+def safe(text: object, most: int = NAME_CHARACTERS) -> str:
+    """A user's text for a figure: one line, cut to ``most`` characters, with HTML escaped."""
+    line = " ".join(str(text).split())
+    cut = line if len(line) <= most else line[: most - 1] + "…"
+    return html.escape(cut, quote=False)
+
+
+def signed(value: float) -> str:
+    """Two significant digits with a sign, and a true minus: ``+0.062``, ``−1.3``."""
+    if pd.isna(value):
+        return "–"
+    if value == 0:
+        return "0"
+    magnitude = abs(float(value))
+    if magnitude < 1e-4 or magnitude >= 1e4:
+        text = f"{magnitude:.1e}"
+    else:
+        text = f"{float(f'{magnitude:.1e}'):f}".rstrip("0").rstrip(".")
+        digits = len(text.replace(".", "").lstrip("0"))
+        if digits < 2 and magnitude < 10:
+            text = text + ("0" if "." in text else ".0")
+    return ("+" if value > 0 else "−") + text
+
+
+def colour(side: str, influence: float, low: float, high: float) -> str:
+    """Vermilion towards the harm, blue towards the harmless, grey where the interval includes zero."""
+    if pd.isna(low) or pd.isna(high) or low <= 0 <= high:
+        return UNDECIDED
+    if side == "contrast":
+        return HARMFUL if influence > 0 else HARMLESS
+    return HARMFUL if side == "harmful" else HARMLESS
+
+
+def ranked_bars(ranking: pd.DataFrame, *, side: str, dark: bool = False) -> go.Figure:
+    """Horizontal bars with intervals, the largest influence at the top.
+
+    ``ranking``: columns subset, rank, influence, low, high (nats per token), separable (bool). A bar whose place is
+    not settled (``separable`` false) is paler. ``customdata`` of a bar is its subset's name.
+    """
+    rows = _closed(ranking.sort_values("rank").reset_index(drop=True))
+    names = rows["subset"].astype(str).tolist()
+    ink = _ink(dark)
+    places = [str(i) for i in range(len(rows))]
+    colours = [UNDECIDED if r.open else colour(side, r.influence, r.low, r.high) for r in rows.itertuples()]
+    hover = [
+        f"<b>{safe(r.subset, 80)}</b><br>rank {r.rank}<br>{signed(r.influence)} {UNIT}"
+        f"<br>{_interval(r)}"
+        f"<br>{'clear of its neighbours' if r.separable else 'cannot be told from a neighbour'}"
+        for r in rows.itertuples()
+    ]
+    bars = {
+        "type": "bar",
+        "x": rows["influence"].tolist(),
+        "y": places,
+        "orientation": "h",
+        "marker": {"color": colours, "opacity": [1.0 if settled else PALE for settled in rows["separable"]]},
+        "error_x": {**_whiskers(rows, "influence", "low", "high", ink), "thickness": 1.3, "width": 4},
+        "customdata": names,
+        "hovertext": hover,
+        "hoverinfo": "text",
+    }
+    ticks = {
+        "tickmode": "array",
+        "tickvals": places,
+        "ticktext": [f"{safe(name)}  <b>{rank}</b>" for name, rank in zip(names, rows["rank"], strict=True)],
+        "autorange": "reversed",
+        "showgrid": False,
+        "type": "category",
+    }
+    across = {"title": {"text": f"influence, {UNIT}"}, "range": _padded(rows["low"], rows["high"], 0.16)}
+    height = 70 + 34 * max(len(rows), 3)
+    return _figure([bars, _bar_numbers(rows, places, ink)], across, ticks, dark=dark, height=height, bargap=0.38)
+
+
+def trajectory(points: pd.DataFrame, *, colours: dict[str, str], dark: bool = False, height: int = 340) -> go.Figure:
+    """Influence over the steps of the unlearning, one line per subset with the band of its seeds.
+
+    ``points``: columns subset, step, influence (mean over seeds), low, high (least and greatest seed), seeds (count).
+    ``colours``: subset to colour, in the order of the ranking. A diamond marks where the unlearning stopped.
+    """
+    ink = _ink(dark)
+    lines = {str(name): line.sort_values("step") for name, line in points.groupby("subset")}
+    order = [name for name in colours if name in lines]
+    shown = order if len(order) <= LABELLED_MOST else [*order[:5], *order[-3:]]
+    traces = [_band(lines[name], colours[name]) for name in shown]
+    traces += [_line(lines[name], name, colours[name], bold=name in shown) for name in order]
+    low, high = _padded(points["low"], points["high"], 0.06)
+    last = float(points["step"].max()) if len(points) else 1.0
+    gap = (high - low) * 16 / (height - 70)
+    heights = spread([float(lines[name]["influence"].iloc[-1]) for name in shown], gap, low + gap / 2, high - gap / 2)
+    label = {"x": last, "showarrow": False, "xanchor": "left", "xshift": 9, "font": {"color": ink, "size": 12}}
+    names = [{**label, "y": y, "text": safe(name, 22)} for name, y in zip(shown, heights, strict=True)]
+    widest = max((len(safe(name, 22)) for name in shown), default=0)
+    return _figure(
+        traces,
+        {"title": {"text": "unlearning step (◆ where it stopped)"}, "range": [0, last or 1], "zeroline": False},
+        {"title": {"text": f"influence, {UNIT}"}, "range": [low, high]},
+        dark=dark,
+        height=height,
+        annotations=names,
+        margin={"l": 8, "r": 24 + 7 * widest, "t": 8, "b": 48},
+    )
+
+
+def truth_scatter(
+    pairs: pd.DataFrame, *, colours: dict[str, str], across: str, dark: bool = False, height: int = 340
+) -> go.Figure:
+    """An estimate (upwards) against what is known to be true (across), one point per subset.
+
+    ``pairs``: columns subset, influence, low, high, truth, truth_low, truth_high (equal to truth where not measured
+    several times). ``across`` names the horizontal axis, with its unit. The dashed line is the least-squares fit.
+    """
+    ink = _ink(dark)
+    pairs = _closed(pairs)
+    known, estimated = pairs["truth"].tolist(), pairs["influence"].tolist()
+    names = [safe(name, 22) for name in pairs["subset"]]
+    hover = [
+        f"<b>{safe(r.subset, 80)}</b><br>estimate {signed(r.influence)} {UNIT}<br>{safe(across, 80)}: {signed(r.truth)}"
+        for r in pairs.itertuples()
+    ]
+    x_range = _padded(pairs["truth_low"], pairs["truth_high"], 0.12, both=True)
+    y_range = _padded(pairs["low"], pairs["high"], 0.1, both=True)
+    places = positions(list(zip(known, estimated, strict=True)), names, x_range, y_range, height - 70)
+    marks = {
+        "type": "scatter",
+        "x": known,
+        "y": estimated,
+        "mode": "markers+text",
+        "text": [f"\u00a0{name}\u00a0" if place else "" for name, place in zip(names, places, strict=True)],
+        "textposition": [place or "middle right" for place in places],
+        "textfont": {"size": 12, "color": ink},
+        "marker": {"size": 9, "color": [colours.get(str(name), UNDECIDED) for name in pairs["subset"]]},
+        "error_y": _whiskers(pairs, "influence", "low", "high", ink),
+        "error_x": _whiskers(pairs, "truth", "truth_low", "truth_high", ink),
+        "hovertext": hover,
+        "hoverinfo": "text",
+        "customdata": pairs["subset"].astype(str).tolist(),
+    }
+    return _figure(
+        [*_fit(known, estimated), marks],
+        {"title": {"text": across}, "range": x_range},
+        {"title": {"text": f"estimate, {UNIT}"}, "range": y_range},
+        dark=dark,
+        height=height,
+    )
+
+
+def _fit(across: list[float], upwards: list[float]) -> list[dict[str, Any]]:
+    """The least-squares line as a trace; none where it is not defined."""
+    if len(set(across)) < 2:
+        return []
+    fit = linear_regression(across, upwards)
+    ends = [min(across), max(across)]
+    heights = [fit.intercept + fit.slope * x for x in ends]
+    dashed = {"color": UNDECIDED, "width": 1, "dash": "dash"}
+    return [{"type": "scatter", "x": ends, "y": heights, "mode": "lines", "line": dashed, "hoverinfo": "skip"}]
+
+
+def _closed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a missing interval (one seed) shrunk to the value, so that it takes no room (``open``)."""
+    return rows.assign(
+        open=rows["low"].isna() | rows["high"].isna(),
+        low=rows["low"].fillna(rows["influence"]),
+        high=rows["high"].fillna(rows["influence"]),
+    )
+
+
+def _interval(row: Any) -> str:
+    return "no interval: one seed" if row.open else f"interval {signed(row.low)} to {signed(row.high)}"
+
+
+def _ink(dark: bool) -> str:
+    return "#E4EAE8" if dark else "#16211F"
+
+
+def _padded(low: pd.Series, high: pd.Series, share: float, *, both: bool = False) -> list[float]:
+    """An axis range that holds zero and every interval, with room at the ends that hold something, or at both."""
+    least, most = min(0.0, float(low.min())), max(0.0, float(high.max()))
+    width = (most - least) or 1.0
+    return [
+        least - share * width * (both or least < 0 or most == 0),
+        most + share * width * (both or most > 0 or least == 0),
+    ]
+
+
+def _bar_numbers(rows: pd.DataFrame, places: list[str], ink: str) -> dict[str, Any]:
+    """The value beside the outer end of each interval."""
+    return {
+        "type": "scatter",
+        "x": [r.high if r.influence >= 0 else r.low for r in rows.itertuples()],
+        "y": places,
+        "mode": "text",
+        "text": [f"\u00a0{signed(value)}\u00a0" for value in rows["influence"]],
+        "textposition": ["middle right" if value >= 0 else "middle left" for value in rows["influence"]],
+        "textfont": {"color": ink, "size": 12},
+        "hoverinfo": "skip",
+        "cliponaxis": False,
+    }
+
+
+def _band(line: pd.DataFrame, tint: str) -> dict[str, Any]:
+    steps = line["step"].tolist()
+    red, green, blue = (int(tint[i : i + 2], 16) for i in (1, 3, 5))
+    return {
+        "type": "scatter",
+        "x": steps + steps[::-1],
+        "y": line["high"].tolist() + line["low"].tolist()[::-1],
+        "mode": "lines",
+        "fill": "toself",
+        "fillcolor": f"rgba({red},{green},{blue},0.13)",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
+
+
+def _line(line: pd.DataFrame, name: str, tint: str, *, bold: bool) -> dict[str, Any]:
+    before = len(line) - 1
+    hover = [
+        f"<b>{safe(name, 80)}</b><br>step {r.step}<br>{signed(r.influence)} {UNIT}"
+        f"<br>{r.seeds} seeds: {signed(r.low)} to {signed(r.high)}"
+        for r in line.itertuples()
+    ]
+    return {
+        "type": "scatter",
+        "x": line["step"].tolist(),
+        "y": line["influence"].tolist(),
+        "mode": "lines+markers",
+        "name": safe(name),
+        "line": {"color": tint, "width": 2 if bold else 1},
+        "marker": {"size": [4] * before + [9], "symbol": ["circle"] * before + ["diamond"], "color": tint},
+        "hovertext": hover,
+        "hoverinfo": "text",
+        "cliponaxis": False,
+    }
+
+
+def _whiskers(pairs: pd.DataFrame, centre: str, low: str, high: str, ink: str) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (pairs[high] - pairs[centre]).clip(lower=0).tolist(),
+        "arrayminus": (pairs[centre] - pairs[low]).clip(lower=0).tolist(),
+        "color": ink,
+        "thickness": 1,
+        "width": 0,
+    }
+
+
+def _figure(
+    traces: list[dict[str, Any]],
+    across: dict[str, Any],
+    upwards: dict[str, Any],
+    *,
+    dark: bool,
+    height: int,
+    **layout: Any,
+) -> go.Figure:
+    """What all figures share: transparent, a quiet grid, a zero line. Made at one go: plotly checks every call anew."""
+    ink = _ink(dark)
+    grid = "rgba(150,165,160,0.22)"
+    axis = {
+        "gridcolor": grid,
+        "zeroline": True,
+        "zerolinecolor": "rgba(130,145,140,0.9)",
+        "zerolinewidth": 1,
+        "linecolor": grid,
+        "tickfont": {"color": ink, "size": 12},
+        "automargin": True,
+    }
+    titles = [
+        {**part, "title": {**part.get("title", {}), "font": {"color": ink, "size": 12}}} for part in (across, upwards)
+    ]
+    shared = {
+        "height": height,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 16, "t": 8, "b": 48},
+        "font": {"color": ink, "size": 13},
+        "hoverlabel": {"align": "left"},
+        "showlegend": False,
+        "xaxis": {**axis, **titles[0]},
+        "yaxis": {**axis, **titles[1]},
+    }
+    return go.Figure({"data": traces, "layout": {**shared, **layout}})
