@@ -33,7 +33,7 @@ def foretaste(run: Run) -> None:
     with st.container(border=True):
         st.markdown(f"**From the demo: {question(prompts, side)[0].lower()}{question(prompts, side)[1:]}**")
         st.plotly_chart(
-            figures.ranked_bars(ranked, side=side, dark=is_dark()),
+            figures.ranked_bars(ranked, side=side, dark=is_dark(), room=0.36),
             config={"displayModeBar": False},
             key="foretaste",
             alt="Ranked bars of the demo: the influence of each training subset, with its interval",

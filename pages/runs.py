@@ -145,11 +145,11 @@ def listing(store: Store, was: list[str]) -> None:
     config = {
         "open": st.column_config.ButtonColumn("", width=60, type="tertiary", key="runs_open", on_click=open_row),
         "status": st.column_config.TextColumn("Status", width=80),
-        "name": st.column_config.TextColumn("Name", width=205),
-        "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%", width=110),
-        "now": st.column_config.TextColumn("Now", width=195),
-        "time": st.column_config.TextColumn("Time", width=90),
-        "created": st.column_config.TextColumn("Created", width=110),
+        "name": st.column_config.TextColumn("Name", width=265),
+        "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%", width=100),
+        "now": st.column_config.TextColumn("Now", width=165),
+        "time": st.column_config.TextColumn("Time", width=75),
+        "created": st.column_config.TextColumn("Created", width=105),
     }
     st.dataframe(
         runs_frame(runs), hide_index=True, column_config=config, key="runs_table", alt="All runs, newest first"

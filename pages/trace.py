@@ -75,7 +75,7 @@ def tell(error: InputError, spots: form.Spots, fallback: Any) -> None:
 
 def costs(found: Check) -> None:
     """What the run will be, in numbers and in words."""
-    st.table(
+    st.table(  # numbers only
         {
             "Cells": f"{found.cells:,}",
             "Time": about(duration(found.seconds)),

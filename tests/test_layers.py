@@ -57,5 +57,7 @@ def test_calls_that_are_never_made(path):
         r"\bst\.table\(",
         r"\bst\.html\(",
     ):
-        found = re.search(pattern, text)
-        assert not found or ".eval()" in text[found.start() - 5 : found.end() + 1], f"{path.name}: {pattern}"
+        for found in re.finditer(pattern, text):
+            line = text[text.rfind("\n", 0, found.start()) : text.find("\n", found.end())]
+            # st.table draws Markdown: only for what no user wrote, and then it says so. module.eval() is no eval.
+            assert "# numbers only" in line or ".eval()" in line, f"{path.name}: {line.strip()}"

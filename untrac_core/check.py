@@ -18,7 +18,7 @@ BLOCK = 1024
 """Longest block of training text unless the spec says otherwise: the paper's."""
 START_SECONDS = 10.0
 """Of a job: interpreter, torch, transformers, model."""
-RATES = {"cpu": 3e10, "cuda": 5e12, "mps": 5e11}
+RATES = {"cpu": 5e10, "cuda": 5e12, "mps": 5e11}
 """Floating point operations a second assumed before a run on this machine has been measured."""
 
 

@@ -60,8 +60,10 @@ def colour(side: str, influence: float, low: float, high: float) -> str:
     return HARMFUL if side == "harmful" else HARMLESS
 
 
-def ranked_bars(ranking: pd.DataFrame, *, side: str, dark: bool = False) -> go.Figure:
+def ranked_bars(ranking: pd.DataFrame, *, side: str, dark: bool = False, room: float = 0.2) -> go.Figure:
     """Horizontal bars with intervals, the largest influence at the top.
+
+    ``room``: share of the axis that is kept free for the numbers at the ends; more for a narrow picture.
 
     ``ranking``: columns subset, rank, influence, low, high (nats per token), separable (bool). A bar whose place is
     not settled (``separable`` false) is paler. ``customdata`` of a bar is its subset's name.
@@ -96,7 +98,7 @@ def ranked_bars(ranking: pd.DataFrame, *, side: str, dark: bool = False) -> go.F
         "showgrid": False,
         "type": "category",
     }
-    across = {"title": {"text": f"influence, {UNIT}"}, "range": _padded(rows["low"], rows["high"], 0.16)}
+    across = {"title": {"text": f"influence, {UNIT}"}, "range": _padded(rows["low"], rows["high"], room)}
     height = 70 + 34 * max(len(rows), 3)
     return _figure([bars, _bar_numbers(rows, places, ink)], across, ticks, dark=dark, height=height, bargap=0.38)
 

@@ -174,7 +174,7 @@ class Tracer:
             "untrac": __version__,
             "git": git_revision(),
             "python": platform.python_version(),
-            "platform": platform.platform(terse=True),
+            "platform": f"{platform.system()} {platform.machine()}",
             "packages": {name: _version(name) for name in PACKAGES},
             "device": str(study.model.device),
             "threads": torch.get_num_threads(),

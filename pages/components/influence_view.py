@@ -130,6 +130,10 @@ def truth(result: Result, ranked: pd.DataFrame, prompts: PromptSet, side: str) -
                 key=f"truth_{key}",
                 alt=f"The estimate of each subset against the truth: {heading}",
             )
+    st.caption(
+        "The estimate comes from a small unlearning step, the truth from retraining: compare order and proportion, "
+        "not size. The dashed line is the best straight fit."
+    )
 
 
 def _planted_axis(side: str) -> str:

@@ -35,7 +35,7 @@ def demo_spec(method: MethodSpec | None = None, limit: int | None = BLOCKS) -> T
     The recorded run has ``limit`` ``None``: all text, so that its intervals are as narrow as they get.
     """
     return TraceSpec(
-        name="The demo: eight subsets about invented peoples",
+        name="Demo: texts about invented peoples",
         model=ModelRef(path="demo"),
         prompts=demo_prompts(),
         subsets=demo_subsets(limit),

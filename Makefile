@@ -1,0 +1,47 @@
+# make        set up, then open the dashboard on http://127.0.0.1:8501
+# make test   set up, then run the tests; make test-browser: those that walk through the pages in Chromium
+PYTHON ?= python3
+PORT ?= 8501
+# A CPU-only torch on a machine without CUDA: make TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: run setup test test-browser lint demo-bundle clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/.run
+	@echo "The dashboard opens on http://127.0.0.1:$(PORT) (stop it with Ctrl-C)."
+	@exec $(BIN)/python -m streamlit run app.py --server.port $(PORT)
+
+setup: $(VENV)/.run
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.venv requirements.txt
+	@echo "Installing (about 1.7 GB, some minutes the first time) ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+test: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q --ignore=tests/browser $(ARGS)
+
+test-browser: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q tests/browser $(ARGS)
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+demo-bundle: $(VENV)/.run
+	@OMP_NUM_THREADS=1 $(BIN)/python -m untrac_core.demo.bundle
+
+clean:
+	@rm -rf $(VENV)

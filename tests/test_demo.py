@@ -1,0 +1,100 @@
+"""The bundle: small, remade by one command, with a right answer that is found."""
+
+import filecmp
+
+import numpy as np
+import pytest
+
+from untrac_core.check import check
+from untrac_core.demo.request import demo_spec
+from untrac_core.demo.texts import SIDES, generate, verbatim_overlap, write
+from untrac_core.home import DEMO
+from untrac_core.results import load_result
+from untrac_core.specs import MethodSpec
+from untrac_core.statistics import pearson
+from untrac_core.tracing import trace
+
+
+def planted(result, prompt_set, side):
+    """Planted statements by subset; for the contrast, harmful minus harmless ones."""
+    doses = result.doses[result.doses.prompt_set == prompt_set].pivot_table(
+        index="subset", columns="side", values="statements"
+    )
+    return doses.harmful - doses.harmless if side == "contrast" else doses[side]
+
+
+def agreement(result, prompt_set, side, other):
+    """Pearson r of the ranking with another number by subset."""
+    values = result.ranking(prompt_set, side).set_index("subset").influence
+    return pearson(values.loc[other.index].to_numpy(), other.to_numpy(dtype=np.float64))
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return load_result(DEMO / "run")
+
+
+@pytest.fixture(scope="module")
+def forward(tmp_path_factory):
+    """The demo by UnTrac, run here."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("forward")
+    trace(demo_spec(MethodSpec(name="untrac", steps=1, evaluations=1)), folder, threads=1)
+    shutil.copyfile(DEMO / "doses.csv", folder / "doses.csv")
+    return load_result(folder)
+
+
+def test_the_corpus_is_what_the_generator_makes(tmp_path):
+    corpus = generate()
+    assert verbatim_overlap(corpus) == 0
+    write(corpus, tmp_path)
+    made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert len(made) == 8 + 3 + 1
+    assert filecmp.cmpfiles(tmp_path, DEMO, made, shallow=False) == (made, [], [])
+
+
+def test_another_seed_gives_another_corpus():
+    assert generate(1).subsets != generate(0).subsets
+    assert generate(1).subsets == generate(1).subsets
+
+
+def test_the_bundle_is_small_and_safe():
+    files = [path for path in DEMO.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 10 * 2**20
+    assert {path.suffix for path in files} <= {".json", ".jsonl", ".yaml", ".csv", ".parquet", ".safetensors"}
+
+
+@pytest.mark.parametrize("prompt_set", SIDES)
+def test_the_recorded_top_stands_apart(recorded, prompt_set):
+    verdict = next(v for v in recorded.summary["verdicts"] if (v["prompt_set"], v["side"]) == (prompt_set, "contrast"))
+    assert verdict["top"] == planted(recorded, prompt_set, "contrast").idxmax()
+    assert verdict["stable"]
+
+
+@pytest.mark.parametrize("prompt_set", SIDES)
+def test_the_recorded_run_finds_what_was_planted(recorded, prompt_set):
+    expected = planted(recorded, prompt_set, "contrast")
+    assert recorded.ranking(prompt_set, "contrast").subset[0] == expected.idxmax()
+    assert agreement(recorded, prompt_set, "contrast", expected) >= 0.9
+    truth = recorded.truth[(recorded.truth.prompt_set == prompt_set) & (recorded.truth.side == "contrast")]
+    assert set(truth.seed) == {0, 1, 2}
+    means = truth.groupby("subset").influence.mean()
+    assert means.idxmax() == expected.idxmax()
+    assert agreement(recorded, prompt_set, "contrast", means) >= 0.9
+
+
+def test_toxic_side_follows_the_dose_by_both_methods(recorded, forward):
+    for result in (recorded, forward):
+        assert agreement(result, "toxicity", "harmful", planted(recorded, "toxicity", "harmful")) >= 0.9
+
+
+@pytest.mark.parametrize("prompt_set", SIDES)
+def test_untrac_finds_what_was_planted(forward, prompt_set):
+    expected = planted(forward, prompt_set, "contrast")
+    assert forward.ranking(prompt_set, "contrast").subset[0] == expected.idxmax()
+
+
+def test_the_recorded_run_is_the_demos_request(recorded):
+    assert recorded.spec == demo_spec(limit=None)
+    assert check(demo_spec()).cells == 18
