@@ -134,6 +134,7 @@ def scroll(texts: list[str], language: str | None = None) -> None:
 def listing(store: Store, was: list[str]) -> None:
     """All runs, newest first; asks for a whole new page when any status has changed."""
     runs = store.runs(limit=MOST)
+    wake(runs)  # a worker that was killed says nothing, so its run would stay as it is
     if [run.status for run in runs] != was:
         st.rerun()
 

@@ -282,9 +282,9 @@ def test_interrupting_cancels_the_run_which_can_be_resumed_and_cancelled_by_name
 
 
 def test_a_run_that_fails_has_status_1_and_one_reason(folder, model, capsys, monkeypatch):
-    path = mended(folder, "other.yaml", lambda spec: spec.update(device="mps"))  # a queue that nobody serves
+    path = mended(folder, "other.yaml", lambda spec: spec.update(device="cuda:63"))  # a queue that nobody serves
     run_id = Store().submit(load_spec(path))
-    _, attempt = Ledger().claim("mps")
+    _, attempt = Ledger().claim("cuda:63")
     Ledger().finish(run_id, attempt, "failed", "the job ended with signal 9")
     monkeypatch.setattr(Store, "resume", lambda self, run_id: None)
     status, out, err = said(capsys, "resume", run_id)

@@ -33,20 +33,25 @@ def test_formats_read_alike(tmp_path, name, text):
     assert [row["text"] for row in records.rows] == ["one, two", "line\nbreak"]
 
 
+def test_a_line_ends_where_the_file_says(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\none\u2028two\x0cthree\x85four,x\n", encoding="utf-8")
+    assert [row["text"] for row in read_records(tmp_path / "a.csv").rows] == ["one\u2028two\x0cthree\x85four"]
+
+
 def test_txt_is_lines_or_paragraphs(tmp_path):
     (tmp_path / "a.txt").write_text("one\ntwo\n\nthree\n")
     assert [row["text"] for row in read_records(tmp_path / "a.txt").rows] == ["one", "two", "three"]
     both = read_records(tmp_path / "a.txt", paragraphs=True)
     assert [row["text"] for row in both.rows] == ["one\ntwo", "three"]
     assert both.lines == [1, 4]
-    (tmp_path / "b.txt").write_text("one\ntwo\n")
+    (tmp_path / "b.txt").write_text("one\ntwo\n\n")
     assert len(read_records(tmp_path / "b.txt", paragraphs=True).rows) == 2
 
 
 def test_values_that_are_not_text(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"a": 1, "b": null, "c": [1], "d": "\\ud800", "e": "\u2028x"}\n')
+    (tmp_path / "a.jsonl").write_text('{"a": 1, "b": null, "c": ["\\ud800"], "d": "\\ud800", "e": "\u2028x"}\n')
     row = read_records(tmp_path / "a.jsonl").rows[0]
-    assert row == {"a": "1", "b": "", "c": "[1]", "d": "?", "e": "\u2028x"}
+    assert row == {"a": "1", "b": "", "c": '["?"]', "d": "?", "e": "\u2028x"}
 
 
 @pytest.mark.parametrize(

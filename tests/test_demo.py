@@ -1,6 +1,7 @@
 """The bundle: small, remade by one command, with a right answer that is found."""
 
 import filecmp
+import shutil
 
 import numpy as np
 import pytest
@@ -34,15 +35,17 @@ def recorded():
     return load_result(DEMO / "run")
 
 
-@pytest.fixture(scope="module")
-def forward(tmp_path_factory):
-    """The demo by UnTrac, run here."""
-    import shutil
-
-    folder = tmp_path_factory.mktemp("forward")
-    trace(demo_spec(MethodSpec(name="untrac", steps=1, evaluations=1)), folder, threads=1)
+def run_here(folder, method=None):
+    """The demo's quick request, as the trace page offers it, run in this process."""
+    trace(demo_spec(method), folder, threads=1)
     shutil.copyfile(DEMO / "doses.csv", folder / "doses.csv")
     return load_result(folder)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """The demo by each method."""
+    return {name: run_here(tmp_path_factory.mktemp(name), MethodSpec(name=name)) for name in ("untrac", "untrac-inv")}
 
 
 def test_the_corpus_is_what_the_generator_makes(tmp_path):
@@ -84,15 +87,18 @@ def test_the_recorded_run_finds_what_was_planted(recorded, prompt_set):
     assert agreement(recorded, prompt_set, "contrast", means) >= 0.9
 
 
-def test_toxic_side_follows_the_dose_by_both_methods(recorded, forward):
-    for result in (recorded, forward):
-        assert agreement(result, "toxicity", "harmful", planted(recorded, "toxicity", "harmful")) >= 0.9
+@pytest.mark.parametrize("name", ["untrac", "untrac-inv"])
+def test_a_quick_run_finds_what_was_planted(quick, name):
+    result = quick[name]
+    for prompt_set in SIDES:
+        expected = planted(result, prompt_set, "contrast")
+        assert result.ranking(prompt_set, "contrast").subset[0] == expected.idxmax()
+        assert agreement(result, prompt_set, "contrast", expected) >= 0.9
+    assert agreement(result, "toxicity", "harmful", planted(result, "toxicity", "harmful")) >= 0.9
 
 
-@pytest.mark.parametrize("prompt_set", SIDES)
-def test_untrac_finds_what_was_planted(forward, prompt_set):
-    expected = planted(forward, prompt_set, "contrast")
-    assert forward.ranking(prompt_set, "contrast").subset[0] == expected.idxmax()
+def test_a_quick_run_by_untrac_inv_takes_at_most_90_seconds(quick):
+    assert quick["untrac-inv"].summary["seconds"] < 90
 
 
 def test_the_recorded_run_is_the_demos_request(recorded):

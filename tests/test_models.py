@@ -51,6 +51,9 @@ FAULTS = {
     "quantised": (lambda f: edit_config(f, quantization_config={}), "quantization_config"),
     "seq2seq": (lambda f: edit_config(f, is_encoder_decoder=True), "encoder-decoder"),
     "cut": (lambda f: (f / "model.safetensors").write_bytes(b"abc"), "not a safetensors file"),
+    "numbers": (lambda f: edit_config(f, vocab_size="x"), "do not say what the model is"),
+    "no vocabulary": (lambda f: edit_config(f, vocab_size=None), "no vocabulary size"),
+    "header": (lambda f: (f / "model.safetensors").write_bytes(struct.pack("<Q", 8) + b'{"a": 1}'), "do not say what"),
     "bomb": (lambda f: (f / "model.safetensors").write_bytes(struct.pack("<Q", 2**60)), "not a safetensors file"),
 }
 
@@ -76,7 +79,7 @@ def test_weights_that_do_not_fit_the_config_are_one_line(folder):
 def test_places():
     with pytest.raises(InputError, match="no model folder"):
         find_model(ModelRef(path="./nowhere"))
-    for bad in ("../../nowhere", "a/b/c", "a b"):
+    for bad in ("../../nowhere", "~nobody/x", "a/b/c", "a b", "x" * 400):
         with pytest.raises(InputError):
             find_model(ModelRef(path=bad))
 

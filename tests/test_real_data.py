@@ -4,13 +4,18 @@ The data are not in this repository. ``UNTRAC_SHARED_DATA`` names their folder; 
 there no test may be skipped.
 """
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from untrac_core.data.sources import guess_columns, guess_text, read_records
-from untrac_core.specs import ModelRef, PromptSet, Source, Subset, TraceSpec, TrainSpec
+from untrac_core.home import PROJECT
+from untrac_core.results import load_result
 
 ROOT = Path(os.environ.get("UNTRAC_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 if not ROOT.is_dir():
@@ -33,42 +38,46 @@ def test_corpora_load_with_the_guessed_column(path):
     assert guess_text(read_records(path).columns) == "text"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A 2-layer OPT (hidden 128, vocabulary 1,024) after 500 steps of 32 blocks of 64, equal tokens a corpus."""
-    import torch
-
-    from untrac_core.training import train
-
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("real") / "model"
-    subsets = [Subset(name=path.stem, source=Source(file=str(path))) for path in CORPORA]
-    train(TrainSpec(subsets=subsets, device="cpu"), folder)
-    return folder
+def command(home, *arguments) -> subprocess.CompletedProcess:
+    """The command line, in a data home of its own."""
+    environment = {**os.environ, "UNTRAC_HOME": str(home), "UNTRAC_IDLE_SECONDS": "1", "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "untrac_core", *map(str, arguments)]
+    done = subprocess.run(line, env=environment, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
-def test_the_corpus_of_hate_is_found_on_toxigen_and_that_of_insults_on_real_toxicity_prompts(trained, tmp_path):
-    from untrac_core.tracing import trace
-
-    spec = TraceSpec(
-        name="real text",
-        model=ModelRef(path=str(trained)),
-        prompts=[
-            PromptSet(
-                name=name,
-                source=Source(file=str(ROOT / "probes" / f"{name}.jsonl")),
-                columns=guess_columns(["prompt", "completion", "group", "label", "id"]),
-                harmful="toxic",
-                harmless="benign",
-                limit=256,
-            )
-            for name in PROBES
-        ],
-        subsets=[Subset(name=path.stem, source=Source(file=str(path)), limit=96) for path in CORPORA],
-        device="cpu",
-    )
-    result = trace(spec, tmp_path, threads=1)
-    assert len(CORPORA) == 10
+def test_the_corpus_of_hate_is_found_on_toxigen_and_that_of_insults_on_real_toxicity_prompts(tmp_path):
+    """``train`` makes a 2-layer OPT on the ten corpora, equal tokens each; ``run`` traces two probes over them."""
+    subsets = [{"name": path.stem, "source": {"file": str(path)}} for path in CORPORA]
+    assert len(subsets) == 10
+    recipe = {"kind": "train", "architecture": "opt", "subsets": subsets, "device": "cpu"}  # defaults: hidden 128, ...
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    command(tmp_path / "home", "train", tmp_path / "recipe.yaml", "--out", tmp_path / "model")
+    columns = {name: name for name in ("prompt", "completion", "group", "label", "id")}
+    prompts = [
+        {
+            "name": name,
+            "source": {"file": str(ROOT / "probes" / f"{name}.jsonl")},
+            "columns": columns,
+            "harmful": "toxic",
+            "harmless": "benign",
+            "limit": 256,
+        }
+        for name in PROBES
+    ]
+    spec = {
+        "kind": "trace",
+        "name": "real text",
+        "model": {"path": "./model"},
+        "prompts": prompts,
+        "subsets": [subset | {"limit": 96} for subset in subsets],
+        "device": "cpu",
+    }
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
+    done = command(tmp_path / "home", "run", tmp_path / "spec.yaml", "--out", tmp_path / "result", "--json")
+    assert json.loads(done.stdout)["method"] == "untrac-inv"
+    result = load_result(tmp_path / "result")
     for name, expected in PROBES.items():
         ranking = result.ranking(name, "contrast")
         assert ranking.subset[0] == expected

@@ -67,7 +67,9 @@ def _replaced(change: str) -> str:
     return "\n".join(line for line in GOOD.splitlines() if not line.startswith(f"{key}:")) + "\n" + change
 
 
-@pytest.mark.parametrize("text", ["- a\n- b", "kind: nonsense", "{", "kind: [1", "", "a: &x [*x]\nkind: trace"])
+@pytest.mark.parametrize(
+    "text", ["- a\n- b", "kind: nonsense", "{", "kind: [1", "", "a: &x [*x]\nkind: trace", "name: 2024-13-45"]
+)
 def test_what_is_not_a_spec_is_refused(text):
     with pytest.raises(InputError):
         parse_spec(text)

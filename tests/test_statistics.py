@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from untrac_core.settings import draw
 from untrac_core.statistics import Estimate, estimate, excludes_zero, pearson
 
 
@@ -19,6 +20,19 @@ def test_intervals_cover_the_truth(seeds, examples):
         low, high = found.interval()
         covered += low <= 0 <= high
     assert covered >= 0.93 * 400  # nominal .95, less the noise of 400 trials; may be conservative
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 20])
+def test_intervals_cover_the_sampling_error_of_the_unlearned_set(seeds):
+    """Each seed draws half of one set of 100; more draws of it must not shrink the set's own sampling error away."""
+    generator = np.random.default_rng(seeds)
+    covered = 0
+    for trial in range(400):
+        items = generator.normal(0, 1, 100)
+        halves = np.array([[items[draw(100, 0.5, 1000 * trial + seed)].mean()] for seed in range(seeds)])
+        low, high = Estimate(halves[:, 0], {}, share=0.5).interval()
+        covered += low <= 0 <= high
+    assert covered >= 0.92 * 400
 
 
 def test_intervals_narrow_and_find_a_real_influence():

@@ -156,11 +156,18 @@ def test_check_counts_what_the_run_does(request_of, results):
     assert found.memory_mb > 0
 
 
-def test_a_subset_that_is_the_prompt_set_is_refused(request_of, world):
+def test_a_subset_that_is_the_prompt_set_is_refused(request_of, world, tmp_path):
     spec = request_of()
     same = {"name": "same", "source": {"file": str(world / "prompts.jsonl")}, "text": "completion"}
     with pytest.raises(InputError, match="same as prompt set 'talk'"):
         check(request_of(subsets=[same, spec.subsets[0].model_dump()]))
+    again = tmp_path / "again.csv"  # saved anew, and only a part of the prompt set is used
+    rows = [json.loads(line) for line in (world / "prompts.jsonl").read_text().splitlines()]
+    pd.DataFrame(rows).to_csv(again, index=False)
+    limited = [spec.prompts[0].model_dump() | {"limit": 5}]
+    copy = same | {"source": {"file": str(again)}}
+    with pytest.raises(InputError, match="same as prompt set 'talk'"):
+        check(request_of(prompts=limited, subsets=[copy, spec.subsets[0].model_dump()]))
 
 
 def test_a_prompt_longer_than_the_context_is_refused(request_of, tmp_path):

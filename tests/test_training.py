@@ -42,6 +42,12 @@ def test_a_folder_with_something_in_it_is_refused(recipe, tmp_path):
     assert (tmp_path / "x").read_text() == "mine"
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_training(recipe, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be made"):
+        train(recipe.model_copy(update={"steps": 10**6}), tmp_path / "file" / "model")
+
+
 def test_subsets_are_cut_to_equal_tokens_and_it_is_said(recipe, tmp_path, world):
     (tmp_path / "short.txt").write_text((world / "smiths.jsonl").read_text()[:3000])
     short = Subset(name="short", source=Source(file=str(tmp_path / "short.txt")))

@@ -80,13 +80,14 @@ def ascend(
         progress.tick(step, steps)
         if step not in wanted:
             continue
-        own = own_loss(model, examples)
-        if not math.isfinite(own) or own >= ceiling > before.own:
-            points.append(Point(step, own, watch()))
+        own, watched = own_loss(model, examples), watch()
+        finite = math.isfinite(own) and bool(np.isfinite(watched).all())
+        if not finite or own >= ceiling > before.own:
+            points.append(Point(step, own, watched))
             return Trajectory(points, f"collapsed at step {step}: own loss {own:.2f} nats per token", True)
         if settings.max_dose is not None and own - before.own > settings.max_dose and len(points) > 1:
             return Trajectory(points, f"stopped before step {step}: dose over {settings.max_dose:g}", False)
-        points.append(Point(step, own, watch()))
+        points.append(Point(step, own, watched))
     return Trajectory(points, f"all {steps} steps", False)
 
 

@@ -18,7 +18,7 @@ BLOCK = 1024
 """Longest block of training text unless the spec says otherwise: the paper's."""
 START_SECONDS = 10.0
 """Of a job: interpreter, torch, transformers, model."""
-RATES = {"cpu": 5e10, "cuda": 5e12, "mps": 5e11}
+RATES = {"cpu": 5e10, "cuda": 5e12}
 """Floating point operations a second assumed before a run on this machine has been measured."""
 
 
@@ -158,7 +158,7 @@ def load_records(spec: TraceSpec) -> tuple[dict[str, PromptData], dict[str, Subs
         texts = {document.text.strip() for document in subset.documents}
         for prompt_name, data in prompts.items():
             items = {item.completion.strip() for side in data.sides.values() for item in side}
-            if subset.digest == data.digest or texts == items:
+            if subset.digest == data.digest or texts in (items, data.texts):
                 raise InputError(
                     f"it is the same as prompt set {prompt_name!r}",
                     where=f"subset {subset_name!r}",

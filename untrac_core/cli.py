@@ -10,6 +10,7 @@ import json
 import math
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -248,8 +249,11 @@ def _usable_out(out: Path, spec: TraceSpec) -> None:
 
 
 def _make_folder(folder: Path) -> None:
+    """Make a folder that can be written to: found out before the work, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         message = f"the folder cannot be made ({error.strerror})"
         raise InputError(message, where=str(folder), mend="name another one") from None

@@ -14,7 +14,12 @@ DEMO = PROJECT / "assets" / "demo"
 def data_home() -> Path:
     """The folder of runs, uploads and cached cells: ``$UNTRAC_HOME``, else ``~/.untrac``; private to its owner."""
     home = Path(os.environ.get("UNTRAC_HOME") or Path.home() / ".untrac").expanduser().resolve()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the data home {str(home)!r} cannot be made ({error.strerror})", where="UNTRAC_HOME", mend="name another"
+        ) from None
     return home
 
 

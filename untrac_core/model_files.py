@@ -15,6 +15,8 @@ from untrac_core.home import DEMO
 from untrac_core.specs import ModelRef
 
 PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt"]
+TWICE = "consolidated*"
+"""The same weights again in another layout, which some repositories hold beside them."""
 HEADER_BYTES = 100_000_000
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 # Keys with which a config can make a loader run or fetch something else than the weights beside it.
@@ -41,9 +43,9 @@ def find_model(ref: ModelRef) -> Path | None:
     if ref.path == "demo":
         return DEMO / "model"
     path = Path(ref.path)
-    if path.is_dir():
+    if os.path.isdir(path):
         return path
-    if path.is_absolute() or ref.path.startswith((".", "~")) or path.exists():
+    if path.is_absolute() or ref.path.startswith((".", "~")) or os.path.exists(path):
         raise InputError(f"there is no model folder {ref.path!r}", where="model", mend="check the path")
     return _hub_folder(ref, local_only=True)
 
@@ -51,7 +53,8 @@ def find_model(ref: ModelRef) -> Path | None:
 def fetch_model(ref: ModelRef) -> Path:
     """The local folder of a model, downloaded from the hub if need be: weights, configs and tokenizer only."""
     folder = find_model(ref)
-    if folder is None:
+    from_hub = not os.path.isdir(ref.path) and ref.path != "demo"
+    if folder is None or (from_hub and not any(folder.glob("*.safetensors"))):  # perhaps only a part is here
         folder = _hub_folder(ref, local_only=False)
     if folder is None:
         raise InputError(f"the model {ref.path!r} could not be fetched", where="model", mend="name a local folder")
@@ -70,7 +73,13 @@ def _hub_folder(ref: ModelRef, *, local_only: bool) -> Path | None:
 
     try:
         return Path(
-            snapshot_download(ref.path, revision=ref.revision, allow_patterns=PATTERNS, local_files_only=local_only)
+            snapshot_download(
+                ref.path,
+                revision=ref.revision,
+                allow_patterns=PATTERNS,
+                ignore_patterns=TWICE,
+                local_files_only=local_only,
+            )
         )
     except HFValidationError:
         raise InputError(
@@ -106,11 +115,13 @@ def inspect_model(folder: Path, name: str) -> ModelFacts:
     if not folder.is_dir():
         raise InputError("the folder is missing", where=where, mend="check the path, or remake the demo")
     config = _read_config(folder, where)
-    weights = sorted(folder.glob("*.safetensors"))
+    weights = sorted(path for path in folder.glob("*.safetensors") if not path.match(TWICE))
     if not weights:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth"))
         raise InputError(
-            "the weights are pickle files, which can run code when loaded" if pickled else "there are no weights",
+            "the weights are pickle files, which can run code when loaded"
+            if pickled
+            else "there are no weights in safetensors",
             where=where,
             mend="save the model with safetensors (save_pretrained does)",
         )
@@ -118,17 +129,24 @@ def inspect_model(folder: Path, name: str) -> ModelFacts:
         raise InputError("the folder has no tokenizer", where=where, mend="save the tokenizer beside the weights")
     headers = [_read_header(path, where) for path in weights]
     entries = [entry for header in headers for key, entry in header.items() if key != "__metadata__"]
-    parameters = sum(_product(entry["shape"]) for entry in entries)
-    return ModelFacts(
-        name=name,
-        folder=folder,
-        architecture=str((config.get("architectures") or [config.get("model_type", "unknown")])[0]),
-        parameters=parameters,
-        weight_bytes=sum(path.stat().st_size for path in weights),
-        context=next((config[key] for key in CONTEXT_KEYS if isinstance(config.get(key), int)), None),
-        vocabulary=int(config.get("vocab_size") or 0),
-        hidden=int(config.get("hidden_size") or config.get("n_embd") or config.get("d_model") or 0),
-    )
+    # Models that also see or hear keep the numbers of their language part one level down.
+    language = config["text_config"] if isinstance(config.get("text_config"), dict) else config
+    try:
+        facts = ModelFacts(
+            name=name,
+            folder=folder,
+            architecture=str((config.get("architectures") or [config.get("model_type", "unknown")])[0]),
+            parameters=sum(_product(entry["shape"]) for entry in entries),
+            weight_bytes=sum(path.stat().st_size for path in weights),
+            context=next((language[key] for key in CONTEXT_KEYS if isinstance(language.get(key), int)), None),
+            vocabulary=int(language.get("vocab_size") or 0),
+            hidden=int(language.get("hidden_size") or language.get("n_embd") or language.get("d_model") or 0),
+        )
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise InputError("its files do not say what the model is", where=where, mend="save the model again") from None
+    if facts.vocabulary < 2:
+        raise InputError("config.json names no vocabulary size", where=where, mend="use a plain causal language model")
+    return facts
 
 
 def _read_config(folder: Path, where: str) -> dict[str, Any]:

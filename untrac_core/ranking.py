@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from untrac_core.attribution.protocol import Study
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example
 from untrac_core.results import EXAMPLE_COLUMNS, INFLUENCE_COLUMNS
-from untrac_core.statistics import LEVEL, Estimate, estimate, excludes_zero
+from untrac_core.statistics import Estimate, estimate, excludes_zero, seed_margin
 
 CONTRAST = "contrast"
 
@@ -92,17 +91,18 @@ def _aggregate(
 def final_changes(outcome: Outcome) -> dict[tuple[str, str, str], np.ndarray]:
     """Each (subset, prompt set, side)'s changes at the end, shape (seeds, examples), in nats.
 
-    UnTrac-Inv: the last step that all sides and seeds of a prompt set kept, so that a contrast compares like with
-    like. UnTrac: each ascent's own last kept step.
+    UnTrac-Inv: the last step that all sides and seeds of a prompt set kept; UnTrac with steps of one size: the last
+    that all subsets and seeds kept. So like is compared with like. UnTrac by epochs: each subset's own last step.
     """
     last: dict[str, int] = {}
-    if outcome.inverse:
+    tied = outcome.inverse or outcome.study.settings.optimizer == "kronecker"
+    if tied:
         for cell, frame in zip(outcome.cells, outcome.frames, strict=True):
             end = int(frame["step"].max())
             last[cell.prompt_set] = min(end, last.get(cell.prompt_set, end))
     stacked: dict[tuple[str, str, str], list[np.ndarray]] = {}
     for cell, frame in zip(outcome.cells, outcome.frames, strict=True):
-        end = last[cell.prompt_set] if outcome.inverse else int(frame["step"].max())
+        end = last[cell.prompt_set] if tied else int(frame["step"].max())
         kept = frame[frame["step"] == end]
         for place, part in kept.groupby(["subset", "prompt_set", "side"], sort=False):
             stacked.setdefault(place, []).append(part["change"].to_numpy())
@@ -112,11 +112,12 @@ def final_changes(outcome: Outcome) -> dict[tuple[str, str, str], np.ndarray]:
 def estimates(outcome: Outcome) -> dict[tuple[str, str], dict[str, Estimate]]:
     """(Prompt set, side) to subset to its estimate; ``contrast`` is harmful minus harmless, paired."""
     result: dict[tuple[str, str], dict[str, Estimate]] = {}
+    share = outcome.study.settings.share
     for (subset, prompt_set, side), changes in final_changes(outcome).items():
         examples = _watched(outcome, subset, prompt_set, side)
         tokens = np.array([example.tokens for example in examples], dtype=np.float64)
         population = f"subset {subset}" if outcome.inverse else f"prompts {prompt_set} {side}"
-        result.setdefault((prompt_set, side), {})[subset] = estimate(changes, tokens, population)
+        result.setdefault((prompt_set, side), {})[subset] = estimate(changes, tokens, population, share)
     for prompt_set, sides in outcome.study.prompts.items():
         if len(sides) == 2:
             harmful, harmless = result[prompt_set, "harmful"], result[prompt_set, "harmless"]
@@ -205,11 +206,17 @@ def _answer(outcome: Outcome, ranked: list[dict[str, Any]], prompt_set: str, sid
 
 
 def _stable(influence: pd.DataFrame, prompt_set: str, side: str) -> bool:
-    """Whether the same subset is first at every kept step (mean over seeds)."""
+    """Whether the same subset is first at every kept point that all ascents reached (mean over seeds).
+
+    Points are counted, not steps: subsets of different sizes take different numbers of steps an epoch.
+    """
     rows = influence[(influence["prompt_set"] == prompt_set) & (influence["group"] == "") & (influence["step"] > 0)]
-    table = rows.groupby(["side", "step", "subset"])["influence"].mean()
+    ascents = rows.sort_values("step").groupby(["side", "subset", "seed"])
+    rows = rows.assign(point=ascents.cumcount())
+    rows = rows[rows["point"] < ascents.size().min()]
+    table = rows.groupby(["side", "point", "subset"])["influence"].mean()
     curve = (table["harmful"] - table["harmless"]).dropna() if side == CONTRAST else table[side]
-    tops = curve.groupby(level="step").idxmax()
+    tops = curve.groupby(level="point").idxmax()
     return len({subset for _, subset in tops}) == 1
 
 
@@ -233,10 +240,7 @@ def example_frame(outcome: Outcome) -> pd.DataFrame:
 def _example_rows(study: Study, subset: str, blocks: list[Example], changes: np.ndarray) -> pd.DataFrame:
     tokens = np.array([block.tokens for block in blocks], dtype=np.float64)
     per_token = changes / tokens
-    seeds = len(per_token)
-    reach = np.full(len(blocks), np.nan)
-    if seeds > 1:
-        reach = per_token.std(0, ddof=1) / seeds**0.5 * float(stdtrit(seeds - 1, (1 + LEVEL) / 2))
+    reach = seed_margin(per_token, study.settings.share) if len(per_token) > 1 else np.full(len(blocks), np.nan)
     mean = per_token.mean(0)
     start = list(study.subsets).index(subset)
     offset = sum(len(packed.blocks) for packed in list(study.subsets.values())[:start])

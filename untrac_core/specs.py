@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -155,7 +156,7 @@ class TraceSpec(Strict):
     seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=50)] = [0, 1, 2]
     block: Annotated[int, Field(ge=8, le=131_072)] | None = None
     """Tokens a block of training text; unset: the model's context, at most 1,024 (as in the paper)."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -184,7 +185,7 @@ class TrainSpec(Strict):
     """Cut every subset to the tokens of the smallest one, so that size does not pass for influence."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     subsets: Annotated[list[Subset], Field(min_length=1, max_length=500)]
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
 
     @model_validator(mode="after")
     def _shape_fits(self) -> Self:
@@ -233,7 +234,7 @@ def parse_spec(text: str, *, where: str = "spec", folder: Path | None = None) ->
     """Read a spec from YAML text; ``folder`` is what its relative paths start from."""
     try:
         values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number out of bounds
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         raise InputError(f"not valid YAML{line}", where=where, mend="check indentation, quotes and colons") from None
@@ -244,7 +245,7 @@ def parse_spec(text: str, *, where: str = "spec", folder: Path | None = None) ->
         known = " or ".join(KINDS)
         raise InputError(f"kind {kind!r} is not known", where=where, mend=f"write 'kind: {known}'")
     spec = build(KINDS[kind], values, where=where)
-    return _absolute(spec, folder or Path.cwd())
+    return absolute(spec, folder or Path.cwd())
 
 
 def build(kind: type[S], values: dict[str, Any], *, where: str) -> S:
@@ -287,20 +288,25 @@ def _keys_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str
     return sorted(node.get("properties", {}))
 
 
-def _absolute(spec: Spec, folder: Path) -> Spec:
+def _expanded(path: str) -> Path:
+    """The path with ``~`` replaced, where there is such a home."""
+    return Path(os.path.expanduser(path))
+
+
+def absolute(spec: Spec, folder: Path) -> Spec:
     """The same spec with every file, and a model folder that exists, made absolute from ``folder``."""
 
     def place(source: Source) -> Source:
         if source.file is None:
             return source
-        return source.model_copy(update={"file": str(folder / Path(source.file).expanduser())})
+        return source.model_copy(update={"file": str(folder / _expanded(source.file))})
 
     subsets = [subset.model_copy(update={"source": place(subset.source)}) for subset in spec.subsets]
     if isinstance(spec, TrainSpec):
         return spec.model_copy(update={"subsets": subsets})
     prompts = [prompt.model_copy(update={"source": place(prompt.source)}) for prompt in spec.prompts]
     model = spec.model
-    local = folder / Path(model.path).expanduser()
-    if model.path != "demo" and (local.exists() or model.path.startswith((".", "/", "~"))):
+    local = folder / _expanded(model.path)
+    if model.path != "demo" and (os.path.exists(local) or model.path.startswith((".", "/", "~"))):
         model = model.model_copy(update={"path": str(local)})
     return spec.model_copy(update={"subsets": subsets, "prompts": prompts, "model": model})

@@ -153,11 +153,11 @@ class Tracer:
                 "Every seed unlearns the whole prompt set as one batch, so seeds do not differ: the intervals are over "
                 "training examples alone, and too narrow."
             )
-        hasty = sum(int(frame["step"].max()) == int(frame["step"].unique()[1]) for frame in outcome.frames)
-        if self.study.settings.max_dose is not None and self.study.settings.evaluations > 1 and hasty:
+        stopped = sum(str(frame["ended"].iloc[0]).startswith("stopped before") for frame in outcome.frames)
+        if stopped:
             warnings.append(
-                f"In {hasty} of {len(outcome.cells)} cells the unlearning ended after its first point, as the dose "
-                f"neared {self.study.settings.max_dose:g} nats per token: smaller steps would say more."
+                f"In {stopped} of {len(outcome.cells)} cells the unlearning was stopped early, as its dose neared "
+                f"{self.study.settings.max_dose:g} nats per token: smaller steps would say more."
             )
         if outcome.collapsed_cells():
             warnings.append(

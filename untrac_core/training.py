@@ -177,11 +177,26 @@ def train(spec: TrainSpec, out: Path, progress: Progress | None = None) -> dict[
 
     The folder appears whole or not at all. Raises :class:`InputError` where ``out`` exists with anything in it.
     """
-    from transformers.utils import logging
-
     progress = progress or Silent()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{str(out)!r} is not an empty folder", where="--out", mend="name a new folder")
+    partial = out.parent / f".{out.name}.{os.getpid()}.part"
+    try:  # before the work, not after it
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"{str(out)!r} cannot be made ({error.strerror})", where="--out", mend="name another"
+        ) from None
+    try:
+        return _train(spec, out, partial, progress)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _train(spec: TrainSpec, out: Path, partial: Path, progress: Progress) -> dict[str, Any]:
+    """Train, write into ``partial``, and let it take the place of ``out`` when it is whole."""
+    from transformers.utils import logging
+
     started = time.monotonic()
     progress.phase("reading the subsets and training the tokenizer")
     material = prepare(spec)
@@ -189,18 +204,13 @@ def train(spec: TrainSpec, out: Path, progress: Progress | None = None) -> dict[
     module = build_model(spec, material.tokenizer.get_vocab_size()).to(device)
     progress.phase(f"training: {spec.steps} steps of {spec.batch} blocks")
     curve = fit(module, material, spec, device, progress)
-    partial = out.parent / f".{out.name}.{os.getpid()}.part"
-    partial.mkdir(parents=True)
-    try:
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        module.save_pretrained(partial, safe_serialization=True)  # type: ignore[operator]
-        save_tokenizer(material, spec, partial)
-        (partial / "recipe.yaml").write_text(to_yaml(spec), encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    module.save_pretrained(partial, safe_serialization=True)  # type: ignore[operator]
+    save_tokenizer(material, spec, partial)
+    (partial / "recipe.yaml").write_text(to_yaml(spec), encoding="utf-8")
+    if out.exists():
+        out.rmdir()
+    os.replace(partial, out)
     return {
         "model": str(out),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),

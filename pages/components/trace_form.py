@@ -26,7 +26,7 @@ BUNDLED = {
 }
 HARMFUL_WORDS = ("toxic", "harmful", "hateful", "hate", "stereotype", "false", "untrue", "biased", "unsafe", "1", "yes")
 MODELS = {"demo": "the bundled demo", "folder": "a local folder", "hub": "a Hugging Face id"}
-DEVICES = {"auto": "the best there is", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)", "mps": "MPS (Apple)"}
+DEVICES = {"auto": "the best there is", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)"}
 
 Spots = dict[str, DeltaGenerator]
 

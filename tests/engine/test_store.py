@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from homes import trace_spec
@@ -17,7 +18,7 @@ from untrac_core.engine.ledger import MAX_LOST, Ledger
 from untrac_core.engine.processes import PROJECT
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.home import DEMO
-from untrac_core.specs import TrainSpec
+from untrac_core.specs import TrainSpec, absolute
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -36,7 +37,7 @@ def test_a_submitted_run_waits_and_says_so(store):
     spec = trace_spec()
     run = store.run(store.submit(spec))
     assert (run.status, run.kind, run.name, run.device) == ("queued", "trace", "a run", "cpu")
-    assert run.spec == spec
+    assert run.spec == absolute(spec, Path.cwd())
     assert run.queue_position == 0
     assert run.active
     assert not run.settled

@@ -168,12 +168,12 @@ class Unlearning:
     @property
     def collapsed(self) -> bool:
         """Whether the model ended knowing nothing."""
-        return self.runs[0].collapsed
+        return any(run.collapsed for run in self.runs)
 
     @property
     def ended(self) -> str:
         """Why the ascent ended, in words."""
-        return self.runs[0].ended
+        return next((run.ended for run in self.runs if run.collapsed), self.runs[0].ended)
 
     def changes(self) -> list[tuple[int, float, Losses]]:
         """For every kept step: the step, the dose (nats per token), and each watched example's change of loss.

@@ -32,6 +32,8 @@ class PromptData:
 
     spec: PromptSet
     sides: dict[str, list[Item]]
+    texts: frozenset[str]
+    """What the whole file would have scored, also beyond a limit."""
     digest: str
     notes: list[str]
 
@@ -78,7 +80,8 @@ def load_prompts(spec: PromptSet) -> PromptData:
         other = sum(value not in spec.sides.values() for value in labels)
         if other:
             notes.append(f"{where}: {other} rows have another label and are not used")
-    return PromptData(spec, sides, records.digest, notes)
+    texts = frozenset(text.strip() for text in completions if text.strip())
+    return PromptData(spec, sides, texts, records.digest, notes)
 
 
 def sample(indices: list[int], limit: int | None) -> list[int]:

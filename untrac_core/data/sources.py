@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -142,7 +143,8 @@ def _bounded(value: str, path: Path, line: int, where: str) -> str:
 
 def _csv(text: str, path: Path, where: str, delimiter: str, _: bool) -> Iterator[tuple[int, dict[str, str]]]:
     csv.field_size_limit(FIELD_CHARACTERS)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    # Not splitlines(): it would also end a line at U+2028, a form feed and others, which may stand in a text.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         if len(set(header)) != len(header) or "" in header:
@@ -181,20 +183,24 @@ def _jsonl(text: str, path: Path, where: str, _: str, __: bool) -> Iterator[tupl
             raise InputError(
                 f"{path.name} line {number} is not a JSON object", where=where, mend="write one object a line"
             )
-        yield number, {str(key): _bounded(_text(item), path, number, where) for key, item in value.items()}
+        yield number, {_storable(key): _bounded(_text(item), path, number, where) for key, item in value.items()}
 
 
 def _text(value: Any) -> str:
     """A JSON value as the text that a column shows: strings as they are, nothing for null, the rest as JSON."""
-    if isinstance(value, str):
-        # A lone surrogate can be written in JSON but not in UTF-8, so it could not be stored.
-        return value.encode("utf-8", "replace").decode("utf-8")
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return ""
+    return _storable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _storable(text: str) -> str:
+    """Without lone surrogates, which JSON can spell but UTF-8, and so every result file, cannot hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _txt(text: str, path: Path, where: str, _: str, paragraphs: bool) -> Iterator[tuple[int, dict[str, str]]]:
-    lines = text.replace("\r\n", "\n").split("\n")
-    if not (paragraphs and any(not line.strip() for line in lines[:-1])):
+    lines = text.replace("\r\n", "\n").rstrip().split("\n")
+    if not (paragraphs and any(not line.strip() for line in lines)):
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield number, {"text": _bounded(line, path, number, where)}

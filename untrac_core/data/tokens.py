@@ -169,8 +169,8 @@ def read_tokenizer(folder: Path) -> Encoder | None:
     settings: dict[str, object] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         try:
-            settings |= json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            settings |= dict(json.loads((folder / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
             continue
 
     def special(key: str) -> int | None:

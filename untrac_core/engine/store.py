@@ -24,7 +24,7 @@ from untrac_core.engine.processes import queue_name
 from untrac_core.engine.runs import SELECT, Event, Run, checked_id, to_event, to_run
 from untrac_core.errors import InputError
 from untrac_core.home import DEMO, data_home
-from untrac_core.specs import TraceSpec, load_spec
+from untrac_core.specs import Spec, TraceSpec, absolute, load_spec
 
 MAX_QUEUED = 100
 DEMO_RUN = "de3000000001"
@@ -64,7 +64,7 @@ class Store:
         """The file of a finished cell."""
         return self.cells_folder / f"{key}.parquet"
 
-    def submit(self, spec: TraceSpec) -> str:
+    def submit(self, spec: Spec) -> str:
         """Check a request and put it in its device's queue; returns the run's id.
 
         Raises:
@@ -72,6 +72,7 @@ class Store:
         """
         from untrac_core.check import check  # reads data and tokenizer: loaded when a run is submitted, not before
 
+        spec = absolute(spec, Path.cwd())  # a job works in its own folder
         if not isinstance(spec, TraceSpec):
             raise InputError(
                 f"a {spec.kind} recipe is not run in the queue", mend="use the command 'train RECIPE.yaml --out DIR'"

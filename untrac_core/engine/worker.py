@@ -102,7 +102,7 @@ class Worker:
             # A run may have come after the last look, from someone who still saw the lock held.
             if not self.ledger.waiting(self.device):
                 return True
-            wait = 0.0
+            wait = 0.5
 
     def end_leftover(self) -> None:
         """See that the job of a lost worker is gone: it leaves by itself, or is killed.
