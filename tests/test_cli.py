@@ -241,7 +241,8 @@ def test_a_side_that_is_none_is_named(traced, capsys):
 
 
 def test_a_run_and_a_recipe_are_not_confused(folder, model, capsys):
-    assert "use 'untrac train'" in said(capsys, "run", folder / "recipe.yaml", "--out", folder / "x")[2].lower()
+    refused = said(capsys, "run", folder / "recipe.yaml", "--out", folder / "x")[2]
+    assert "Use 'python -m untrac_core train'" in refused
     assert "kind: train" in said(capsys, "train", folder / "spec.yaml", "--out", folder / "x")[2]
 
 

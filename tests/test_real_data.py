@@ -81,4 +81,5 @@ def test_the_corpus_of_hate_is_found_on_toxigen_and_that_of_insults_on_real_toxi
     for name, expected in PROBES.items():
         ranking = result.ranking(name, "contrast")
         assert ranking.subset[0] == expected
-        assert ranking.low[0] > 0
+        # Three seeds on 256 texts leave ToxiGen's contrast wide: first, yet "cannot separate" (README, honest limits).
+        assert ranking.influence[0] > 0 > ranking.influence[9]

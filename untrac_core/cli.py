@@ -24,6 +24,7 @@ from untrac_core.errors import Cancelled, InputError
 from untrac_core.specs import TraceSpec, TrainSpec, load_spec, spec_hash
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
+PROGRAM = "python -m untrac_core"
 FOLLOW_SECONDS = 0.25
 ENSURE_SECONDS = 2.0
 
@@ -46,13 +47,13 @@ NewOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the re
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Every fault of the input is one line on standard error."""
     try:
-        status = app(args=arguments, prog_name="untrac", standalone_mode=False)
+        status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         return int(status or DONE)
     except InputError as error:
         return _complain(str(error), BAD_INPUT)
     except typer.TyperException as error:
         message = " ".join(error.format_message().split()) if hasattr(error, "format_message") else str(error)
-        return _complain(f"{message.rstrip('.')}. Try 'untrac --help'.", BAD_INPUT)
+        return _complain(f"{message.rstrip('.')}. Try '{PROGRAM} --help'.", BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort, Cancelled):
         return _complain("cancelled", CANCELLED)
     except Exception as error:
@@ -66,7 +67,7 @@ def run(spec_file: SpecFile, out: NewOut, as_json: Json = False) -> int:
     """Run a spec to its end and write the result folder; Ctrl-C cancels it."""
     spec = load_spec(spec_file)
     if not isinstance(spec, TraceSpec):
-        raise InputError(f"this is a {spec.kind} recipe", where=str(spec_file), mend=f"use 'untrac {spec.kind}'")
+        raise InputError(f"this is a {spec.kind} recipe", where=str(spec_file), mend=f"use '{PROGRAM} {spec.kind}'")
     _usable_out(out, spec)
     return _to_the_end(Store(), submit(spec), out, as_json)
 
@@ -186,8 +187,8 @@ def demo(
         print(f"The demo's texts are in {write}.")
         return
     Store().install_demo()
-    print(f"The demo is run {DEMO_RUN}. See it with 'untrac show {DEMO_RUN}', or run 'make' and open")
-    print(f"http://127.0.0.1:8501/influence?run={DEMO_RUN}")
+    print(f"The demo is run {DEMO_RUN}. See it with '{PROGRAM} show {DEMO_RUN}',")
+    print(f"or run 'make' and open http://127.0.0.1:8501/influence?run={DEMO_RUN}")
 
 
 def _to_the_end(store: Store, run_id: str, out: Path | None, as_json: bool) -> int:
@@ -203,7 +204,7 @@ def _to_the_end(store: Store, run_id: str, out: Path | None, as_json: bool) -> i
         ended = _wait(store, run_id)
     if ended.status == "cancelled":
         reason = f" ({ended.error})" if ended.error else ""
-        return _complain(f"run {run_id} was cancelled{reason}; 'untrac resume {run_id}' goes on with it", CANCELLED)
+        return _complain(f"run {run_id} was cancelled{reason}; '{PROGRAM} resume {run_id}' goes on with it", CANCELLED)
     if ended.status != "done":
         return _complain(f"run {run_id} failed: {ended.error}", BAD_INPUT if ended.faulty_input else FAILED)
     if out:
