@@ -32,6 +32,7 @@ def restore(marker: str) -> None:
 
     Without a draft in the address, the session's own one is taken up again.
     """
+    st.session_state["draft_runs"] = st.session_state.get("draft_runs", 0) + 1
     draft = st.query_params.get("draft") or st.session_state.get("draft_id")
     if not isinstance(draft, str) or not DRAFT_ID.fullmatch(draft):
         return
@@ -52,9 +53,14 @@ def restore(marker: str) -> None:
 
 
 def keep() -> None:
-    """Write the form's values when they have changed since the page was first drawn."""
+    """Write the form's values when they have changed since the page was first drawn.
+
+    Whoever is quick fills in a field before the first drawing has ended, which then never gets here: so what a later
+    one finds first is a change too.
+    """
     text = json.dumps(_values(), sort_keys=True)
-    if st.session_state.setdefault("draft_text", text) == text and "draft_id" not in st.session_state:
+    untouched = text if st.session_state.get("draft_runs") == 1 else ""
+    if st.session_state.setdefault("draft_text", untouched) == text and "draft_id" not in st.session_state:
         return
     draft = st.session_state.setdefault("draft_id", secrets.token_hex(6))
     path = _folder() / f"{draft}.json"
