@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from untrac_core.data.prompts import PromptData, load_prompts
 from untrac_core.data.subsets import SubsetData, load_subset
-from untrac_core.data.tokens import Example, Packed, read_tokenizer
+from untrac_core.data.tokens import Encoder, Example, Packed, read_tokenizer
 from untrac_core.errors import InputError
 from untrac_core.model_files import ModelFacts, find_model, inspect_model
 from untrac_core.settings import AscentSettings, ascent_settings, evaluation_steps, plan_steps
@@ -89,17 +89,7 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Check
         warnings.append("The tokenizer is read when the run starts; only then are tokens, time and memory known.")
         return _unmeasured(spec, facts, prompt_data, subset_data, warnings)
     context, block = context_and_block(spec, facts)
-    prompts = {
-        name: {
-            side: encoder.items(items, context=context, where=f"prompt set {name!r}, {side} side")
-            for side, items in data.sides.items()
-        }
-        for name, data in prompt_data.items()
-    }
-    subsets = {name: encoder.blocks(data.documents, block, data.spec.limit) for name, data in subset_data.items()}
-    for name, packed in subsets.items():
-        if not packed.blocks:
-            raise InputError("there is too little text for one block", where=f"subset {name!r}", mend="add text")
+    prompts, subsets = encode(encoder, prompt_data, subset_data, context, block)
     cost = cost_of(spec, settings, facts, prompts, subsets, rates)
     return Check(
         parameters=facts.parameters,
@@ -190,6 +180,28 @@ def context_and_block(spec: TraceSpec, facts: ModelFacts) -> tuple[int | None, i
             mend=f"write at most {context}",
         )
     return context, block
+
+
+def encode(
+    encoder: Encoder,
+    prompt_data: Mapping[str, PromptData],
+    subset_data: Mapping[str, SubsetData],
+    context: int | None,
+    block: int,
+) -> tuple[dict[str, dict[str, list[Example]]], dict[str, Packed]]:
+    """Every prompt set's items by side, and every subset's blocks; refuses a subset without a block."""
+    prompts = {
+        name: {
+            side: encoder.items(items, context=context, where=f"prompt set {name!r}, {side} side")
+            for side, items in data.sides.items()
+        }
+        for name, data in prompt_data.items()
+    }
+    subsets = {name: encoder.blocks(data.documents, block, data.spec.limit) for name, data in subset_data.items()}
+    for name, packed in subsets.items():
+        if not packed.blocks:
+            raise InputError("there is too little text for one block", where=f"subset {name!r}", mend="add text")
+    return prompts, subsets
 
 
 def cut_notes(

@@ -15,8 +15,7 @@ import pandas as pd
 
 from untrac_core import __version__
 from untrac_core.cells import Cell
-from untrac_core.check import context_and_block, cost_of, cut_notes, load_records, same_texts
-from untrac_core.errors import InputError
+from untrac_core.check import context_and_block, cost_of, cut_notes, encode, load_records, same_texts
 from untrac_core.home import PROJECT
 from untrac_core.progress import Progress, Silent
 from untrac_core.results import (
@@ -65,19 +64,7 @@ class Tracer:
         self.progress.phase(f"loading the model {spec.model.path}")
         model = load_model(spec.model, choose_device(spec.device))
         context, block = context_and_block(spec, model.facts)
-        prompts = {
-            name: {
-                side: model.encoder.items(items, context=context, where=f"prompt set {name!r}, {side} side")
-                for side, items in data.sides.items()
-            }
-            for name, data in prompt_data.items()
-        }
-        subsets = {
-            name: model.encoder.blocks(data.documents, block, data.spec.limit) for name, data in subset_data.items()
-        }
-        for name, packed in subsets.items():
-            if not packed.blocks:
-                raise InputError("there is too little text for one block", where=f"subset {name!r}", mend="add text")
+        prompts, subsets = encode(model.encoder, prompt_data, subset_data, context, block)
         self.method = make_method(spec.method)
         unlearned = self.method.unlearned(prompts, subsets)
         self.study = Study(spec, settings, model, prompt_data, prompts, subset_data, subsets, unlearned, self.progress)
