@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from untrac_core.curvature import Curvature
-from untrac_core.data.tokens import Example, batches
-from untrac_core.losses import batch_losses, batch_tokens, example_losses
+from untrac_core.curvature import Curvature, mean_gradient
+from untrac_core.data.tokens import Example
+from untrac_core.losses import example_losses
 from untrac_core.models import LoadedModel
 from untrac_core.progress import Progress, Silent
 from untrac_core.settings import AscentSettings, evaluation_steps, plan_steps
@@ -76,7 +76,9 @@ def ascend(
     ceiling = COLLAPSE * math.log(model.facts.vocabulary)
     points = [before]
     for step in range(1, steps + 1):
-        _step(model, [examples[i] for i in next(stream)], stepper, direction)
+        # Optimisers descend: minus the loss climbs it.
+        mean_gradient(model, [examples[i] for i in next(stream)], weight=-direction)
+        stepper.step()
         progress.tick(step, steps)
         if step not in wanted:
             continue
@@ -102,10 +104,6 @@ class KroneckerStepper:
 
     def __init__(self, module: nn.Module, curvature: Curvature, rate: float) -> None:
         self.module, self.curvature, self.rate = module, curvature, rate
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        self.module.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -143,15 +141,3 @@ def _batches(count: int, batch: int | None, seed: int) -> Iterator[list[int]]:
         for start in range(0, count, batch):
             yield order[start : start + batch]
         order = shuffle.permutation(count).tolist()
-
-
-def _step(
-    model: LoadedModel, batch: Sequence[Example], stepper: torch.optim.Optimizer | KroneckerStepper, direction: float
-) -> None:
-    """One step along the gradient of the batch's mean loss a token, summed over micro-batches."""
-    stepper.zero_grad()
-    tokens = sum(example.tokens for example in batch)
-    for part in batches(batch, batch_tokens(model.facts.vocabulary)):
-        loss = batch_losses(model.module, [batch[i] for i in part], model.device).sum() / tokens
-        (-direction * loss).backward()  # type: ignore[no-untyped-call]  # optimisers descend: minus the loss climbs it
-    stepper.step()

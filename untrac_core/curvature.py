@@ -140,13 +140,13 @@ def _invert(moment: torch.Tensor, damping: float) -> Side:
     return Side(torch.cholesky_inverse(torch.linalg.cholesky(dense + shift * identity)).to(moment.dtype), trace)
 
 
-def mean_gradient(model: LoadedModel, examples: Sequence[Example]) -> None:
-    """Leave the gradient of the examples' mean loss a token in the module's parameters, summed in micro-batches."""
+def mean_gradient(model: LoadedModel, examples: Sequence[Example], weight: float = 1.0) -> None:
+    """Leave ``weight`` times the gradient of the examples' mean loss a token in the parameters, in micro-batches."""
     model.module.zero_grad(set_to_none=True)
     tokens = sum(example.tokens for example in examples)
     for part in batches(examples, batch_tokens(model.facts.vocabulary)):
         loss = batch_losses(model.module, [examples[i] for i in part], model.device).sum() / tokens
-        loss.backward()  # type: ignore[no-untyped-call]
+        (weight * loss).backward()  # type: ignore[no-untyped-call]
 
 
 def response(model: LoadedModel, curvature: Curvature, examples: Sequence[Example]) -> float:
