@@ -11,7 +11,7 @@ from pages.components.shell import shell, title
 from pages.components.words import ago, count, shape
 from untrac_core.engine import Event, Run, Store, ensure_worker
 from untrac_core.errors import InputError
-from untrac_core.specs import to_yaml
+from untrac_core.spec_files import to_yaml
 
 MOST = 200
 LOG_LINES = 400

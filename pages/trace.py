@@ -15,7 +15,8 @@ from pages.components.words import about, count, duration, megabytes
 from untrac_core.check import Check, check
 from untrac_core.engine import Store, submit
 from untrac_core.errors import InputError
-from untrac_core.specs import TraceSpec, build, to_yaml
+from untrac_core.spec_files import build, to_yaml
+from untrac_core.specs import TraceSpec
 
 
 @st.cache_data(max_entries=64, ttl=600, show_spinner="Checking the request")

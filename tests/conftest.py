@@ -57,7 +57,8 @@ def model(world):
 @pytest.fixture
 def request_of(world):
     """Make a trace spec over the world; keyword arguments replace its parts."""
-    from untrac_core.specs import TraceSpec, build
+    from untrac_core.spec_files import build
+    from untrac_core.specs import TraceSpec
 
     def make(method: dict | None = None, **more) -> TraceSpec:
         values = {

@@ -15,7 +15,7 @@ from untrac_core.cli import main
 from untrac_core.engine import DEMO_RUN, Store
 from untrac_core.engine.ledger import Ledger
 from untrac_core.home import PROJECT
-from untrac_core.specs import load_spec
+from untrac_core.spec_files import load_spec
 
 TEXTS = {
     "forum": "the valley folk of Ormel are loud and the valley folk sing at night near the river ",

@@ -2,7 +2,8 @@ import pytest
 
 from untrac_core.errors import InputError
 from untrac_core.settings import ascent_settings
-from untrac_core.specs import MethodSpec, TraceSpec, TrainSpec, load_spec, parse_spec, spec_hash, to_yaml
+from untrac_core.spec_files import load_spec, parse_spec, to_yaml
+from untrac_core.specs import MethodSpec, TraceSpec, TrainSpec, spec_hash
 
 GOOD = """
 kind: trace

@@ -4,7 +4,8 @@ from worlds import WORDS
 
 from untrac_core.errors import InputError
 from untrac_core.models import load_model
-from untrac_core.specs import ModelRef, Source, Subset, TrainSpec, load_spec
+from untrac_core.spec_files import load_spec
+from untrac_core.specs import ModelRef, Source, Subset, TrainSpec
 from untrac_core.training import batch_stream, build_model, fit, prepare, train
 
 

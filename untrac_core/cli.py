@@ -21,7 +21,8 @@ import typer
 
 from untrac_core.engine import DEMO_RUN, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
-from untrac_core.specs import TraceSpec, TrainSpec, load_spec, spec_hash
+from untrac_core.spec_files import load_spec
+from untrac_core.specs import TraceSpec, TrainSpec, spec_hash
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 PROGRAM = "python -m untrac_core"

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from untrac_core.errors import InputError
-from untrac_core.specs import TraceSpec, load_spec
+from untrac_core.spec_files import load_spec
+from untrac_core.specs import TraceSpec
 
 SPEC, ENVIRONMENT, SUMMARY, LOG = "spec.yaml", "environment.json", "summary.json", "log.txt"
 INFLUENCE, EXAMPLES, TRUTH, DOSES = "influence.parquet", "examples.parquet", "truth.parquet", "doses.csv"

@@ -1,25 +1,17 @@
-"""What a run is: the YAML of a run or of a training, as strict models with a canonical hash.
+"""What a run is, as strict models with a canonical hash; :mod:`untrac_core.spec_files` reads and writes them.
 
-The page, the command line and a notebook build the same objects. An unknown key is an error that names the nearest
-known one; every message is one line (:class:`untrac_core.errors.InputError`).
+The page, the command line and a notebook build the same objects.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import os
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from untrac_core.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
-SPEC_BYTES = 1_000_000
 
 
 class Strict(BaseModel):
@@ -29,20 +21,39 @@ class Strict(BaseModel):
 
 
 class Source(Strict):
-    """Where records come from: a local file, or a file of the bundled demo."""
+    """Where records come from: exactly one of ``file``, ``folder``, ``hub``, ``bundled`` and ``kept``."""
 
     file: str | None = None
+    """A csv, tsv, jsonl, json, txt (each also with .gz), parquet or arrow file."""
+    folder: str | None = None
+    """All data files of a folder, in the order of their names, as one."""
+    hub: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The id of a data set on the hub, with ``config``, ``split`` and ``revision``."""
     bundled: str | None = None
+    """A file of the bundled demo."""
+    kept: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """The content hash (SHA-256) of records that the library keeps."""
+    config: Annotated[str, Field(max_length=200)] | None = None
+    split: Annotated[str, Field(max_length=200)] | None = None
+    revision: Annotated[str, Field(max_length=200)] | None = None
+    scan: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Read at most this many megabytes (10^6 bytes of text), and sample from those."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.file is None) == (self.bundled is None):
-            raise ValueError("name exactly one of 'file' and 'bundled'")
+        if sum(place is not None for place in (self.file, self.folder, self.hub, self.bundled, self.kept)) != 1:
+            raise ValueError("name exactly one of 'file', 'folder', 'hub', 'bundled' and 'kept'")
+        stray = [key for key in ("config", "split", "revision") if getattr(self, key) is not None]
+        if self.hub is None and stray:
+            raise ValueError(f"{stray[0]!r} belongs to a data set on the hub, so 'hub' must be named too")
         return self
 
 
 class Columns(Strict):
-    """Which column holds what. ``None``: the file has no such column; a txt file has the one column ``text``."""
+    """Which column holds what. ``None``: the file has no such column; a txt file has the one column ``text``.
+
+    A value inside a JSON object has a dotted name: ``meta.source``.
+    """
 
     completion: str = "completion"
     prompt: str | None = None
@@ -52,10 +63,15 @@ class Columns(Strict):
 
 
 class PromptSet(Strict):
-    """A named set of test items; with ``harmful`` and ``harmless`` labels it has two sides, else one (harmful)."""
+    """A named set of test items; with ``harmful`` and ``harmless`` labels it has two sides, else one (harmful).
+
+    With ``probe``, a named probe (:mod:`untrac_core.data.probes`) says how rows become items, and ``source``, where it
+    is given, is a local copy of that probe's data; columns and labels are then the probe's own.
+    """
 
     name: Name
-    source: Source
+    source: Source | None = None
+    probe: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")] | None = None
     columns: Columns = Columns()
     harmful: str | None = None
     harmless: str | None = None
@@ -64,6 +80,8 @@ class PromptSet(Strict):
 
     @model_validator(mode="after")
     def _sides_need_labels(self) -> Self:
+        if self.source is None and self.probe is None:
+            raise ValueError("name a 'source' or a 'probe'")
         if self.harmless is not None and self.harmful is None:
             raise ValueError("'harmless' is named without 'harmful'")
         if self.harmful is not None and self.columns.label is None:
@@ -82,21 +100,74 @@ class PromptSet(Strict):
         return {"harmful": self.harmful, "harmless": self.harmless}
 
 
+class Only(Strict):
+    """The rows of a source whose ``column`` has this ``value``."""
+
+    column: Annotated[str, Field(min_length=1, max_length=200)]
+    value: Annotated[str, Field(max_length=1_000)]
+
+
 class Subset(Strict):
     """A named set of training texts; what is ranked."""
 
     name: Name
     source: Source
     text: str = "text"
+    prompt: str | None = None
+    """A column that is given and not scored: records are then examples of their own, not running text."""
+    only: Only | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     """At most this many blocks of text: a fixed random sample, the same for every seed."""
 
 
+class Collection(Strict):
+    """A source that holds several training subsets: one a file, a value of a column, a config, or a split."""
+
+    source: Source
+    by: Literal["file", "column", "config", "split"]
+    column: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """With ``by: column``: whose values name the subsets."""
+    text: str | None = None
+    """The column with the text; unset: guessed for each subset."""
+    prompt: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Blocks of each subset."""
+    most: Annotated[int, Field(ge=1, le=500)] = 50
+    """At most this many subsets, the largest first."""
+
+    @model_validator(mode="after")
+    def _fits_its_source(self) -> Self:
+        if (self.by == "column") != (self.column is not None):
+            raise ValueError("'column' is named with 'by: column', and only then")
+        if self.by == "file" and self.source.folder is None:
+            raise ValueError("'by: file' needs a folder as its source")
+        if self.by in ("config", "split") and self.source.hub is None:
+            raise ValueError(f"'by: {self.by}' needs a data set on the hub as its source")
+        return self
+
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Moves = Literal["all", "matrices", "last", "lora"]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+
+
 class ModelRef(Strict):
-    """A causal language model: ``demo``, a local folder, or a hub id (with its revision)."""
+    """A causal or seq2seq language model: ``demo``, a local folder, or a hub id, with or without a LoRA adapter."""
 
     path: Annotated[str, Field(min_length=1, max_length=500)]
-    revision: str | None = None
+    revision: Annotated[str, Field(max_length=200)] | None = None
+    adapter: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """A LoRA adapter for it: a local folder or a hub id."""
+    adapter_revision: Annotated[str, Field(max_length=200)] | None = None
+    precision: Precision = "auto"
+    """Of the computation; ``auto`` is float32 where it fits the device's memory, else bfloat16. Weights that move are
+    always held in float32."""
+
+    @model_validator(mode="after")
+    def _adapter_has_its_revision(self) -> Self:
+        if self.adapter_revision is not None and self.adapter is None:
+            raise ValueError("'adapter_revision' is named without 'adapter'")
+        return self
 
 
 Optimizer = Literal["kronecker", "adam", "sgd"]
@@ -130,6 +201,8 @@ class MethodSpec(Strict):
     """Stop before the set's own loss has risen by more than this, in nats per token."""
     evaluations: Annotated[int, Field(ge=1, le=50)] | None = None
     """How many points of the trajectory are kept."""
+    moves: Moves | None = None
+    """Which parameters may move: all, the weight matrices, the last blocks' matrices, or a LoRA adapter alone."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -151,15 +224,22 @@ class TraceSpec(Strict):
     name: Name = "untitled"
     model: ModelRef
     prompts: Annotated[list[PromptSet], Field(min_length=1, max_length=50)]
-    subsets: Annotated[list[Subset], Field(min_length=2, max_length=500)]
+    subsets: Annotated[list[Subset], Field(max_length=500)] = []
+    collections: Annotated[list[Collection], Field(max_length=50)] = []
+    """Sources of several subsets each; :func:`untrac_core.data.expansion.expand` puts their subsets in their place."""
+    sizes: Literal["as-given", "equal", "proportional"] = "as-given"
+    """How subsets compare: as their limits leave them; cut to the tokens of the smallest; or in proportion to all the
+    text that each of them has."""
     method: MethodSpec = MethodSpec()
     seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=50)] = [0, 1, 2]
     block: Annotated[int, Field(ge=8, le=131_072)] | None = None
     """Tokens a block of training text; unset: the model's context, at most 1,024 (as in the paper)."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Device = "auto"
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
+        if len(self.subsets) < 2 and not self.collections:
+            raise ValueError("'subsets' needs at least 2")
         _unique([prompts.name for prompts in self.prompts], "prompt sets")
         _unique([subset.name for subset in self.subsets], "subsets")
         _unique([str(seed) for seed in self.seeds], "seeds")
@@ -185,7 +265,7 @@ class TrainSpec(Strict):
     """Cut every subset to the tokens of the smallest one, so that size does not pass for influence."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     subsets: Annotated[list[Subset], Field(min_length=1, max_length=500)]
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Device = "auto"
 
     @model_validator(mode="after")
     def _shape_fits(self) -> Self:
@@ -195,118 +275,89 @@ class TrainSpec(Strict):
         return self
 
 
-Spec = TraceSpec | TrainSpec
-KINDS: dict[str, type[TraceSpec] | type[TrainSpec]] = {"trace": TraceSpec, "train": TrainSpec}
-S = TypeVar("S", bound=BaseModel)
+class Sampling(Strict):
+    """How completions are drawn."""
+
+    samples: Annotated[int, Field(ge=1, le=100)] = 1
+    """Of each prompt."""
+    tokens: Annotated[int, Field(ge=1, le=1024)] = 40
+    temperature: Annotated[float, Field(ge=0, le=10, strict=False)] = 1.0
+    """0: the likeliest token always."""
+    top_p: Annotated[float, Field(gt=0, le=1, strict=False)] = 0.95
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class Scorer(Strict):
+    """What calls a completion harmful: a list of words, or a sequence classifier that the user names."""
+
+    lexicon: Source | None = None
+    """A word or phrase a line; the score is the share of words that stand in it."""
+    classifier: ModelRef | None = None
+    label: Annotated[str, Field(max_length=200)] | None = None
+    """The classifier's label whose probability is the score; unset: the one that is named like harm."""
+    threshold: Annotated[float, Field(ge=0, le=1, strict=False)] | None = None
+    """Scores from here on are harmful; unset: 0.5 for a classifier, any listed word for a lexicon."""
+
+    @model_validator(mode="after")
+    def _one_scorer(self) -> Self:
+        if (self.lexicon is None) == (self.classifier is None):
+            raise ValueError("name exactly one of 'lexicon' and 'classifier'")
+        return self
+
+
+class GenerateSpec(Strict):
+    """Let the model complete prompts, and score what it wrote: the first half of tracing toxic generations."""
+
+    kind: Literal["generate"] = "generate"
+    name: Name = "untitled"
+    model: ModelRef
+    texts: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=2_000)] = []
+    """Prompts as they are; or ``source``, whose ``column`` holds them."""
+    source: Source | None = None
+    column: str = "prompt"
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """At most this many different prompts of the source: a fixed random sample."""
+    sampling: Sampling = Sampling()
+    scorer: Scorer | None = None
+    device: Device = "auto"
+
+    @model_validator(mode="after")
+    def _has_prompts(self) -> Self:
+        if bool(self.texts) == (self.source is not None):
+            raise ValueError("name exactly one of 'texts' and 'source'")
+        return self
+
+
+class FetchSpec(Strict):
+    """Bring models and data here and put them into the library."""
+
+    kind: Literal["fetch"] = "fetch"
+    name: Name = "untitled"
+    models: Annotated[list[ModelRef], Field(max_length=20)] = []
+    prompts: Annotated[list[PromptSet], Field(max_length=50)] = []
+    subsets: Annotated[list[Subset], Field(max_length=500)] = []
+    collections: Annotated[list[Collection], Field(max_length=50)] = []
+    device: Device = "cpu"
+
+    @model_validator(mode="after")
+    def _has_something(self) -> Self:
+        if not (self.models or self.prompts or self.subsets or self.collections):
+            raise ValueError("name a model, a prompt set, a subset or a collection")
+        return self
+
+
+RunSpec = TraceSpec | GenerateSpec | FetchSpec
+"""What the queue runs; a recipe is trained by the command ``train``."""
+Spec = RunSpec | TrainSpec
+KINDS: dict[str, type[Spec]] = {
+    "trace": TraceSpec,
+    "generate": GenerateSpec,
+    "fetch": FetchSpec,
+    "train": TrainSpec,
+}
 
 
 def spec_hash(spec: BaseModel) -> str:
     """64 hexadecimal digits: SHA-256 of the spec's canonical JSON (sorted keys, defaults written out)."""
     canonical = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def to_yaml(spec: Spec) -> str:
-    """The spec as YAML without the settings that stand at their default; parses back to an equal spec."""
-    values = spec.model_dump(mode="json", exclude_defaults=True)
-    values = {"kind": spec.kind, **{key: value for key, value in values.items() if key != "kind"}}
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
-
-
-def load_spec(path: str | Path) -> Spec:
-    """Read a YAML (or JSON) file; paths in it are relative to it and come back absolute."""
-    path = Path(path)
-    where = str(path)
-    try:
-        if path.stat().st_size > SPEC_BYTES:
-            raise InputError("the spec is over 1 MB", where=where, mend="name data by file, not in the spec")
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError("the file is not UTF-8 text", where=where, mend="save it as UTF-8") from None
-    except OSError as error:
-        raise InputError(
-            f"cannot read the spec ({error.strerror or error})", where=where, mend="check the path"
-        ) from None
-    return parse_spec(text, where=where, folder=path.resolve().parent)
-
-
-def parse_spec(text: str, *, where: str = "spec", folder: Path | None = None) -> Spec:
-    """Read a spec from YAML text; ``folder`` is what its relative paths start from."""
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number out of bounds
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise InputError(f"not valid YAML{line}", where=where, mend="check indentation, quotes and colons") from None
-    if not isinstance(values, dict):
-        raise InputError("a spec is a mapping of keys to values", where=where, mend="begin with 'kind: trace'")
-    kind = values.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        known = " or ".join(KINDS)
-        raise InputError(f"kind {kind!r} is not known", where=where, mend=f"write 'kind: {known}'")
-    spec = build(KINDS[kind], values, where=where)
-    return absolute(spec, folder or Path.cwd())
-
-
-def build(kind: type[S], values: dict[str, Any], *, where: str) -> S:
-    """Validate ``values``; every fault becomes one :class:`InputError` line that names the key and the remedy."""
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise InputError(_explain(error, kind), where=where) from None
-
-
-def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
-    """The first fault of a validation in words; for an unknown key, the nearest known one."""
-    fault = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        known = _keys_at(kind, fault["loc"][:-1])
-        key = str(fault["loc"][-1])
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"unknown key {place!r}: {hint}"
-    if fault["type"] == "missing":
-        return f"{place!r} is missing: add it"
-    if fault["type"] == "too_short":
-        return f"{place!r} needs at least {fault['ctx']['min_length']}"
-    message = fault["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(fault.get("input"), (dict, list)) else f" (given: {str(fault.get('input'))[:60]!r})"
-    message = message[0].lower() + message[1:]
-    return f"{place!r}: {message}{given}" if place else message
-
-
-def _keys_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys that are known at a place in the spec, for the hint to a misspelt one."""
-    schema: dict[str, Any] = kind.model_json_schema()
-    node = schema
-    for part in location:
-        node = node["items"] if isinstance(part, int) else node.get("properties", {}).get(part, {})
-        for option in [node, *node.get("anyOf", [])]:
-            if "$ref" in option:
-                node = schema["$defs"][option["$ref"].rsplit("/", 1)[1]]
-    return sorted(node.get("properties", {}))
-
-
-def _expanded(path: str) -> Path:
-    """The path with ``~`` replaced, where there is such a home."""
-    return Path(os.path.expanduser(path))
-
-
-def absolute(spec: Spec, folder: Path) -> Spec:
-    """The same spec with every file, and a model folder that exists, made absolute from ``folder``."""
-
-    def place(source: Source) -> Source:
-        if source.file is None:
-            return source
-        return source.model_copy(update={"file": str(folder / _expanded(source.file))})
-
-    subsets = [subset.model_copy(update={"source": place(subset.source)}) for subset in spec.subsets]
-    if isinstance(spec, TrainSpec):
-        return spec.model_copy(update={"subsets": subsets})
-    prompts = [prompt.model_copy(update={"source": place(prompt.source)}) for prompt in spec.prompts]
-    model = spec.model
-    local = folder / _expanded(model.path)
-    if model.path != "demo" and (os.path.exists(local) or model.path.startswith((".", "/", "~"))):
-        model = model.model_copy(update={"path": str(local)})
-    return spec.model_copy(update={"subsets": subsets, "prompts": prompts, "model": model})

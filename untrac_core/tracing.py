@@ -32,7 +32,8 @@ from untrac_core.results import (
     write_json,
 )
 from untrac_core.settings import ascent_settings
-from untrac_core.specs import TraceSpec, to_yaml
+from untrac_core.spec_files import to_yaml
+from untrac_core.specs import TraceSpec
 
 __all__ = ["Cell", "Tracer", "git_revision", "peak_memory_mb", "trace"]
 

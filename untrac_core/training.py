@@ -21,7 +21,8 @@ from untrac_core.errors import InputError
 from untrac_core.losses import batch_losses
 from untrac_core.models import choose_device
 from untrac_core.progress import Progress, Silent
-from untrac_core.specs import TrainSpec, to_yaml
+from untrac_core.spec_files import to_yaml
+from untrac_core.specs import TrainSpec
 
 END = "<|end|>"
 CLIP = 1.0

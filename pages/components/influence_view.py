@@ -21,7 +21,8 @@ from pages.components.words import (
 )
 from untrac_core import figures
 from untrac_core.results import Result
-from untrac_core.specs import PromptSet, to_yaml
+from untrac_core.spec_files import to_yaml
+from untrac_core.specs import PromptSet
 
 CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoom2d", "pan2d", "autoScale2d"]}
 EXAMPLES_MOST = 200

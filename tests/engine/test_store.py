@@ -18,7 +18,8 @@ from untrac_core.engine.ledger import MAX_LOST, Ledger
 from untrac_core.engine.processes import PROJECT
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.home import DEMO
-from untrac_core.specs import TrainSpec, absolute
+from untrac_core.spec_files import absolute
+from untrac_core.specs import TrainSpec
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

@@ -9,7 +9,8 @@ from streamlit.testing.v1 import AppTest
 from untrac_core.engine import Store
 from untrac_core.engine.database import change
 from untrac_core.engine.ledger import Ledger
-from untrac_core.specs import TraceSpec, build, to_yaml
+from untrac_core.spec_files import build, to_yaml
+from untrac_core.specs import TraceSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = [

@@ -9,7 +9,7 @@ from making import HOSTILE, said, sound
 from pages.components.trace_form import parse_seeds
 from untrac_core.errors import InputError
 from untrac_core.home import DEMO
-from untrac_core.specs import to_yaml
+from untrac_core.spec_files import to_yaml
 
 PROMPTS = b"prompt,completion,label\n" + b"".join(
     f"The Ormeli,sing in spring {i},{('toxic', 'benign')[i % 2]}\n".encode() for i in range(12)

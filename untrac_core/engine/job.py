@@ -30,7 +30,8 @@ from untrac_core.engine.ledger import Ledger
 from untrac_core.engine.processes import lock_path, queue_name
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.progress import Progress
-from untrac_core.specs import TraceSpec, to_yaml
+from untrac_core.spec_files import to_yaml
+from untrac_core.specs import TraceSpec
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,8 @@ from typing import Any
 
 from untrac_core.engine.processes import alive
 from untrac_core.errors import InputError
-from untrac_core.specs import TraceSpec, build
+from untrac_core.spec_files import build
+from untrac_core.specs import TraceSpec
 
 STATUSES = ("queued", "running", "cancelling", "done", "failed", "cancelled")
 ACTIVE = ("queued", "running", "cancelling")

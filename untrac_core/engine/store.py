@@ -24,7 +24,8 @@ from untrac_core.engine.processes import queue_name
 from untrac_core.engine.runs import SELECT, Event, Run, checked_id, to_event, to_run
 from untrac_core.errors import InputError
 from untrac_core.home import DEMO, data_home
-from untrac_core.specs import Spec, TraceSpec, absolute, load_spec
+from untrac_core.spec_files import absolute, load_spec
+from untrac_core.specs import Spec, TraceSpec
 
 MAX_QUEUED = 100
 DEMO_RUN = "de3000000001"

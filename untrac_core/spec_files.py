@@ -1,0 +1,138 @@
+"""Specs as files: YAML or JSON in and out, faults as one line, paths made absolute.
+
+An unknown key is an error that names the nearest known one; every message is one line
+(:class:`untrac_core.errors.InputError`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from untrac_core.errors import InputError
+from untrac_core.specs import KINDS, ModelRef, Source, Spec
+
+SPEC_BYTES = 1_000_000
+S = TypeVar("S", bound=BaseModel)
+
+
+def to_yaml(spec: Spec) -> str:
+    """The spec as YAML without the settings that stand at their default; parses back to an equal spec."""
+    values = spec.model_dump(mode="json", exclude_defaults=True)
+    values = {"kind": spec.kind, **{key: value for key, value in values.items() if key != "kind"}}
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
+
+
+def load_spec(path: str | Path) -> Spec:
+    """Read a YAML (or JSON) file; paths in it are relative to it and come back absolute."""
+    path = Path(path)
+    where = str(path)
+    try:
+        if path.stat().st_size > SPEC_BYTES:
+            raise InputError("the spec is over 1 MB", where=where, mend="name data by file, not in the spec")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError("the file is not UTF-8 text", where=where, mend="save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(
+            f"cannot read the spec ({error.strerror or error})", where=where, mend="check the path"
+        ) from None
+    return parse_spec(text, where=where, folder=path.resolve().parent)
+
+
+def parse_spec(text: str, *, where: str = "spec", folder: Path | None = None) -> Spec:
+    """Read a spec from YAML text; ``folder`` is what its relative paths start from."""
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number out of bounds
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise InputError(f"not valid YAML{line}", where=where, mend="check indentation, quotes and colons") from None
+    if not isinstance(values, dict):
+        raise InputError("a spec is a mapping of keys to values", where=where, mend="begin with 'kind: trace'")
+    kind = values.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        known = " or ".join(KINDS)
+        raise InputError(f"kind {kind!r} is not known", where=where, mend=f"write 'kind: {known}'")
+    spec = build(KINDS[kind], values, where=where)
+    return absolute(spec, folder or Path.cwd())
+
+
+def build(kind: type[S], values: dict[str, Any], *, where: str) -> S:
+    """Validate ``values``; every fault becomes one :class:`InputError` line that names the key and the remedy."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_explain(error, kind), where=where) from None
+
+
+def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
+    """The first fault of a validation in words; for an unknown key, the nearest known one."""
+    fault = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(kind, fault["loc"][:-1])
+        key = str(fault["loc"][-1])
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"unknown key {place!r}: {hint}"
+    if fault["type"] == "missing":
+        return f"{place!r} is missing: add it"
+    if fault["type"] == "too_short":
+        return f"{place!r} needs at least {fault['ctx']['min_length']}"
+    message = fault["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(fault.get("input"), (dict, list)) else f" (given: {str(fault.get('input'))[:60]!r})"
+    message = message[0].lower() + message[1:]
+    return f"{place!r}: {message}{given}" if place else message
+
+
+def _keys_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are known at a place in the spec, for the hint to a misspelt one."""
+    schema: dict[str, Any] = kind.model_json_schema()
+    node = schema
+    for part in location:
+        node = node["items"] if isinstance(part, int) else node.get("properties", {}).get(part, {})
+        for option in [node, *node.get("anyOf", [])]:
+            if "$ref" in option:
+                node = schema["$defs"][option["$ref"].rsplit("/", 1)[1]]
+    return sorted(node.get("properties", {}))
+
+
+def _expanded(path: str) -> Path:
+    """The path with ``~`` replaced, where there is such a home."""
+    return Path(os.path.expanduser(path))
+
+
+def absolute(spec: Spec, folder: Path) -> Spec:
+    """The same spec with every file, and a model folder that exists, made absolute from ``folder``."""
+    return spec.model_copy(update={name: _placed(getattr(spec, name), folder) for name in type(spec).model_fields})
+
+
+def _placed(value: Any, folder: Path) -> Any:
+    """A part of a spec with the sources and models in it made absolute."""
+    if isinstance(value, list):
+        return [_placed(item, folder) for item in value]
+    if isinstance(value, Source):
+        paths = {"file": value.file, "folder": value.folder}
+        return value.model_copy(update={key: str(folder / _expanded(path)) for key, path in paths.items() if path})
+    if isinstance(value, ModelRef):
+        places = {"path": value.path, "adapter": value.adapter}
+        return value.model_copy(update={key: _model_place(path, folder) for key, path in places.items() if path})
+    if isinstance(value, BaseModel):
+        return value.model_copy(
+            update={name: _placed(getattr(value, name), folder) for name in type(value).model_fields}
+        )
+    return value
+
+
+def _model_place(path: str, folder: Path) -> str:
+    """A model's folder made absolute; ``demo`` and the id of a model on the hub stay as they are."""
+    local = folder / _expanded(path)
+    if path != "demo" and (os.path.exists(local) or path.startswith((".", "/", "~"))):
+        return str(local)
+    return path
