@@ -1,0 +1,263 @@
+"""The hub: which commit, which files, and bringing them here byte by byte; every fault is one line.
+
+Downloads lie in the ordinary cache of ``huggingface_hub``, so that what is there already is used. They are our own,
+because that library's neither resume after a break nor can be stopped within a file. ``HF_ENDPOINT`` and
+``HF_HUB_OFFLINE`` are heeded; ``HF_TOKEN`` is read from the environment alone and stands in no message.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from untrac_core.errors import Cancelled, InputError
+from untrac_core.progress import Progress, Silent
+
+Kind = Literal["model", "dataset"]
+CALLED: dict[Kind, str] = {"model": "model", "dataset": "data set"}
+TIMEOUT = 15.0
+"""Seconds without an answer, or without a byte, after which the hub counts as silent."""
+SPARE = 200 * 10**6
+"""Bytes of disk that a download leaves free."""
+_SHA = re.compile(r"[0-9a-f]{40}")
+_REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]{0,199}")
+
+
+@dataclass(frozen=True)
+class HubRepo:
+    """A repository at one commit: its files and their bytes."""
+
+    id: str
+    kind: Kind
+    sha: str
+    files: dict[str, int]
+    gated: bool
+    private: bool
+
+
+def token() -> str | bool:
+    """The user's token from ``HF_TOKEN``; ``False`` (send none, not even a stored one) without it."""
+    return os.environ.get("HF_TOKEN", "").strip() or False
+
+
+@contextmanager
+def said(repo: str, kind: Kind = "model", revision: str | None = None) -> Iterator[None]:
+    """Turn whatever goes wrong at the hub inside into one line for the user."""
+    try:
+        yield
+    except (InputError, Cancelled):
+        raise
+    except Exception as error:
+        fault = explain(error, repo, kind, revision)
+        if fault is None:
+            raise
+        raise fault from None
+
+
+def explain(error: BaseException, repo: str, kind: Kind, revision: str | None) -> InputError | None:
+    """The line for an error of the hub, or of what it was the cause of; ``None`` for one that is not the hub's."""
+    import httpx2
+    from huggingface_hub import errors
+
+    what, name = CALLED[kind], f"{repo!r}"
+    revised = f" at revision {revision!r}" if revision else ""
+    lines: list[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str]] = [
+        (
+            errors.HFValidationError,
+            f"{name} is neither a folder nor a hub id" if kind == "model" else f"{name} is not a hub id",
+            "a hub id looks like 'owner/name'",
+        ),
+        (errors.GatedRepoError, f"the {what} {name} is gated", "accept its terms on the hub and set HF_TOKEN"),
+        (errors.DisabledRepoError, f"the hub has disabled the {what} {name}", "choose another"),
+        (errors.RevisionNotFoundError, f"the {what} {name} has no revision {revision!r}", "check the revision"),
+        (
+            errors.RepositoryNotFoundError,
+            f"the hub has no {what} {name}",
+            "check the id, or set HF_TOKEN if it is private",
+        ),
+        (errors.RemoteEntryNotFoundError, f"the {what} {name}{revised} lacks a file that it should have", "try again"),
+        (
+            (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, httpx2.ConnectError, httpx2.ProxyError),
+            f"the hub could not be reached for {name}",
+            "go online (is HF_HUB_OFFLINE set?), or name a local copy",
+        ),
+        (httpx2.TimeoutException, f"the hub stopped answering for {name}", "try again later"),
+    ]
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for kinds, sentence, mend in lines:
+        if any(isinstance(link, kinds) for link in chain):
+            return InputError(sentence, where=what, mend=mend)
+    for link in chain:
+        if isinstance(link, errors.HfHubHTTPError):
+            return _refused(link, what, name)
+        if isinstance(link, httpx2.HTTPError):
+            return InputError(f"the download of {name} broke off", where=what, mend="start it again; it goes on there")
+        if isinstance(link, errors.FileMetadataError):
+            return InputError(f"the hub's answer for {name} is incomplete", where=what, mend="check HF_ENDPOINT")
+    return None
+
+
+def _refused(error: Any, what: str, name: str) -> InputError:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return InputError(f"the hub does not let you read {name}", where=what, mend="check HF_TOKEN and its rights")
+    if status == 429:
+        return InputError(f"the hub asks to wait (too many requests) for {name}", where=what, mend="try again later")
+    return InputError(f"the hub answered {status} for {name}", where=what, mend="try again later")
+
+
+def _checked(repo: str, revision: str | None, kind: Kind) -> None:
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    with said(repo, kind, revision):
+        validate_repo_id(repo)
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise InputError(
+            f"{revision[:60]!r} is not a revision", where=CALLED[kind], mend="name a branch, a tag or a commit"
+        )
+
+
+def is_plain(name: str) -> bool:
+    """Whether a file's name stays below its repository."""
+    return not name.startswith(("/", "\\")) and "\0" not in name and ".." not in name.replace("\\", "/").split("/")
+
+
+def describe(repo: str, revision: str | None, kind: Kind = "model", *, sizes: bool = True) -> HubRepo:
+    """Ask the hub for a repository: its commit, and its files with their sizes (0 without ``sizes``: quicker)."""
+    from huggingface_hub import HfApi, constants
+
+    _checked(repo, revision, kind)
+    with said(repo, kind, revision):
+        info = HfApi(endpoint=constants.ENDPOINT, token=token()).repo_info(
+            repo, revision=revision, repo_type=kind, files_metadata=sizes, timeout=TIMEOUT
+        )
+        siblings = getattr(info, "siblings", None) or []
+        files = {file.rfilename: int(file.size or 0) for file in siblings if is_plain(file.rfilename)}
+        if not _SHA.fullmatch(str(info.sha)):
+            raise InputError(f"the hub's answer for {repo!r} is incomplete", where=CALLED[kind], mend="try again")
+        return HubRepo(repo, kind, str(info.sha), files, bool(getattr(info, "gated", False)), bool(info.private))
+
+
+def pin(repo: str, revision: str | None, kind: Kind = "model") -> str:
+    """The commit (40 hexadecimal digits) that a revision, or the main branch, is now; a commit is itself.
+
+    Where the hub cannot be reached, what it was when something was last fetched.
+    """
+    from huggingface_hub import HfApi, constants
+
+    _checked(repo, revision, kind)
+    if revision is not None and _SHA.fullmatch(revision):
+        return revision
+    try:
+        with said(repo, kind, revision):
+            api = HfApi(endpoint=constants.ENDPOINT, token=token())
+            return str(api.repo_info(repo, revision=revision, repo_type=kind, timeout=TIMEOUT).sha)
+    except InputError as error:
+        known = known_commit(repo, revision, kind) if "could not be reached" in error.what else None
+        if known is None:
+            raise
+        return known
+
+
+def storage(repo: str, kind: Kind = "model") -> Path:
+    """The cache's folder of a repository; it need not be there."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type=kind)
+
+
+def known_commit(repo: str, revision: str | None, kind: Kind = "model") -> str | None:
+    """The commit of a revision as the cache knows it, without asking the hub."""
+    _checked(repo, revision, kind)
+    if revision is not None and _SHA.fullmatch(revision):
+        return revision
+    try:
+        sha = (storage(repo, kind) / "refs" / (revision or "main")).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return sha if _SHA.fullmatch(sha) else None
+
+
+def snapshot(repo: str, sha: str, kind: Kind = "model") -> Path:
+    """The folder in which a commit's files appear; it need not be there, and need not be complete."""
+    return storage(repo, kind) / "snapshots" / sha
+
+
+def fetch(
+    repo: str | HubRepo,
+    revision: str | None,
+    patterns: list[str],
+    *,
+    kind: Kind = "model",
+    progress: Progress | None = None,
+    local_only: bool = False,
+) -> Path:
+    """Bring the files that match any of ``patterns`` here, in that order, and give the folder of their commit.
+
+    ``progress`` is ticked in bytes of all files, at least once a second while they come, so that a tick that raises
+    :class:`untrac_core.errors.Cancelled` stops it; the next call goes on where it stopped. ``local_only``: give the
+    folder of what is here, whether all of it or not, or raise. A file whose bytes are not what the hub says they are
+    is not kept.
+    """
+    from untrac_core.hub.transfer import bring
+
+    name = repo if isinstance(repo, str) else repo.id
+    if local_only:
+        sha = known_commit(name, revision, kind)
+        if sha is None or not snapshot(name, sha, kind).is_dir():
+            raise InputError(f"{name!r} is not here yet", where=CALLED[kind], mend="fetch it while online")
+        return snapshot(name, sha, kind)
+    found = describe(repo, revision, kind) if isinstance(repo, str) else repo
+    folder = snapshot(name, found.sha, found.kind)
+    order = {
+        file: next((i for i, p in enumerate(patterns) if fnmatch.fnmatchcase(file, p)), None) for file in found.files
+    }
+    wanted = sorted((place, found.files[file], file) for file, place in order.items() if place is not None)
+    missing = [file for _, _, file in wanted if not (folder / file).exists()]
+    total = sum(found.files[file] for file in missing)
+    require_disk(total, name, found.kind)
+    listener, done = progress or Silent(), 0
+    if missing:
+        listener.phase(f"downloading {name} ({total / 1e6:,.1f} MB)")
+    for file in missing:
+        bring(found, file, lambda here, before=done: listener.tick(before + here, total))  # type: ignore[misc]
+        done += found.files[file]
+        listener.tick(done, total)
+    if revision is None or not _SHA.fullmatch(revision):
+        _remember(found, revision)
+    return folder
+
+
+def require_disk(size: int, repo: str, kind: Kind) -> None:
+    """Refuse what the cache's disk has no room for."""
+    place = storage(repo, kind)
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if size and size + SPARE > free:
+        raise InputError(
+            f"{repo!r} needs {size / 1e9:.1f} GB of disk, and {max(free - SPARE, 0) / 1e9:.1f} GB are free",
+            where=CALLED[kind],
+            mend="free space, or set HF_HOME to a larger disk",
+        )
+
+
+def _remember(repo: HubRepo, revision: str | None) -> None:
+    """Note in the cache which commit a branch or a tag was, as ``huggingface_hub`` does, for use without the hub."""
+    path = storage(repo.id, repo.kind) / "refs" / (revision or "main")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(repo.sha, encoding="ascii")
+    os.replace(part, path)
