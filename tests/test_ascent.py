@@ -7,8 +7,9 @@ import torch
 from untrac_core.ascent import Point, ascend, own_loss
 from untrac_core.data.prompts import Item
 from untrac_core.losses import batch_losses
-from untrac_core.models import hash_weights, weights_restored
+from untrac_core.models import hash_weights, load_model, weights_restored
 from untrac_core.settings import PRESETS, draw, evaluation_steps, plan_steps
+from untrac_core.specs import ModelRef
 
 PAPER, PAPER_INVERSE = PRESETS["untrac", "paper"], PRESETS["untrac-inv", "paper"]
 
@@ -102,3 +103,22 @@ def test_plans():
     assert plan_steps(256, PAPER_INVERSE) == 5
     assert evaluation_steps(256, 5) == [51, 102, 154, 205, 256]
     assert evaluation_steps(2, 5) == [1, 2]
+
+
+@pytest.mark.parametrize("moves", ["matrices", "last", "lora"])
+def test_only_what_can_move_moves_and_all_of_it_comes_back(world, moves):
+    model = load_model(ModelRef(path=str(world / "model")), torch.device("cpu"), moves)
+    items = [Item("1", "", "The anvil and the hammer wait by the steel.", "", 1)]
+    examples = model.encoder.items(items, context=32, where="")
+    before = {name: tensor.clone() for name, tensor in model.module.state_dict().items()}
+    whole = hash_weights(model.module)
+    with weights_restored(model.module):
+        start = Point(0, own_loss(model, examples), np.zeros(1))
+        up = ascend(model, examples, PAPER_INVERSE, lambda: np.zeros(1), before=start)
+        assert up.points[-1].own > start.own
+        moved = {name for name, tensor in model.module.state_dict().items() if not torch.equal(tensor, before[name])}
+    moving = {name for name, parameter in model.module.named_parameters() if parameter.requires_grad}
+    tied = {name for name in moved if "lm_head" in name}
+    assert moved - tied <= moving
+    assert moved
+    assert hash_weights(model.module) == whole

@@ -8,6 +8,8 @@ import torch
 from worlds import write_jsonl
 
 from untrac_core.attribution import make_method
+from untrac_core.attribution.protocol import examples_digest
+from untrac_core.data.tokens import Example
 from untrac_core.losses import batch_losses
 from untrac_core.models import hash_weights
 from untrac_core.specs import MethodSpec
@@ -119,6 +121,21 @@ def test_keys_change_with_what_a_result_depends_on(request_of):
     subsets = [subset.model_dump() for subset in request_of().subsets]
     assert not set(keys(subsets=[subsets[0] | {"name": "renamed"}, *subsets[1:]])) & set(base)
     assert not set(keys(subsets=subsets[::-1])) & set(base)
+
+
+def test_a_digest_covers_what_is_scored_and_what_an_encoder_reads():
+    ids = np.arange(6, dtype=np.int64)
+    kinds = [
+        Example("a", ids, 1),
+        Example("a", ids, 2),
+        Example("a", ids[:5], 1),
+        Example("a", ids, 1, source=ids),
+        Example("a", ids, 1, source=ids[::-1].copy()),
+        Example("a", ids, 1, source=ids[:0]),
+    ]
+    assert len({examples_digest([kind]) for kind in kinds}) == len(kinds)
+    assert examples_digest(kinds[:2]) != examples_digest(kinds[1::-1])
+    assert examples_digest([Example("another id", ids, 1)]) == examples_digest(kinds[:1])
 
 
 def test_study_uses_the_settings_of_the_spec(request_of):

@@ -7,13 +7,13 @@ from untrac_core.curvature import (
     MICRO_BATCH,
     estimate_curvature,
     mean_gradient,
-    moving_matrices,
     response,
     step_size,
 )
 from untrac_core.data.prompts import Item
 from untrac_core.losses import batch_losses
 from untrac_core.models import hash_weights, weights_restored
+from untrac_core.moves import moving_matrices
 from untrac_core.specs import Source, Subset, TrainSpec
 from untrac_core.training import build_model
 
@@ -44,7 +44,7 @@ def test_directions_equal_brute_force(model, blocks):
         chosen = generator.choice(len(blocks), size=MICRO_BATCH, replace=False)
         samples.append(gradients(model.module, [blocks[i] for i in chosen], model.device))
     target = gradients(model.module, blocks, model.device)
-    directions = curvature.direction(model.module)
+    directions = {name: direction for name, _, direction in curvature.directions(model.module)}
     model.module.zero_grad(set_to_none=True)
     for name, (_, vocabulary) in moving_matrices(model.module).items():
         stack = torch.stack([sample[name].double() for sample in samples])

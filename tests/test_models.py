@@ -40,6 +40,23 @@ def _pickle_only(folder):
     (folder / "pytorch_model.bin").write_bytes(b"x")
 
 
+def _index_elsewhere(folder):
+    (folder / "model.safetensors").rename(folder / "part.safetensors")
+    index = {"weight_map": {"a": "../../model/part.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def _part_missing(folder):
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def _longer(folder):
+    with (folder / "model.safetensors").open("ab") as file:
+        file.write(b"hidden")
+
+
 FAULTS = {
     "pickle": (_pickle_only, "weights are pickle files"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "there are no weights"),
@@ -49,12 +66,20 @@ FAULTS = {
     "code": (lambda f: edit_config(f, auto_map={"AutoModel": "x.y"}), "'auto_map'"),
     "kernel": (lambda f: edit_config(f, _attn_implementation_internal="x/y"), "_attn_implementation_internal"),
     "quantised": (lambda f: edit_config(f, quantization_config={}), "quantization_config"),
-    "seq2seq": (lambda f: edit_config(f, is_encoder_decoder=True), "encoder-decoder"),
-    "cut": (lambda f: (f / "model.safetensors").write_bytes(b"abc"), "not a safetensors file"),
+    "deep": (lambda f: edit_config(f, text_config={"a": {"quantization_config": {"x": 1}}}), "quantization_config"),
+    "masked": (lambda f: edit_config(f, architectures=["BertForMaskedLM"]), "does not write text"),
+    "layers": (lambda f: edit_config(f, num_hidden_layers=100_000), "the weights hold"),
+    "wide": (lambda f: edit_config(f, ffn_dim=10**9), "the weights hold"),
+    "words": (lambda f: edit_config(f, vocab_size=10**9), "the weights hold"),
+    "index": (_index_elsewhere, "names a file elsewhere"),
+    "part": (_part_missing, "a part of the weights, is missing"),
+    "name": (lambda f: (f / "model.safetensors").rename(f / "weights.safetensors"), "not named model.safetensors"),
+    "offsets": (_longer, "does not fit its contents"),
+    "cut": (lambda f: (f / "model.safetensors").write_bytes(b"abc"), "not a whole safetensors file"),
     "numbers": (lambda f: edit_config(f, vocab_size="x"), "do not say what the model is"),
     "no vocabulary": (lambda f: edit_config(f, vocab_size=None), "no vocabulary size"),
-    "header": (lambda f: (f / "model.safetensors").write_bytes(struct.pack("<Q", 8) + b'{"a": 1}'), "do not say what"),
-    "bomb": (lambda f: (f / "model.safetensors").write_bytes(struct.pack("<Q", 2**60)), "not a safetensors file"),
+    "header": (lambda f: (f / "model.safetensors").write_bytes(struct.pack("<Q", 8) + b'{"a": 1}'), "does not fit"),
+    "bomb": (lambda f: (f / "model.safetensors").write_bytes(struct.pack("<Q", 2**60)), "not a whole safetensors file"),
 }
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from untrac_core.data.prompts import Item
 from untrac_core.data.subsets import Document
-from untrac_core.data.tokens import POOL, Example, batches, read_tokenizer
+from untrac_core.data.tokens import POOL, Encoder, Example, batches, decoder_start, read_tokenizer
 from untrac_core.errors import InputError
 
 
@@ -78,3 +78,46 @@ def test_batches_hold_every_index_once_within_the_budget():
         longest = max(len(examples[i].ids) for i in batch)
         assert len(batch) == 1 or longest * len(batch) <= 128
     assert batches([Example("long", np.zeros(500, dtype=np.int64), 1)], 128) == [[0]]
+
+
+def test_records_are_examples_of_their_own(encoder):
+    documents = [Document(str(i), f"the anvil number {i} waits.", i) for i in range(100)]
+    prompts = [f"Smith {i} says:" for i in range(100)]
+    packed = encoder.records(documents, prompts, 70, context=None)
+    assert [example.id for example in packed.blocks] == [str(i) for i in range(70)]
+    assert (packed.documents, packed.available, packed.unfit) == (70, 100, 0)
+    for i, example in enumerate(packed.blocks):
+        assert encoder.text(example.ids[: example.first]) == prompts[i]
+        assert encoder.text(example.ids[example.first :]).strip() == documents[i].text
+
+
+def test_records_that_do_not_fit_are_left_out_and_counted(encoder):
+    documents = [Document(str(i), "" if i == 3 else "the anvil waits.", i) for i in range(8)]
+    prompts = ["They say: " * (20 if i in (0, 5) else 1) for i in range(8)]
+    packed = encoder.records(documents, prompts, None, context=32)
+    assert [example.id for example in packed.blocks] == ["1", "2", "4", "6", "7"]
+    assert (packed.unfit, packed.pool, packed.available) == (3, 5, 8)
+    assert all(len(example.ids) <= 32 for example in packed.blocks)
+
+
+def test_seq2seq_halves_pass_both_and_count_in_a_batch(encoder):
+    both = Encoder(encoder.tokenizer, 0, encoder.end, seq2seq=True)
+    (example,) = both.items([Item("1", "They say:", "the anvil waits.", "", 1)], context=None, where="")
+    assert example.size == len(example.ids) + len(example.source)
+    assert example.tokens == len(example.ids) - 1
+    assert both.example_text(example) == "They say:the anvil waits."
+    (cut,) = both.items([Item("1", "They say:", "the anvil waits.", "", 1)], context=9, where="")
+    assert (len(cut.ids), cut.cut) == (9, len(example.ids) - 9)
+    with pytest.raises(InputError, match="prompt of"):
+        both.items([Item("7", "They say: " * 20, "x", "", 3)], context=32, where="q")
+    with pytest.raises(InputError, match="no token to score"):
+        both.items([Item("7", "They say", "", "", 3)], context=32, where="q")
+    long = [Example("a", np.zeros(4, dtype=np.int64), 1, source=np.zeros(100, dtype=np.int64)) for _ in range(4)]
+    assert [len(batch) for batch in batches(long, 210)] == [2, 2]
+
+
+def test_the_decoders_start_is_the_configs():
+    assert decoder_start({"decoder_start_token_id": 5}) is None
+    assert decoder_start({"is_encoder_decoder": True, "decoder_start_token_id": 5}) == 5
+    assert decoder_start({"is_encoder_decoder": True, "decoder_start_token_id": None, "pad_token_id": 3}) == 3
+    assert decoder_start({"is_encoder_decoder": True}) == 0

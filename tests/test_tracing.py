@@ -175,7 +175,7 @@ def test_a_prompt_longer_than_the_context_is_refused(request_of, tmp_path):
 
     long = write_jsonl(tmp_path / "long.jsonl", [{"id": "7", "prompt": "They say " * 40, "completion": "so"}])
     prompts = {"name": "q", "source": {"file": str(long)}, "columns": {"prompt": "prompt", "id": "id"}}
-    with pytest.raises(InputError, match=r"prompt of item '7' \(line 1\).*context is 32"):
+    with pytest.raises(InputError, match=r"item '7' \(line 1\) has a prompt of 200 tokens.*context is 32"):
         check(request_of(prompts=[prompts]))
 
 

@@ -95,7 +95,7 @@ def ascend(
 
 def own_loss(model: LoadedModel, examples: Sequence[Example]) -> float:
     """Loss of a set in nats per token."""
-    losses = example_losses(model.module, examples, model.device, model.facts.vocabulary)
+    losses = example_losses(model.module, examples, model.device, model.facts.vocabulary, precision=model.precision)
     return float(losses.sum() / sum(example.tokens for example in examples))
 
 
@@ -108,10 +108,8 @@ class KroneckerStepper:
     @torch.no_grad()
     def step(self) -> None:
         """One step of size ``rate``."""
-        directions = self.curvature.direction(self.module)
-        for name, parameter in self.module.named_parameters():
-            if name in directions:
-                parameter.add_(directions[name], alpha=-self.rate)
+        for _, parameter, direction in self.curvature.directions(self.module):
+            parameter.add_(direction, alpha=-self.rate)
 
 
 def _stepper(

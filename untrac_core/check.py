@@ -5,31 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from untrac_core.costs import USABLE, cost_of
+from untrac_core.data import overlap
 from untrac_core.data.prompts import PromptData, load_prompts
-from untrac_core.data.subsets import SubsetData, load_subset
+from untrac_core.data.sizes import Sizes, sized
+from untrac_core.data.subsets import SubsetData, load_subsets
 from untrac_core.data.tokens import Encoder, Example, Packed, read_tokenizer
+from untrac_core.devices import DeviceFacts, device_facts
 from untrac_core.errors import InputError
-from untrac_core.model_files import ModelFacts, find_model, inspect_model
-from untrac_core.settings import AscentSettings, ascent_settings, evaluation_steps, plan_steps
+from untrac_core.model_files import ModelFacts, find_adapter, find_model, inspect_model
+from untrac_core.progress import Progress
+from untrac_core.settings import ascent_settings
 from untrac_core.specs import TraceSpec, TrainSpec
 
 BLOCK = 1024
 """Longest block of training text unless the spec says otherwise: the paper's."""
-START_SECONDS = 10.0
-"""Of a job: interpreter, torch, transformers, model."""
-RATES = {"cpu": 5e10, "cuda": 5e12}
-"""Floating point operations a second assumed before a run on this machine has been measured."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a run will take; rough, within a factor of two or three until a run on the device has been measured."""
-
-    flop: float
-    seconds: float
-    memory_mb: float
-    disk_mb: float
 
 
 @dataclass(frozen=True)
@@ -80,17 +72,19 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Check
     settings = ascent_settings(spec.method)
     prompt_data, subset_data = load_records(spec)
     folder = find_model(spec.model)
-    warnings = same_texts(subset_data)
+    warnings = same_texts(subset_data) + overlap.warnings_of(prompt_data, subset_data)
     if len(spec.seeds) == 1:
         warnings.append("One seed gives no interval, so nothing can be ranked. Name at least two.")
-    facts = inspect_model(folder, spec.model.path) if folder else None
+    facts = _local_facts(spec, folder)
     encoder = read_tokenizer(folder) if folder else None
     if facts is None or encoder is None:
         warnings.append("The tokenizer is read when the run starts; only then are tokens, time and memory known.")
         return _unmeasured(spec, facts, prompt_data, subset_data, warnings)
     context, block = context_and_block(spec, facts)
-    prompts, subsets = encode(encoder, prompt_data, subset_data, context, block)
-    cost = cost_of(spec, settings, facts, prompts, subsets, rates)
+    prompts, subsets = encode(encoder, prompt_data, subset_data, context, block, spec.sizes)
+    device = device_facts(spec.device)
+    cost = cost_of(spec, settings, facts, prompts, subsets, rates, device)
+    warnings += _memory_warning(cost.memory_mb, device)
     return Check(
         parameters=facts.parameters,
         context=context,
@@ -106,9 +100,26 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Check
         memory_mb=cost.memory_mb,
         disk_mb=cost.disk_mb,
         flop=cost.flop,
-        notes=cut_notes(prompt_data, subset_data, prompts, subsets),
+        notes=settings.notes + cut_notes(prompt_data, subset_data, prompts, subsets),
         warnings=warnings,
     )
+
+
+def _local_facts(spec: TraceSpec, folder: Path | None) -> ModelFacts | None:
+    """What the files of the model and its adapter say, if all of them are here."""
+    adapter = find_adapter(spec.model)
+    if folder is None or (adapter is None and spec.model.adapter is not None):
+        return None
+    return inspect_model(folder, spec.model.path, adapter=adapter, adapter_name=spec.model.adapter)
+
+
+def _memory_warning(memory_mb: float, device: DeviceFacts) -> list[str]:
+    if memory_mb <= USABLE * device.memory_mb:
+        return []
+    return [
+        f"The run needs about {memory_mb / 1024:.0f} GB of memory, and {device.name} has "
+        f"{device.memory_mb / 1024:.0f} GB: let fewer parameters move, or take a smaller model or block."
+    ]
 
 
 def _unmeasured(
@@ -140,10 +151,12 @@ def _unmeasured(
     )
 
 
-def load_records(spec: TraceSpec) -> tuple[dict[str, PromptData], dict[str, SubsetData]]:
+def load_records(
+    spec: TraceSpec, progress: Progress | None = None
+) -> tuple[dict[str, PromptData], dict[str, SubsetData]]:
     """Every prompt set and subset of a spec, by name; refuses a subset that is a prompt set."""
-    prompts = {prompt.name: load_prompts(prompt) for prompt in spec.prompts}
-    subsets = {subset.name: load_subset(subset) for subset in spec.subsets}
+    prompts = {prompt.name: load_prompts(prompt, progress) for prompt in spec.prompts}
+    subsets = load_subsets(spec.subsets, progress)
     for subset_name, subset in subsets.items():
         texts = {document.text.strip() for document in subset.documents}
         for prompt_name, data in prompts.items():
@@ -188,8 +201,12 @@ def encode(
     subset_data: Mapping[str, SubsetData],
     context: int | None,
     block: int,
+    sizes: Sizes = "as-given",
 ) -> tuple[dict[str, dict[str, list[Example]]], dict[str, Packed]]:
-    """Every prompt set's items by side, and every subset's blocks; refuses a subset without a block."""
+    """Every prompt set's items by side, and every subset's blocks, cut so that they compare (``sizes``).
+
+    Refuses a subset without a block.
+    """
     prompts = {
         name: {
             side: encoder.items(items, context=context, where=f"prompt set {name!r}, {side} side")
@@ -197,11 +214,20 @@ def encode(
         }
         for name, data in prompt_data.items()
     }
-    subsets = {name: encoder.blocks(data.documents, block, data.spec.limit) for name, data in subset_data.items()}
+    subsets = {name: _packed(encoder, data, context, block) for name, data in subset_data.items()}
     for name, packed in subsets.items():
         if not packed.blocks:
-            raise InputError("there is too little text for one block", where=f"subset {name!r}", mend="add text")
-    return prompts, subsets
+            what = "no record fits the model's context" if packed.unfit else "there is too little text for one block"
+            raise InputError(what, where=f"subset {name!r}", mend="add text")
+    return prompts, sized(subsets, subset_data, sizes)
+
+
+def _packed(encoder: Encoder, data: SubsetData, context: int | None, block: int) -> Packed:
+    """Running text in blocks; where something is given and not scored, each record an example of its own."""
+    if data.spec.prompt is None:
+        return encoder.blocks(data.documents, block, data.spec.limit)
+    given = [document.prompt for document in data.documents]
+    return encoder.records(data.documents, given, data.spec.limit, context=context)
 
 
 def cut_notes(
@@ -222,10 +248,12 @@ def cut_notes(
                 )
     notes += [note for data in subset_data.values() for note in data.notes]
     for name, packed in subsets.items():
+        if packed.unfit:
+            notes.append(f"subset {name!r}: {packed.unfit} records do not fit the model's context and are not used")
         if len(packed.blocks) < packed.pool:
             notes.append(
                 f"subset {name!r}: a fixed random {len(packed.blocks)} of {packed.pool} blocks, packed from "
-                f"{packed.documents} of {packed.available} documents (limit)"
+                f"{packed.documents} of {packed.available} documents ({packed.why or 'limit'})"
             )
     return notes
 
@@ -237,61 +265,7 @@ def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
     return sum(len(data.sides) for data in prompt_data.values()) * len(spec.seeds)
 
 
-def cost_of(
-    spec: TraceSpec,
-    settings: AscentSettings,
-    facts: ModelFacts,
-    prompts: Mapping[str, Mapping[str, list[Example]]],
-    subsets: Mapping[str, Packed],
-    rates: Mapping[str, float] | None = None,
-) -> Cost:
-    """Tokens through the model times 2 (forward) or 6 (and backward) operations a parameter, at the device's rate."""
-    sides = [items for by_side in prompts.values() for items in by_side.values()]
-    blocks = [packed.blocks for packed in subsets.values()]
-    unlearned, watched = (blocks, sides) if spec.method.name == "untrac" else (sides, blocks)
-    watched_tokens = sum(len(example.ids) for part in watched for example in part)
-    watched_rows = sum(len(part) for part in watched)
-    forward = float(watched_tokens)
-    backward = 0.0
-    points = 0
-    directions = 2 if settings.two_sided else 1
-    for part in unlearned:
-        drawn = max(1, math.ceil(len(part) * settings.share))
-        tokens = sum(len(example.ids) for example in part) * drawn / len(part)
-        steps = plan_steps(drawn, settings)
-        batch = min(settings.batch or drawn, drawn)
-        kept = len(evaluation_steps(steps, settings.evaluations)) * directions
-        points += (kept + 1) * len(spec.seeds)
-        forward += len(spec.seeds) * (kept * (watched_tokens + tokens) + tokens)
-        backward += len(spec.seeds) * directions * steps * tokens * batch / drawn
-    if settings.samples:
-        longest = max(len(block.ids) for part in blocks for block in part)
-        backward += settings.samples * 2 * longest
-    flop = facts.parameters * (2 * forward + 6 * backward)
-    kind = device_kind(spec)
-    rate = (rates or {}).get(kind, RATES[kind])
-    weights = facts.parameters * 4 / 2**20
-    copies = 5  # weights, their saved copy, gradients, and Adam's two moments or the curvature's two factors
-    activations = 4096 * (facts.vocabulary * 12 + facts.hidden * 400) / 2**20
-    base = 450.0 if kind == "cpu" else 0.0
-    return Cost(
-        flop=flop,
-        seconds=START_SECONDS + flop / rate,
-        memory_mb=base + weights * copies + min(activations, 1500.0),
-        disk_mb=1.0 + points * watched_rows * 24 / 2**20,
-    )
-
-
-def device_kind(spec: TraceSpec) -> str:
-    """The kind of device that a run will probably get, told without torch."""
-    if spec.device != "auto":
-        return spec.device.split(":")[0]
-    from pathlib import Path
-
-    return "cuda" if Path("/dev/nvidia0").exists() else "cpu"
-
-
 def check_training(spec: TrainSpec) -> list[str]:
     """Read a recipe's subsets; raises :class:`InputError` for what cannot be used, returns notes on what is not."""
-    subsets = {subset.name: load_subset(subset) for subset in spec.subsets}
+    subsets = load_subsets(spec.subsets)
     return [note for data in subsets.values() for note in data.notes] + same_texts(subsets)

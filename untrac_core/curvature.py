@@ -12,21 +12,25 @@ side longer than ``LONGEST``, has a diagonal factor, which bounds memory. Vector
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from untrac_core.data.tokens import Example, batches
-from untrac_core.losses import batch_losses, batch_tokens
+from untrac_core.costs import LONGEST
+from untrac_core.data.tokens import Example, batch_tokens, batches
+from untrac_core.losses import batch_losses
 from untrac_core.models import LoadedModel
+from untrac_core.moves import moving_matrices
 from untrac_core.progress import Progress, Silent
 
-LONGEST = 4096
 MICRO_BATCH = 2
 """Training sequences a gradient sample; small, so that the second moment is that of the noise, not of the mean."""
+
+START_SCALE = 2.0**16
+"""Of a float16 loss, first tried; a mean loss a token over many tokens has tiny gradients at each."""
 
 
 @dataclass(frozen=True)
@@ -62,30 +66,13 @@ class Curvature:
 
     factors: dict[str, tuple[Side, Side]]
 
-    def direction(self, module: nn.Module) -> dict[str, torch.Tensor]:
-        """P(G) of the gradients that the module's parameters hold now, by parameter name."""
-        directions = {}
+    def directions(self, module: nn.Module) -> Iterator[tuple[str, nn.Parameter, torch.Tensor]]:
+        """P(G) of the gradients that the module's parameters hold now, one parameter after the other."""
         for name, parameter in module.named_parameters():
             if name in self.factors and parameter.grad is not None:
                 left, right = self.factors[name]
                 scaled = right.times(left.times(parameter.grad, left=True), left=False)
-                directions[name] = left.trace * scaled
-        return directions
-
-
-def moving_matrices(module: nn.Module) -> dict[str, tuple[nn.Parameter, bool]]:
-    """The weight matrices that may move, by name, and whether their rows are the vocabulary."""
-    vocabulary = {
-        id(embedding.weight)
-        for embedding in (module.get_input_embeddings(), module.get_output_embeddings())  # type: ignore[operator]
-        if embedding is not None
-    }
-    tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)} - vocabulary
-    return {
-        name: (parameter, id(parameter) in vocabulary)
-        for name, parameter in module.named_parameters()
-        if parameter.dim() == 2 and parameter.requires_grad and id(parameter) not in tables
-    }
+                yield name, parameter, left.trace * scaled
 
 
 def estimate_curvature(
@@ -103,10 +90,7 @@ def estimate_curvature(
     generator = np.random.default_rng(0)
     for sample in range(samples):
         chosen = generator.choice(len(blocks), size=min(MICRO_BATCH, len(blocks)), replace=False)
-        batch = [blocks[i] for i in chosen.tolist()]
-        model.module.zero_grad(set_to_none=True)
-        loss = batch_losses(model.module, batch, model.device).sum() / sum(block.tokens for block in batch)
-        loss.backward()
+        mean_gradient(model, [blocks[i] for i in chosen.tolist()], together=True)
         for name, (parameter, _) in matrices.items():
             if parameter.grad is not None:
                 moments[name].add(parameter.grad)
@@ -140,24 +124,47 @@ def _invert(moment: torch.Tensor, damping: float) -> Side:
     return Side(torch.cholesky_inverse(torch.linalg.cholesky(dense + shift * identity)).to(moment.dtype), trace)
 
 
-def mean_gradient(model: LoadedModel, examples: Sequence[Example], weight: float = 1.0) -> None:
-    """Leave ``weight`` times the gradient of the examples' mean loss a token in the parameters, in micro-batches."""
+def mean_gradient(
+    model: LoadedModel, examples: Sequence[Example], weight: float = 1.0, *, together: bool = False
+) -> None:
+    """Leave ``weight`` times the gradient of the examples' mean loss a token in the parameters, in micro-batches.
+
+    ``together``: as one batch in the order given, where that fits. float16 has little range below 1: the loss is
+    scaled up for the way back, by less where that overflows, and the gradients, which are float32, down again.
+    """
+    most = batch_tokens(model.facts.vocabulary)
+    plan = batches(examples, most)
+    if together and len(examples) * max(example.size for example in examples) <= most:
+        plan = [list(range(len(examples)))]
+    if model.precision != torch.float16:
+        _accumulate(model, examples, plan, weight)
+        return
+    scale = START_SCALE
+    while True:
+        _accumulate(model, examples, plan, scale)
+        gradients = [parameter.grad for parameter in model.module.parameters() if parameter.grad is not None]
+        if scale <= 1.0 or all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+            break
+        scale /= 16.0
+    for gradient in gradients:
+        gradient.mul_(weight / scale)
+
+
+def _accumulate(model: LoadedModel, examples: Sequence[Example], plan: list[list[int]], weight: float) -> None:
     model.module.zero_grad(set_to_none=True)
     tokens = sum(example.tokens for example in examples)
-    for part in batches(examples, batch_tokens(model.facts.vocabulary)):
-        loss = batch_losses(model.module, [examples[i] for i in part], model.device).sum() / tokens
-        (weight * loss).backward()  # type: ignore[no-untyped-call]
+    for part in plan:
+        losses = batch_losses(model.module, [examples[i] for i in part], model.device, model.precision)
+        (weight * (losses.sum() / tokens)).backward()  # type: ignore[no-untyped-call]
 
 
 def response(model: LoadedModel, curvature: Curvature, examples: Sequence[Example]) -> float:
     """g . P(g) of a set's mean gradient: by how much a step of size 1 would raise its loss, to first order."""
     mean_gradient(model, examples)
-    directions = curvature.direction(model.module)
-    total = sum(
-        float((parameter.grad * directions[name]).double().sum())
-        for name, parameter in model.module.named_parameters()
-        if name in directions and parameter.grad is not None
-    )
+    total = 0.0
+    for _, parameter, direction in curvature.directions(model.module):
+        if parameter.grad is not None:
+            total += float((parameter.grad * direction).double().sum())
     model.module.zero_grad(set_to_none=True)
     return total
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from untrac_core.data.tokens import Example, batches
+from untrac_core.data.tokens import Example, batch_tokens, batches
 from untrac_core.progress import Progress, Silent
 
 Losses = npt.NDArray[np.float64]
-LOGIT_ELEMENTS = 2**24
-"""At most this many logits at once: 64 MB in float32, whatever the vocabulary."""
-
-
-def batch_tokens(vocabulary: int) -> int:
-    """Padded tokens a forward batch may hold for its logits to stay within :data:`LOGIT_ELEMENTS`."""
-    return max(64, min(2048, LOGIT_ELEMENTS // max(vocabulary, 1)))
 
 
 def collate(examples: Sequence[Example], device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -40,10 +35,50 @@ def collate(examples: Sequence[Example], device: torch.device) -> tuple[torch.Te
     return ids.to(device), attention.to(device), scored.to(device)
 
 
-def batch_losses(module: nn.Module, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
-    """Summed negative log-likelihood of each example's scored tokens, shape (examples,), in nats; differentiable."""
+def collate_sources(examples: Sequence[Example], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the encoder reads: ids and attention mask, each of shape (examples, longest), padded on the right."""
+    sources = [example.source for example in examples if example.source is not None]
+    longest = max(len(source) for source in sources)
+    ids = torch.zeros(len(sources), longest, dtype=torch.long)
+    attention = torch.zeros(len(sources), longest, dtype=torch.long)
+    for row, source in enumerate(sources):
+        ids[row, : len(source)] = torch.from_numpy(source)
+        attention[row, : len(source)] = 1
+    return ids.to(device), attention.to(device)
+
+
+def computing_in(precision: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:
+    """Matrix products in ``precision``, weights as they are held; nothing at all for float32."""
+    if precision == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=precision)
+
+
+def batch_losses(
+    module: nn.Module,
+    examples: Sequence[Example],
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+) -> torch.Tensor:
+    """Summed negative log-likelihood of each example's scored tokens, shape (examples,), in nats; differentiable.
+
+    The model computes in ``precision`` (:func:`computing_in`); the losses themselves are always float32.
+    """
     ids, attention, scored = collate(examples, device)
-    logits = module(input_ids=ids, attention_mask=attention, use_cache=False).logits[:, :-1].float()
+    with computing_in(precision, device):
+        if examples[0].source is None:
+            out = module(input_ids=ids, attention_mask=attention, use_cache=False)
+        else:
+            # The decoder is given its ids as they are, start token first; position i predicts token i + 1, as ever.
+            given, seen = collate_sources(examples, device)
+            out = module(
+                input_ids=given,
+                attention_mask=seen,
+                decoder_input_ids=ids,
+                decoder_attention_mask=attention,
+                use_cache=False,
+            )
+    logits = out.logits[:, :-1].float()
     target, counted = ids[:, 1:], scored[:, 1:]
     token = functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
     return (token.view_as(target) * counted).sum(1)
@@ -55,6 +90,7 @@ def example_losses(
     device: torch.device,
     vocabulary: int,
     progress: Progress | None = None,
+    precision: torch.dtype = torch.float32,
 ) -> Losses:
     """Summed loss of each example, float64 of shape (examples,), in nats; no gradient, the module's mode kept."""
     progress = progress or Silent()
@@ -62,7 +98,7 @@ def example_losses(
     plan = batches(examples, batch_tokens(vocabulary))
     with torch.no_grad():
         for done, batch in enumerate(plan, 1):
-            losses = batch_losses(module, [examples[i] for i in batch], device)
+            losses = batch_losses(module, [examples[i] for i in batch], device, precision)
             result[batch] = losses.double().cpu().numpy()
             progress.tick(done, len(plan))
     return result

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from untrac_core.data.tokens import Encoder, make_encoder
+from untrac_core.adapters import add_adapter, fresh_adapter
+from untrac_core.data.tokens import Encoder, decoder_start, make_encoder
 from untrac_core.errors import InputError
-from untrac_core.model_files import ModelFacts, fetch_model, hash_model, inspect_model
-from untrac_core.specs import ModelRef
+from untrac_core.losses import computing_in
+from untrac_core.model_files import ModelFacts, fetch_adapter, fetch_model, hash_model, inspect_model, require_memory
+from untrac_core.moves import hold_moving_in_float32, set_moves
+from untrac_core.progress import Progress
+from untrac_core.specs import ModelRef, Moves
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A causal language model in eval mode on its device, with its encoder, facts and content hash."""
+    """A causal or seq2seq language model in eval mode on its device, with its encoder, facts and content hash."""
 
     module: nn.Module
     encoder: Encoder
     facts: ModelFacts
     digest: str
+    """Of its files, an adapter's among them."""
     device: torch.device
+    precision: torch.dtype = torch.float32
+    """Of the computation; weights that move are float32 whatever this is."""
+    moves: Moves = "all"
+    tokenizer: Any = None
+    """The tokenizer of transformers, for generating."""
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Inside it, matrix products are computed in the model's precision."""
+        return computing_in(self.precision, self.device)
 
 
 def choose_device(name: str) -> torch.device:
@@ -37,34 +55,95 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def load_model(ref: ModelRef, device: torch.device) -> LoadedModel:
-    """Load a causal LM in float32 from safetensors, never running code that comes with it."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def load_model(
+    ref: ModelRef, device: torch.device, moves: Moves = "all", progress: Progress | None = None
+) -> LoadedModel:
+    """Load a model from safetensors, never running code that comes with it.
+
+    ``moves`` says which parameters have gradients. A LoRA adapter is merged into the weights, but with ``lora``, where
+    its own weights move; without an adapter that is a fresh one. ``ref.precision``: ``auto`` is float32 here
+    (:func:`untrac_core.costs.choose_precision` knows the device's memory). Raises :class:`InputError` for what cannot
+    or must not be loaded.
+    """
+    folder = fetch_model(ref, progress)
+    adapter = fetch_adapter(ref, progress)
+    facts = inspect_model(folder, ref.path, adapter=adapter, adapter_name=ref.adapter)
+    precision = PRECISIONS.get(ref.precision, torch.float32)
+    # Where most weights move, they are read in float32; else the few that move start from their value in `precision`.
+    held = precision if moves in ("last", "lora") else torch.float32
+    if device.type == "cpu":
+        require_memory(facts, held.itemsize)
+    module, tokenizer = _read(folder, facts, held)
+    seq2seq = facts.kind == "seq2seq"
+    if adapter is not None:
+        module = add_adapter(module, adapter, str(ref.adapter), seq2seq=seq2seq, merge=moves != "lora")
+    elif moves == "lora":
+        module = fresh_adapter(module, seq2seq=seq2seq)
+    try:
+        set_moves(module, moves)
+    except ValueError as error:
+        raise InputError(str(error), where="method", mend="let other parameters move") from None
+    hold_moving_in_float32(module, precision)
+    nn.Module.to(module, device).train(False)
+    encoder = make_encoder(
+        tokenizer.backend_tokenizer,
+        bos=tokenizer.bos_token_id,
+        eos=tokenizer.eos_token_id,
+        decoder=decoder_start(module.config.to_dict()) if seq2seq else None,  # type: ignore[union-attr, operator]
+    )
+    digest = hash_model(folder, adapter)
+    return LoadedModel(module, encoder, facts, digest, device, precision, moves, tokenizer)
+
+
+def _read(folder: Path, facts: ModelFacts, dtype: torch.dtype) -> tuple[nn.Module, Any]:
+    """The module and the tokenizer of a folder, by transformers."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    folder = fetch_model(ref)
-    facts = inspect_model(folder, ref.path)
-    where = f"model {ref.path!r}"
+    kind: Any = AutoModelForSeq2SeqLM if facts.kind == "seq2seq" else AutoModelForCausalLM
+    safe: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     try:
-        module = AutoModelForCausalLM.from_pretrained(
-            folder,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            attn_implementation="sdpa",
-            dtype=torch.float32,
+        config = AutoConfig.from_pretrained(folder, **safe)
+        module, report = _with_attention(
+            lambda attention: kind.from_pretrained(
+                folder,
+                use_safetensors=True,
+                attn_implementation=attention,
+                dtype=dtype,
+                output_loading_info=True,
+                **safe,
+            ),
+            config,
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        backend = tokenizer.backend_tokenizer
+        if report["missing_keys"]:  # transformers would draw them at random
+            raise ValueError(f"the files have no weights for {sorted(report['missing_keys'])[0][:100]}")
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        _ = tokenizer.backend_tokenizer
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(
-            f"the model could not be loaded ({reason})", where=where, mend="check that transformers can load it"
+            f"the model could not be loaded ({reason})",
+            where=f"model {facts.name!r}",
+            mend="check that transformers can load it",
         ) from error
-    nn.Module.to(module, device).train(False)
-    encoder = make_encoder(backend, bos=tokenizer.bos_token_id, eos=tokenizer.eos_token_id)
-    return LoadedModel(module, encoder, facts, hash_model(folder), device)
+    return module, tokenizer
+
+
+def _with_attention(load: Callable[[str], Any], config: Any) -> Any:
+    """Loaded with torch's fused attention, or with plain attention where the fused one does not do what the model does.
+
+    Gemma 2 caps attention's logits softly, which the fused attention leaves out; some models know the plain one only.
+    """
+    language = getattr(config, "text_config", config)
+    if getattr(language, "attn_logit_softcapping", None):
+        return load("eager")
+    try:
+        return load("sdpa")
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+    return load("eager")
 
 
 def hash_weights(module: nn.Module) -> str:
@@ -78,12 +157,13 @@ def hash_weights(module: nn.Module) -> str:
 
 @contextmanager
 def weights_restored(module: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, the parameters and buffers come out bit for bit as they went in."""
-    saved = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    """Whatever happens inside, the parameters that can move, and all buffers, come out bit for bit as they went in."""
+    tensors = [parameter for parameter in module.parameters() if parameter.requires_grad] + list(module.buffers())
+    saved = [tensor.detach().clone() for tensor in tensors]
     try:
         yield
     finally:
         with torch.no_grad():
-            for name, tensor in module.state_dict().items():
-                tensor.copy_(saved[name])
+            for tensor, before in zip(tensors, saved, strict=True):
+                tensor.copy_(before)
         module.zero_grad(set_to_none=True)

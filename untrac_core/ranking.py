@@ -250,7 +250,7 @@ def _example_rows(study: Study, subset: str, blocks: list[Example], changes: np.
             "subset": subset,
             "id": [block.id for block in blocks],
             "reference": [f"{study.subset_data[subset].file}, line {block.line}" for block in blocks],
-            "text": [study.model.encoder.text(block.ids.tolist())[:400] for block in blocks],
+            "text": [study.model.encoder.example_text(block)[:400] for block in blocks],
             "tokens": tokens.astype(np.int64),
             "loss_before": before / tokens,
             "influence": mean,

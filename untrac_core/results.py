@@ -18,7 +18,8 @@ from untrac_core.specs import TraceSpec
 
 SPEC, ENVIRONMENT, SUMMARY, LOG = "spec.yaml", "environment.json", "summary.json", "log.txt"
 INFLUENCE, EXAMPLES, TRUTH, DOSES = "influence.parquet", "examples.parquet", "truth.parquet", "doses.csv"
-FILES = (SPEC, ENVIRONMENT, INFLUENCE, EXAMPLES, SUMMARY, LOG, TRUTH, DOSES)
+COMPLETIONS = "completions.parquet"
+FILES = (SPEC, ENVIRONMENT, INFLUENCE, EXAMPLES, COMPLETIONS, SUMMARY, LOG, TRUTH, DOSES)
 
 INFLUENCE_COLUMNS = [
     "method", "subset", "prompt_set", "group", "side", "label", "seed", "step",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from untrac_core.errors import InputError
-from untrac_core.specs import MethodSpec, Optimizer
+from untrac_core.specs import MethodSpec, Moves, Optimizer
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,20 @@ class AscentSettings:
     max_dose: float | None
     """Nats per token by which the set's own loss may rise."""
     evaluations: int
+    moves: Moves
+    """Which parameters may move; see :attr:`moving` for what this optimiser makes of it."""
+
+    @property
+    def moving(self) -> Moves:
+        """The parameters that do move: the curvature-scaled step is one of weight matrices."""
+        return "matrices" if self.optimizer == "kronecker" and self.moves == "all" else self.moves
+
+    @property
+    def notes(self) -> list[str]:
+        """What the settings leave out, in words."""
+        if self.moving == self.moves:
+            return []
+        return ["optimizer 'kronecker' moves weight matrices only: vectors and position tables stay put"]
 
 
 def draw(count: int, share: float, seed: int) -> list[int]:
@@ -78,6 +92,7 @@ _PAPER = AscentSettings(
     two_sided=False,
     max_dose=None,
     evaluations=5,
+    moves="all",
 )
 _ROBUST = AscentSettings(
     optimizer="kronecker",
@@ -92,6 +107,7 @@ _ROBUST = AscentSettings(
     two_sided=True,
     max_dose=0.5,
     evaluations=3,
+    moves="matrices",
 )
 PRESETS: dict[tuple[str, str], AscentSettings] = {
     ("untrac", "paper"): _PAPER,

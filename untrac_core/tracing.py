@@ -15,8 +15,11 @@ import pandas as pd
 
 from untrac_core import __version__
 from untrac_core.cells import Cell
-from untrac_core.check import context_and_block, cost_of, cut_notes, encode, load_records, same_texts
+from untrac_core.check import context_and_block, cut_notes, encode, load_records, same_texts
+from untrac_core.costs import choose_precision, cost_of
+from untrac_core.devices import device_facts
 from untrac_core.home import PROJECT
+from untrac_core.model_files import fetch_adapter, fetch_model, inspect_model
 from untrac_core.progress import Progress, Silent
 from untrac_core.results import (
     ENVIRONMENT,
@@ -33,11 +36,11 @@ from untrac_core.results import (
 )
 from untrac_core.settings import ascent_settings
 from untrac_core.spec_files import to_yaml
-from untrac_core.specs import TraceSpec
+from untrac_core.specs import ModelRef, TraceSpec
 
 __all__ = ["Cell", "Tracer", "git_revision", "peak_memory_mb", "trace"]
 
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pandas", "scipy", "pyarrow")
+PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "pandas", "scipy", "pyarrow")
 
 
 class Tracer:
@@ -61,11 +64,12 @@ class Tracer:
         torch.use_deterministic_algorithms(True, warn_only=True)
         settings = ascent_settings(spec.method)
         self.progress.phase("reading prompt sets and training subsets")
-        prompt_data, subset_data = load_records(spec)
+        prompt_data, subset_data = load_records(spec, self.progress)
         self.progress.phase(f"loading the model {spec.model.path}")
-        model = load_model(spec.model, choose_device(spec.device))
+        device = choose_device(spec.device)
+        model = load_model(with_precision(spec, self.progress), device, settings.moving, self.progress)
         context, block = context_and_block(spec, model.facts)
-        prompts, subsets = encode(model.encoder, prompt_data, subset_data, context, block)
+        prompts, subsets = encode(model.encoder, prompt_data, subset_data, context, block, spec.sizes)
         self.method = make_method(spec.method)
         unlearned = self.method.unlearned(prompts, subsets)
         self.study = Study(spec, settings, model, prompt_data, prompts, subset_data, subsets, unlearned, self.progress)
@@ -114,7 +118,7 @@ class Tracer:
             "collapsed": [cell.label for cell in outcome.collapsed_cells()],
             "ended": sorted({str(frame["ended"].iloc[0]) for frame in outcome.frames}),
             "warnings": self._warnings(outcome),
-            "notes": notes,
+            "notes": study.settings.notes + notes,
             "data": {
                 "prompt_sets": {
                     name: {
@@ -171,12 +175,27 @@ class Tracer:
                 "architecture": study.model.facts.architecture,
                 "parameters": study.model.facts.parameters,
                 "sha256": study.model.digest,
+                "adapter": study.spec.model.adapter,
+                "precision": str(study.model.precision).removeprefix("torch."),
+                "moves": study.model.moves,
             },
             "data": {
                 **{f"prompt set {name}": data.digest for name, data in study.prompt_data.items()},
                 **{f"subset {name}": data.digest for name, data in study.subset_data.items()},
             },
         }
+
+
+def with_precision(spec: TraceSpec, progress: Progress | None = None) -> ModelRef:
+    """The spec's model with ``auto`` made a precision: by the memory of its device, and the same each time."""
+    ref = spec.model
+    if ref.precision != "auto":
+        return ref
+    folder, adapter = fetch_model(ref, progress), fetch_adapter(ref, progress)
+    facts = inspect_model(folder, ref.path, adapter=adapter, adapter_name=ref.adapter)
+    _, block = context_and_block(spec, facts)
+    precision = choose_precision("auto", facts, ascent_settings(spec.method), block, device_facts(spec.device))
+    return ref.model_copy(update={"precision": precision})
 
 
 def trace(

@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 
-from untrac_core.data.subsets import SubsetData, load_subset
+from untrac_core.data.subsets import SubsetData, load_subsets
 from untrac_core.data.tokens import Encoder, Example, make_encoder
 from untrac_core.errors import InputError
 from untrac_core.losses import batch_losses
@@ -56,7 +56,7 @@ def train_tokenizer(subsets: list[SubsetData], vocabulary: int) -> Tokenizer:
 
 def prepare(spec: TrainSpec) -> Material:
     """Read the subsets, train the tokenizer, pack the blocks; with ``equal_tokens``, cut all to the smallest."""
-    subsets = [load_subset(subset) for subset in spec.subsets]
+    subsets = list(load_subsets(spec.subsets).values())
     tokenizer = train_tokenizer(subsets, spec.vocabulary)
     end = tokenizer.token_to_id(END)
     encoder = make_encoder(tokenizer, bos=end, eos=end)

@@ -100,7 +100,9 @@ class Study:
     def losses(self, examples: Sequence[Example]) -> Losses:
         """Summed loss of each example under the weights as they are now."""
         model = self.model
-        return example_losses(model.module, examples, model.device, model.facts.vocabulary, self.progress)
+        return example_losses(
+            model.module, examples, model.device, model.facts.vocabulary, self.progress, model.precision
+        )
 
     def key(self, method: str, seed: int, unlearned: Part, watched: Sequence[Part]) -> str:
         """The hash of all that a cell's result depends on: also names, as they stand in its table."""
@@ -110,6 +112,7 @@ class Study:
             "device": self.model.device.type,
             "threads": torch.get_num_threads(),
             "model": self.model.digest,
+            "precision": str(self.model.precision),
             "method": method,
             "settings": asdict(self.settings),
             "seed": seed,
@@ -245,9 +248,12 @@ def cell_frame(unlearning: Unlearning, before: Losses, watched: Sequence[Part]) 
 
 
 def examples_digest(examples: Sequence[Example]) -> str:
-    """SHA-256 of the token ids and of what is scored."""
+    """SHA-256 of the token ids, those that an encoder reads too, and of what is scored."""
     digest = hashlib.sha256()
     for example in examples:
         digest.update(f"{len(example.ids)},{example.first};".encode())
         digest.update(example.ids.tobytes())
+        if example.source is not None:
+            digest.update(f"source {len(example.source)};".encode())
+            digest.update(example.source.tobytes())
     return digest.hexdigest()

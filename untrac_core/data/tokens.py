@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from untrac_core.data.subsets import Document
 from untrac_core.errors import InputError
 
 POOL = 16
+LOGIT_ELEMENTS = 2**24
+"""At most this many logits at once: 64 MB in float32, whatever the vocabulary."""
 Ids = npt.NDArray[np.int64]
 
 
@@ -25,7 +27,8 @@ class Example:
     """A sequence of token ids, and from which position on tokens are scored.
 
     ``ids``: int64, shape (length,). Tokens at positions ``first`` .. length-1 are scored, each predicted from those
-    before it; ``first`` is at least 1, as nothing predicts the first token.
+    before it; ``first`` is at least 1, as nothing predicts the first token. For a seq2seq model ``ids`` are the
+    decoder's, begun by its start token.
     """
 
     id: str
@@ -35,20 +38,39 @@ class Example:
     line: int = 0
     cut: int = 0
     """Tokens at its end that did not fit the context."""
+    source: Ids | None = None
+    """What the encoder of a seq2seq model reads, int64 of shape (length,); given, never scored."""
 
     @property
     def tokens(self) -> int:
         """How many tokens are scored."""
         return len(self.ids) - self.first
 
+    @property
+    def size(self) -> int:
+        """How many tokens pass through the model."""
+        return len(self.ids) + (0 if self.source is None else len(self.source))
+
+
+class _UnfitError(ValueError):
+    """An item that cannot be scored: what is wrong, and how to mend it."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(what)
+        self.mend = mend
+
 
 @dataclass(frozen=True)
 class Encoder:
-    """A tokenizer with the two special tokens that are needed: what starts a text and what ends a document."""
+    """A tokenizer with the two special tokens that are needed: what starts a text and what ends a document.
+
+    ``seq2seq``: the encoder reads what is given, the decoder, which begins with ``start``, scores the rest.
+    """
 
     tokenizer: Tokenizer
     start: int | None
     end: int | None
+    seq2seq: bool = False
 
     def items(self, items: Sequence[Item], *, context: int | None, where: str) -> list[Example]:
         """One example an item: start token, prompt, completion; the completion's tokens are scored.
@@ -56,31 +78,85 @@ class Encoder:
         The whole text is tokenised at once and split by character offsets, so that the completion gets the tokens
         that the model would see in running text. A completion that does not fit the context is cut at its end
         (``Example.cut``); a prompt that leaves no room for it is an :class:`InputError`.
+
+        Seq2seq: the encoder reads the prompt and an end token; the decoder scores the completion and an end token.
         """
-        texts = [_join(item.prompt, item.completion) for item in items]
-        begin = [] if self.start is None else [self.start]
         examples = []
-        for item, encoding in zip(items, self._encode(texts), strict=True):
-            given = len(item.prompt) if item.prompt else 0
-            ids = np.array(begin + encoding.ids, dtype=np.int64)
-            first = next((i for i, (_, stop) in enumerate(encoding.offsets) if stop > given), len(encoding.ids))
-            first = max(first + len(begin), 1)
-            if context is not None and first >= context:
-                raise InputError(
-                    f"the prompt of item {item.id!r} (line {item.line}) has {first} tokens, "
-                    f"the model's context is {context}",
-                    where=where,
-                    mend="shorten or remove it",
-                )
-            if first >= len(ids):
-                raise InputError(
-                    f"item {item.id!r} (line {item.line}) has no token to score",
-                    where=where,
-                    mend="the completion needs more text, or a tokenizer with a start token",
-                )
-            kept = ids[:context]
-            examples.append(Example(item.id, kept, first, item.group, item.line, len(ids) - len(kept)))
+        for item, made in zip(items, self._examples(items, context), strict=True):
+            if isinstance(made, _UnfitError):
+                raise InputError(f"item {item.id!r} (line {item.line}) {made}", where=where, mend=made.mend)
+            examples.append(made)
         return examples
+
+    def records(
+        self, documents: Sequence[Document], prompts: Sequence[str], limit: int | None, *, context: int | None
+    ) -> Packed:
+        """Training records with something given: each an example of its own, its prompt given, its text scored.
+
+        ``documents`` come in an order that is random once and for all: the first ``limit`` that fit are taken. A
+        record whose prompt fills the context, or that has no text, is left out and counted in ``Packed.unfit``.
+        """
+        examples: list[Example] = []
+        used = unfit = 0
+        while used < len(documents) and (limit is None or len(examples) < limit):
+            part = range(used, min(used + 64, len(documents)))
+            items = [Item(documents[i].id, prompts[i], documents[i].text, "", documents[i].line) for i in part]
+            for made in self._examples(items, context):
+                if limit is not None and len(examples) == limit:
+                    break
+                used += 1
+                if isinstance(made, _UnfitError):
+                    unfit += 1
+                else:
+                    examples.append(made)
+        return Packed(examples, len(documents) - unfit, used, len(documents), unfit)
+
+    def _examples(self, items: Sequence[Item], context: int | None) -> Iterator[Example | _UnfitError]:
+        if self.seq2seq:
+            given = self._encode([item.prompt for item in items])
+            scored = self._encode([item.completion for item in items])
+            for item, prompt, completion in zip(items, given, scored, strict=True):
+                yield self._pair(item, prompt.ids, completion.ids, context)
+            return
+        for item, encoding in zip(items, self._encode([_join(i.prompt, i.completion) for i in items]), strict=True):
+            yield self._line(item, encoding, context)
+
+    def _line(self, item: Item, encoding: Encoding, context: int | None) -> Example | _UnfitError:
+        """Prompt and completion as one sequence."""
+        begin = [] if self.start is None else [self.start]
+        given = len(item.prompt) if item.prompt else 0
+        ids = np.array(begin + encoding.ids, dtype=np.int64)
+        first = next((i for i, (_, stop) in enumerate(encoding.offsets) if stop > given), len(encoding.ids))
+        first = max(first + len(begin), 1)
+        if context is not None and first >= context:
+            return _UnfitError(
+                f"has a prompt of {first} tokens, and the model's context is {context}", "shorten or remove it"
+            )
+        if first >= len(ids):
+            return _UnfitError(
+                "has no token to score", "the completion needs more text, or a tokenizer with a start token"
+            )
+        kept = ids[:context]
+        return Example(item.id, kept, first, item.group, item.line, len(ids) - len(kept))
+
+    def _pair(self, item: Item, prompt: list[int], completion: list[int], context: int | None) -> Example | _UnfitError:
+        """The prompt for the encoder, the completion for the decoder."""
+        begin, tail = self._ends()
+        source = np.array(prompt + tail, dtype=np.int64)
+        if context is not None and len(source) > context:
+            return _UnfitError(
+                f"has a prompt of {len(source)} tokens, and the model's context is {context}", "shorten or remove it"
+            )
+        if not completion:
+            return _UnfitError("has no token to score", "the completion needs more text")
+        ids = np.array(begin + completion + tail, dtype=np.int64)
+        kept = ids[:context]
+        return Example(item.id, kept, 1, item.group, item.line, len(ids) - len(kept), source)
+
+    def _ends(self) -> tuple[list[int], list[int]]:
+        """What begins a decoder's text, and what ends a text."""
+        tail = [] if self.end is None else [self.end]
+        return [0 if self.start is None else self.start], tail
 
     def blocks(self, documents: Sequence[Document], block: int, limit: int | None) -> Packed:
         """Pack documents, joined by the end token, into blocks of ``block`` tokens; the last may be shorter.
@@ -88,7 +164,8 @@ class Encoder:
         With ``limit``, documents are packed until there are :data:`POOL` times as many blocks, and a fixed random
         ``limit`` of these is taken: spread over many documents, at a cost that does not grow with the file. A block's
         id is that of the document it begins in and the token of it that it begins at. A last piece of one token is
-        dropped, as nothing in it is predicted.
+        dropped, as nothing in it is predicted. Seq2seq: the encoder reads a block's first half, the decoder scores
+        the second (prefix language modelling).
         """
         stream: list[int] = []
         origin: list[tuple[int, int]] = []  # (document, token in it) of every token in the stream
@@ -107,9 +184,20 @@ class Encoder:
         for start in sample(starts, limit):
             document, at = origin[start]
             name = f"{documents[document].id} @{at}"
-            piece = np.array(stream[start : start + block], dtype=np.int64)
-            blocks.append(Example(name, piece, 1, "", documents[document].line))
+            blocks.append(self._block(name, stream[start : start + block], documents[document].line))
         return Packed(blocks, len(starts), used, len(documents))
+
+    def _block(self, name: str, piece: list[int], line: int) -> Example:
+        if not self.seq2seq:
+            return Example(name, np.array(piece, dtype=np.int64), 1, "", line)
+        begin, tail = self._ends()
+        source, scored = piece[: len(piece) // 2], piece[len(piece) // 2 :]
+        ids = np.array(begin + scored, dtype=np.int64)
+        return Example(name, ids, 1, "", line, 0, np.array(source + tail, dtype=np.int64))
+
+    def example_text(self, example: Example) -> str:
+        """The text of an example, given and scored, special tokens left out."""
+        return self.text([*(() if example.source is None else example.source), *example.ids])
 
     def text(self, ids: Iterable[int]) -> str:
         """The text of some tokens, special tokens left out."""
@@ -127,6 +215,10 @@ class Packed:
     pool: int
     documents: int
     available: int
+    unfit: int = 0
+    """Records that have no place in the model's context, or no text."""
+    why: str = ""
+    """Why there are fewer blocks than the limit allows (:mod:`untrac_core.data.sizes`)."""
 
     @property
     def tokens(self) -> int:
@@ -141,15 +233,20 @@ def _join(prompt: str, completion: str) -> str:
     return f"{prompt} {completion}"
 
 
+def batch_tokens(vocabulary: int) -> int:
+    """Padded tokens a forward batch may hold for its logits to stay within :data:`LOGIT_ELEMENTS`."""
+    return max(64, min(2048, LOGIT_ELEMENTS // max(vocabulary, 1)))
+
+
 def batches(examples: Sequence[Example], tokens: int) -> list[list[int]]:
     """Indices of examples in batches of similar length: at most ``tokens`` padded tokens a batch, or one example.
 
     Every index stands in exactly one batch. The order is fixed, so that sums come out the same to the last bit.
     """
-    order = sorted(range(len(examples)), key=lambda i: (len(examples[i].ids), i))
+    order = sorted(range(len(examples)), key=lambda i: (examples[i].size, i))
     result: list[list[int]] = []
     for index in order:
-        length = len(examples[index].ids)
+        length = examples[index].size
         if result and (len(result[-1]) + 1) * length <= tokens:
             result[-1].append(index)
         else:
@@ -166,23 +263,44 @@ def read_tokenizer(folder: Path) -> Encoder | None:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception:
         raise InputError("tokenizer.json is malformed", where=f"model {folder.name!r}", mend="save it again") from None
-    settings: dict[str, object] = {}
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        try:
-            settings |= dict(json.loads((folder / name).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            continue
+    settings = _json(folder / "special_tokens_map.json") | _json(folder / "tokenizer_config.json")
 
     def special(key: str) -> int | None:
         value = settings.get(key)
         content = value.get("content") if isinstance(value, dict) else value
         return tokenizer.token_to_id(content) if isinstance(content, str) else None
 
-    return make_encoder(tokenizer, bos=special("bos_token"), eos=special("eos_token"))
+    return make_encoder(
+        tokenizer,
+        bos=special("bos_token"),
+        eos=special("eos_token"),
+        decoder=decoder_start(_json(folder / "config.json")),
+    )
 
 
-def make_encoder(tokenizer: Tokenizer, *, bos: int | None, eos: int | None) -> Encoder:
-    """An encoder without truncation or padding; a model without a start token starts texts with its end token."""
+def _json(path: Path) -> dict[str, object]:
+    """A JSON object of a file, empty where there is none."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
+
+
+def decoder_start(config: Mapping[str, object]) -> int | None:
+    """The token that a seq2seq model's decoder begins with, as its config says; ``None`` for a causal model."""
+    if not config.get("is_encoder_decoder"):
+        return None
+    named = (config.get(key) for key in ("decoder_start_token_id", "pad_token_id", "bos_token_id"))
+    return next((value for value in named if isinstance(value, int)), 0)
+
+
+def make_encoder(tokenizer: Tokenizer, *, bos: int | None, eos: int | None, decoder: int | None = None) -> Encoder:
+    """An encoder without truncation or padding; a model without a start token starts texts with its end token.
+
+    ``decoder``: the token that a seq2seq model's decoder begins with.
+    """
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    if decoder is not None:
+        return Encoder(tokenizer, decoder, eos, seq2seq=True)
     return Encoder(tokenizer, bos if bos is not None else eos, eos)

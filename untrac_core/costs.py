@@ -1,0 +1,282 @@
+"""What a run takes of a device: operations, time, memory and disk, told without torch from the sizes of things.
+
+Memory is that of the largest moment: the weights as they are held, what the ascent keeps beside them, and one batch
+on its way through the model. ``tests/test_costs.py`` holds it to the peaks of real runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from untrac_core.data.tokens import Example, Packed, batch_tokens
+from untrac_core.devices import DeviceFacts, device_facts
+from untrac_core.model_files import ModelFacts
+from untrac_core.settings import AscentSettings, ascent_settings, evaluation_steps, plan_steps
+from untrac_core.specs import MethodSpec, Moves, TraceSpec
+
+START_SECONDS = 10.0
+"""Of a job: interpreter, torch, transformers, model."""
+RATES = {"cpu": 5e10, "cuda": 5e12}
+"""Floating point operations a second assumed before a run on this machine has been measured."""
+BASE_MB = {"cpu": 480.0, "cuda": 600.0}
+"""Of torch and its libraries, before any model."""
+LONGEST = 4096
+"""A side of a matrix longer than this has a diagonal factor (:mod:`untrac_core.curvature`)."""
+USABLE = 0.9
+"""Share of a device's memory that a run is let plan with."""
+WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes a number."""
+LAST_SHARE = 4
+"""``moves: last`` moves one transformer block in this many, counted from the end, and at least one."""
+RANK = 8
+"""Of a fresh LoRA adapter."""
+SIDES = 2
+REFERENCE = (
+    "8 subsets of 192 blocks, 3 prompt sets of 256 items a side with 32 tokens an item, 3 seeds, "
+    "blocks as long as the model's context allows, at most 1,024 tokens"
+)
+"""The request that :func:`needs` prices, in words."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run will take; rough, within a factor of two or three until a run on the device has been measured.
+
+    ``memory_mb`` is the device's, in 2^20 bytes.
+    """
+
+    flop: float
+    seconds: float
+    memory_mb: float
+    disk_mb: float
+
+
+@dataclass(frozen=True)
+class Needs(Cost):
+    """The cost of a request on a device, in the precision that it would have there."""
+
+    device: str
+    precision: str
+    fits: bool
+    """Whether all of the device's memory would do; what else runs there now is not looked at."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A set of examples: how many, and how many tokens they pass through the model."""
+
+    rows: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a request makes a model do: the sets that are unlearned, what is watched, and for how many seeds."""
+
+    unlearned: Sequence[Load]
+    watched: Load
+    block: int
+    """Tokens of a training block."""
+    longest: int
+    """Tokens of the longest example."""
+    seeds: int
+
+
+def workload_of(
+    spec: TraceSpec, prompts: Mapping[str, Mapping[str, Sequence[Example]]], subsets: Mapping[str, Packed]
+) -> Workload:
+    """The work of a spec whose data are encoded."""
+    sides = [_load(items) for by_side in prompts.values() for items in by_side.values()]
+    blocks = [_load(packed.blocks) for packed in subsets.values()]
+    unlearned, watched = (blocks, sides) if spec.method.name == "untrac" else (sides, blocks)
+    examples = [block for packed in subsets.values() for block in packed.blocks]
+    items = [item for by_side in prompts.values() for side in by_side.values() for item in side]
+    return Workload(
+        unlearned=unlearned,
+        watched=Load(sum(part.rows for part in watched), sum(part.tokens for part in watched)),
+        block=max(block.size for block in examples),
+        longest=max(example.size for example in (*examples, *items)),
+        seeds=len(spec.seeds),
+    )
+
+
+def reference_workload(method: str, block: int) -> Workload:
+    """The work of the :data:`REFERENCE` request."""
+    blocks, sides = [Load(192, 192 * block)] * 8, [Load(256, 256 * 32)] * (3 * SIDES)
+    unlearned, watched = (blocks, sides) if method == "untrac" else (sides, blocks)
+    everything = Load(sum(part.rows for part in watched), sum(part.tokens for part in watched))
+    return Workload(unlearned, everything, block, max(block, 32), 3)
+
+
+def _load(examples: Sequence[Example]) -> Load:
+    return Load(len(examples), sum(example.size for example in examples))
+
+
+def needs(
+    facts: ModelFacts,
+    method: MethodSpec,
+    precision: str,
+    device: DeviceFacts,
+    *,
+    rates: Mapping[str, float] | None = None,
+    work: Workload | None = None,
+) -> Needs:
+    """What ``method`` takes on ``device``, for the :data:`REFERENCE` request unless ``work`` is given."""
+    settings = ascent_settings(method)
+    work = work or reference_workload(method.name, min(facts.context or 1024, 1024))
+    precision = choose_precision(precision, facts, settings, work.block, device)
+    found = cost(facts, settings, work, precision, device.kind, rates)
+    return Needs(
+        found.flop, found.seconds, found.memory_mb, found.disk_mb, device.name, precision,
+        found.memory_mb <= USABLE * device.memory_mb,
+    )  # fmt: skip
+
+
+def choose_precision(
+    precision: str, facts: ModelFacts, settings: AscentSettings, block: int, device: DeviceFacts
+) -> str:
+    """``auto`` is float32 where that fits all of the device's memory, else bfloat16; not what is free just now.
+
+    So the same request on the same machine has the same precision each time, and a resumed run its finished cells.
+    """
+    if precision != "auto":
+        return precision
+    memory = memory_mb(facts, settings, reference_workload("untrac-inv", block), "float32", device.kind)
+    return "float32" if memory <= USABLE * device.memory_mb else "bfloat16"
+
+
+def cost_of(
+    spec: TraceSpec,
+    settings: AscentSettings,
+    facts: ModelFacts,
+    prompts: Mapping[str, Mapping[str, Sequence[Example]]],
+    subsets: Mapping[str, Packed],
+    rates: Mapping[str, float] | None = None,
+    device: DeviceFacts | None = None,
+) -> Cost:
+    """The cost of a spec whose data are encoded, on its own device."""
+    device = device or device_facts(spec.device)
+    work = workload_of(spec, prompts, subsets)
+    precision = choose_precision(spec.model.precision, facts, settings, work.block, device)
+    return cost(facts, settings, work, precision, device.kind, rates)
+
+
+def cost(
+    facts: ModelFacts,
+    settings: AscentSettings,
+    work: Workload,
+    precision: str,
+    kind: str,
+    rates: Mapping[str, float] | None = None,
+) -> Cost:
+    """Operations of all passes and of the curvature, at the device's rate; and the largest moment's memory."""
+    forward, backward, steps, points = float(work.watched.tokens), 0.0, 0, 0
+    directions = 2 if settings.two_sided else 1
+    for part in work.unlearned:
+        drawn = max(1, math.ceil(part.rows * settings.share))
+        tokens = part.tokens * drawn / part.rows
+        planned = plan_steps(drawn, settings)
+        batch = min(settings.batch or drawn, drawn)
+        kept = len(evaluation_steps(planned, settings.evaluations)) * directions
+        points += (kept + 1) * work.seeds
+        steps += directions * planned * work.seeds
+        forward += work.seeds * (kept * (work.watched.tokens + tokens) + tokens)
+        backward += work.seeds * directions * planned * tokens * batch / drawn
+    shapes = moving_shapes(facts, settings.moving)
+    factors = 0.0
+    if settings.optimizer == "kronecker":
+        samples = settings.samples or 1
+        backward += samples * 2 * work.block + sum(part.tokens for part in work.unlearned)
+        factors = _factor_flop(facts, shapes, samples + len(work.unlearned) + steps)
+    flop = forward * 2 * facts.parameters + backward * _backward_flop(facts, settings.moving) + factors
+    rate = (rates or {}).get(kind, RATES[kind] * (4 if kind == "cuda" and precision != "float32" else 1))
+    return Cost(
+        flop=flop,
+        seconds=START_SECONDS + flop / rate,
+        memory_mb=memory_mb(facts, settings, work, precision, kind),
+        disk_mb=1.0 + points * work.watched.rows * 24 / 2**20,
+    )
+
+
+def memory_mb(facts: ModelFacts, settings: AscentSettings, work: Workload, precision: str, kind: str) -> float:
+    """The most memory of the device at once: estimating the curvature, or climbing, whichever is more."""
+    shapes = moving_shapes(facts, settings.moving)
+    own = (
+        facts.parameters if settings.moving == "all" else sum(rows * columns * count for rows, columns, count in shapes)
+    )
+    moving = float(own)
+    adapter = moving if settings.moving == "lora" else 0.0
+    frozen = facts.parameters + adapter - moving
+    held = 4 * moving + WIDTH[precision] * frozen
+    # Where matrix products are not float32, the moving weights are copied for them.
+    held += 0 if precision == "float32" else 2 * moving
+    gradients, saved = 4 * moving, 4 * moving
+    batch = _batch_bytes(facts, work, settings.moving, precision)
+    if settings.optimizer != "kronecker":
+        # Adam's two moments; on CUDA it also takes one step for all weights at once.
+        state = {"adam": 12 if kind == "cuda" else 8}.get(settings.optimizer, 0) * moving
+        return BASE_MB[kind] + (held + saved + gradients + state + batch) / 2**20
+    sides = [(side, count) for rows, columns, count in shapes for side in (rows, columns)]
+    factors = 4.0 * sum(count * (side if _diagonal(side, facts) else side**2) for side, count in sides)
+    largest = max((side for side, _ in sides if not _diagonal(side, facts)), default=0)
+    sampling = held + gradients + factors + batch
+    inverting = held + 2 * factors + 3 * 8 * largest**2
+    climbing = held + saved + gradients + factors + batch + 8 * max(rows * columns for rows, columns, _ in shapes)
+    return BASE_MB[kind] + max(sampling, inverting, climbing) / 2**20
+
+
+def moving_shapes(facts: ModelFacts, moves: Moves) -> list[tuple[int, int, int]]:
+    """(rows, columns, how many) of the matrices that move; the vocabulary's side comes first in its own."""
+    shapes = [(rows, columns, count) for rows, columns, count in facts.matrices] or _usual_shapes(facts)
+    layers = [shape for shape in shapes if shape[0] != facts.vocabulary]
+    if moves == "last":
+        blocks = max(1, (facts.layers or 1) // LAST_SHARE)
+        return [(rows, columns, max(1, count * blocks // max(facts.layers, 1))) for rows, columns, count in layers]
+    if moves == "lora":
+        rank = facts.adapter.rank if facts.adapter else RANK
+        return [shape for rows, columns, count in layers for shape in ((rank, columns, count), (rows, rank, count))]
+    return shapes
+
+
+def _usual_shapes(facts: ModelFacts) -> list[tuple[int, int, int]]:
+    """The matrices that a model of these sizes usually has, where its weights' headers are not known."""
+    hidden, layers = max(facts.hidden, 1), max(facts.layers, 1)
+    return [(facts.vocabulary, hidden, 1), (hidden, hidden, 4 * layers), (4 * hidden, hidden, 2 * layers)]
+
+
+def _diagonal(side: int, facts: ModelFacts) -> bool:
+    """Whether the factor of a matrix's side is a vector: the vocabulary's, and very long ones."""
+    return side > LONGEST or side == facts.vocabulary
+
+
+def _factor_flop(facts: ModelFacts, shapes: Sequence[tuple[int, int, int]], products: int) -> float:
+    """Both sides of every matrix multiplied ``products`` times, and their factors inverted once."""
+    total = 0.0
+    for rows, columns, count in shapes:
+        for side, other in ((rows, columns), (columns, rows)):
+            if not _diagonal(side, facts):
+                total += count * (products * 2.0 * side * side * other + 4.0 * side**3)
+    return total
+
+
+def _backward_flop(facts: ModelFacts, moves: Moves) -> float:
+    """Operations a token of a forward and a backward pass: gradients reach no deeper than what moves."""
+    whole = 2.0 * facts.parameters
+    if moves == "last":
+        return whole + 2 * whole / LAST_SHARE
+    return 2 * whole if moves == "lora" else 3 * whole
+
+
+def _batch_bytes(facts: ModelFacts, work: Workload, moves: Moves, precision: str) -> float:
+    """One batch on its way: logits and their gradients, and what each layer keeps for the way back."""
+    most = max(batch_tokens(facts.vocabulary), work.longest)
+    back = min(most, max(2 * work.block, *(part.tokens for part in work.unlearned)))
+    inner = max((max(rows, columns) for rows, columns, _ in facts.matrices if rows != facts.vocabulary), default=0)
+    hidden = max(facts.hidden, 1)
+    layers = max(facts.layers, 1) / (LAST_SHARE if moves == "last" else 1)
+    a_layer = (12 * hidden + 3 * max(inner, 4 * hidden)) * (4 if precision == "float32" else 3)
+    return max(
+        back * (facts.vocabulary * 16.0 + layers * a_layer), min(most, work.watched.tokens) * facts.vocabulary * 12
+    )

@@ -1,0 +1,117 @@
+"""The devices of this machine and their memory, told without torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from untrac_core.errors import InputError
+
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where a container says how much memory it may have."""
+MB = 2**20
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """A device that a run can name: ``cpu``, ``cuda:0`` ...; memory in MB (2^20 bytes), all of it and what is free."""
+
+    name: str
+    label: str
+    memory_mb: float
+    free_mb: float
+
+    @property
+    def kind(self) -> str:
+        """``cpu`` or ``cuda``."""
+        return self.name.split(":")[0]
+
+
+def devices() -> list[DeviceFacts]:
+    """The devices that torch would find, the CPU first."""
+    return [_cpu(), *_cuda()]
+
+
+def device_facts(name: str) -> DeviceFacts:
+    """The device that a spec's ``device`` means: ``auto`` is CUDA where there is one, else the CPU.
+
+    A device that is not here is an :class:`InputError`.
+    """
+    found = devices()
+    if name == "auto":
+        return found[1] if len(found) > 1 else found[0]
+    wanted = "cuda:0" if name == "cuda" else name
+    for device in found:
+        if device.name == wanted:
+            return device
+    raise InputError(f"there is no device {name!r} on this machine", where="device", mend="write 'device: auto'")
+
+
+def _cpu() -> DeviceFacts:
+    memory = psutil.virtual_memory()
+    total, free = float(memory.total), float(memory.available)
+    for path in LIMITS:
+        try:
+            limit = float(Path(path).read_text(encoding="ascii"))
+        except (OSError, ValueError):  # absent, or the word 'max'
+            continue
+        if limit < total:
+            total, free = limit, min(free, limit)
+    return DeviceFacts("cpu", f"CPU, {os.cpu_count() or 1} cores", total / MB, free / MB)
+
+
+def _cuda() -> list[DeviceFacts]:
+    """NVIDIA devices as their driver's own tool lists them, numbered as torch numbers those that are visible."""
+    if shutil.which("nvidia-smi") is None or not _torch_knows_cuda():
+        return []
+    query = "--query-gpu=index,uuid,name,memory.total,memory.free"
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", query, "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return parse_cuda(done.stdout, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def parse_cuda(listing: str, visible: str | None) -> list[DeviceFacts]:
+    """Devices from nvidia-smi's csv lines (index, uuid, name, total, free).
+
+    ``visible``: CUDA_VISIBLE_DEVICES, where it is set: only those, in its order.
+    """
+    rows = [[cell.strip() for cell in line.split(",")] for line in listing.splitlines() if line.count(",") == 4]
+    by_key = {key: row for row in rows for key in (row[0], row[1])}
+    if visible is not None:
+        chosen = []
+        for key in visible.split(","):
+            row = by_key.get(key.strip())
+            if row is None:  # as CUDA does: what follows an unknown device is not visible
+                break
+            chosen.append(row)
+        rows = chosen
+    found = []
+    for index, (_, _, name, total, free) in enumerate(rows):
+        try:
+            found.append(DeviceFacts(f"cuda:{index}", name, float(total), float(free)))
+        except ValueError:  # '[N/A]': memory shared with the CPU
+            memory = _cpu()
+            found.append(DeviceFacts(f"cuda:{index}", name, memory.memory_mb, memory.free_mb))
+    return found
+
+
+def _torch_knows_cuda() -> bool:
+    """Whether the installed torch is a build for CUDA."""
+    try:
+        return not version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return False
