@@ -69,7 +69,7 @@ def test_values_that_are_not_text(tmp_path):
         ("a.csv", b"a,b\n1,\x00\n", "NUL"),
         ("a.txt", b"", "no records"),
         ("a.txt", b" \n \n", "no records"),
-        ("a.xlsx", b"x", "not a csv, tsv, jsonl or txt"),
+        ("a.xlsx", b"x", "is not a csv, tsv, jsonl, json, txt, parquet or arrow"),
         ("a.csv", b",".join(b"c%d" % i for i in range(300)) + b"\n" + b",".join([b"1"] * 300), "300 columns"),
     ],
 )

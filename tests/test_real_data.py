@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from untrac_core.data.sources import guess_columns, guess_text, read_records
+from untrac_core.data.collections import members
+from untrac_core.data.prompts import load_prompts
+from untrac_core.data.sources import guess_columns, guess_sides, guess_text, preview
+from untrac_core.data.subsets import load_subset
 from untrac_core.home import PROJECT
 from untrac_core.results import load_result
+from untrac_core.specs import Collection, PromptSet, Source, Subset
 
 ROOT = Path(os.environ.get("UNTRAC_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 if not ROOT.is_dir():
@@ -27,15 +31,49 @@ PROBES = {"toxigen": "hate_forum", "real_toxicity_prompts": "tweets_offensive"}
 CORPORA = sorted((ROOT / "corpora").glob("*.jsonl"))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "probes").glob("*.jsonl")), ids=lambda path: path.stem)
-def test_probes_load_with_the_guessed_columns(path):
-    columns = guess_columns(read_records(path).columns)
+SIDES = {
+    "bbq": ("stereotype", "anti_stereotype"),
+    "bold": (None, None),
+    "crows_pairs": ("stereotype", "anti_stereotype"),
+    "real_toxicity_prompts": ("toxic", "benign"),
+    "toxigen": ("toxic", "benign"),
+    "truthfulqa": ("false", "true"),
+    "winobias": ("pro_stereotype", "anti_stereotype"),
+}
+FILES = sorted((ROOT / "probes").glob("*.jsonl"))
+
+
+def test_every_probe_has_an_expected_guess():
+    assert [path.stem for path in FILES] == sorted(SIDES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_probes_load_with_the_guessed_columns_and_sides(path):
+    look = preview(path)
+    columns = guess_columns(look.columns, look.first)
     assert columns.model_dump() == {c: c for c in ("completion", "prompt", "group", "label", "id")}
+    sides = guess_sides(look.values[columns.label], columns.label)
+    assert sides == SIDES[path.stem]
+    spec = PromptSet(
+        name=path.stem, source=Source(file=str(path)), columns=columns, harmful=sides[0], harmless=sides[1]
+    )
+    data = load_prompts(spec)
+    assert sum(len(items) for items in data.sides.values()) == look.count
+    assert not any("another label" in note or "no text" in note for note in data.notes)
 
 
 @pytest.mark.parametrize("path", CORPORA, ids=lambda path: path.stem)
 def test_corpora_load_with_the_guessed_column(path):
-    assert guess_text(read_records(path).columns) == "text"
+    look = preview(path)
+    assert look.whole
+    assert guess_text(look.columns, look.first) == "text"
+    data = load_subset(Subset(name=path.stem, source=Source(file=str(path)), text=guess_text(look.columns)))
+    assert (len(data.documents), data.whole, data.notes) == (look.count, True, [])
+
+
+def test_the_corpora_are_one_folder_of_subsets():
+    found = members(Collection(source=Source(folder=str(ROOT / "corpora")), by="file"))
+    assert [(subset.name, subset.text) for subset in found] == [(path.stem, "text") for path in CORPORA]
 
 
 def command(home, *arguments) -> subprocess.CompletedProcess:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from untrac_core.data.sources import locate, read_records
+from untrac_core.data.sources import Records, read_records
 from untrac_core.errors import InputError
+from untrac_core.progress import Progress
 from untrac_core.specs import PromptSet
 
 SAMPLE_SEED = 20240817
@@ -38,10 +39,10 @@ class PromptData:
     notes: list[str]
 
 
-def load_prompts(spec: PromptSet) -> PromptData:
+def load_prompts(spec: PromptSet, progress: Progress | None = None) -> PromptData:
     """Read a prompt set; raises :class:`InputError` for unknown columns or labels and for an empty side."""
     where = f"prompt set {spec.name!r}"
-    records = read_records(locate(spec.source, where=where), where=where)
+    spec, records = _records(spec, where, progress)
     columns = spec.columns
     completions = records.column(columns.completion, where=where)
 
@@ -54,7 +55,9 @@ def load_prompts(spec: PromptSet) -> PromptData:
         optional(columns.label),
         optional(columns.id),
     )
-    notes = [f"{where}: {records.blank} blank rows are not used"] if records.blank else []
+    notes = [*records.notes]
+    if records.blank:
+        notes.append(f"{where}: {records.blank} blank rows are not used")
     sides: dict[str, list[Item]] = {}
     for side, label in spec.sides.items():
         chosen = [i for i, value in enumerate(labels) if label is None or value == label]
@@ -70,8 +73,7 @@ def load_prompts(spec: PromptSet) -> PromptData:
         if len(kept) < len(scored):
             notes.append(f"{where}, {side}: a fixed random {len(kept)} of {len(scored)} items (limit)")
         sides[side] = [
-            Item(ids[i] or f"line {records.lines[i]}", prompts[i], completions[i], groups[i], records.lines[i])
-            for i in kept
+            Item(ids[i] or records.place(i), prompts[i], completions[i], groups[i], records.lines[i]) for i in kept
         ]
         repeated = len(kept) - len({(item.prompt, item.completion) for item in sides[side]})
         if repeated:
@@ -82,6 +84,18 @@ def load_prompts(spec: PromptSet) -> PromptData:
             notes.append(f"{where}: {other} rows have another label and are not used")
     texts = frozenset(text.strip() for text in completions if text.strip())
     return PromptData(spec, sides, texts, records.digest, notes)
+
+
+def _records(spec: PromptSet, where: str, progress: Progress | None) -> tuple[PromptSet, Records]:
+    """A prompt set's rows, and the set itself with a probe's columns and labels written out."""
+    if spec.probe is not None:
+        # Imported here: a probe's rules stand on this module's sources.
+        from untrac_core.data.probes import complete, probe_records
+
+        return complete(spec), probe_records(spec, progress)
+    if spec.source is None:
+        raise InputError("it names neither a source nor a probe", where=where, mend="name one")
+    return spec, read_records(spec.source, where=where, progress=progress)
 
 
 def sample(indices: list[int], limit: int | None) -> list[int]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from untrac_core.data.prompts import SAMPLE_SEED
-from untrac_core.data.sources import locate, read_records
+from untrac_core.data.samples import PASS_BYTES, Document, Sample, Want, draw
+from untrac_core.data.sources import FIELD_CHARACTERS, title
 from untrac_core.errors import InputError
-from untrac_core.specs import Subset
+from untrac_core.home import data_home
+from untrac_core.progress import Progress
+from untrac_core.specs import Source, Subset
 
+__all__ = ["Document", "SubsetData", "load_subset", "load_subsets"]
 
-@dataclass(frozen=True)
-class Document:
-    """One training text and where it stands."""
-
-    id: str
-    text: str
-    line: int
+HELD_BYTES = 1_000_000_000
+"""Of text that all subsets of a request hold together."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,91 @@ class SubsetData:
     digest: str
     file: str
     notes: list[str]
+    seen: int = 0
+    """Documents with text that the source has, as far as it was read; more than ``documents`` where these are a sample.
+    """
+    characters: int = 0
+    """Of all those documents."""
+    whole: bool = True
+    """Whether ``documents`` are all that the source has."""
 
 
-def load_subset(spec: Subset) -> SubsetData:
+def load_subset(spec: Subset, progress: Progress | None = None) -> SubsetData:
     """Read a subset; raises :class:`InputError` for an unknown column and for a file without text."""
+    return load_subsets([spec], progress)[spec.name]
+
+
+def load_subsets(specs: Sequence[Subset], progress: Progress | None = None) -> dict[str, SubsetData]:
+    """Read subsets, by name, in their order; those of the same source cost one pass over it.
+
+    At most 64 MB of text a source are kept, in equal parts for each of its subsets, as a fixed random sample of the
+    documents (:mod:`untrac_core.data.reservoir`); what is smaller is kept whole.
+    """
+    by_source: dict[Source, list[Subset]] = {}
+    for spec in specs:
+        by_source.setdefault(spec.source, []).append(spec)
+    loaded: dict[str, SubsetData] = {}
+    for source, members in by_source.items():
+        wants = [Want(spec.text, spec.prompt, spec.only) for spec in members]
+        different = list(dict.fromkeys(wants))
+        budget = min(PASS_BYTES // len(different), HELD_BYTES // len(specs))
+        samples = draw(source, different, budget=budget, where=_where(members), progress=progress)
+        for spec, want in zip(members, wants, strict=True):
+            loaded[spec.name] = _made(spec, samples[different.index(want)])
+    return {spec.name: loaded[spec.name] for spec in specs}
+
+
+def _where(members: Sequence[Subset]) -> str:
+    others = f" and {len(members) - 1} others" if len(members) > 1 else ""
+    return f"subset {members[0].name!r}{others}"
+
+
+def _made(spec: Subset, sample: Sample) -> SubsetData:
     where = f"subset {spec.name!r}"
-    records = read_records(locate(spec.source, where=where), where=where, paragraphs=True)
-    texts = records.column(spec.text, where=where)
-    notes = [f"{where}: {records.blank} blank rows are not used"] if records.blank else []
-    ids = [row.get("id", "") for row in records.rows]
-    documents = [
-        Document(ids[i] or f"line {records.lines[i]}", text, records.lines[i])
-        for i, text in enumerate(texts)
-        if text.strip()
-    ]
-    if not documents:
+    if not sample.documents:
         raise InputError(f"the column {spec.text!r} has no text", where=where, mend="name the column that has it")
-    if len(documents) < len(texts):
-        notes.append(f"{where}: {len(texts) - len(documents)} rows have no text and are not used")
-    # The order depends on the number of documents alone: two equal files give two equal subsets.
-    order = np.random.default_rng(SAMPLE_SEED).permutation(len(documents))
-    shuffled = [documents[i] for i in order.tolist()]
-    return SubsetData(spec, shuffled, records.digest, records.path.name, notes)
+    documents = sample.documents
+    if sample.whole:
+        # The order depends on the number of documents alone: two equal files give two equal subsets.
+        order = np.random.default_rng(SAMPLE_SEED).permutation(len(documents))
+        documents = [documents[i] for i in order.tolist()]
+    whole = sample.whole and not sample.bounded
+    seen, characters = sample.counts.seen, sample.counts.characters
+    if spec.source.kept is not None and (totals := kept_totals(spec.source.kept)):
+        seen, characters, whole = totals["seen"], totals["characters"], False
+    notes = _notes(where, spec, sample)
+    return SubsetData(spec, documents, sample.digest, title(spec.source), notes, seen, characters, whole)
+
+
+def kept_totals(digest: str) -> dict[str, int] | None:
+    """What the library's records are a sample of: documents ``seen`` and their ``characters``; ``None``: all of it."""
+    path = data_home() / "library" / "data" / f"{digest}.totals"
+    try:
+        totals = json.loads(path.read_text(encoding="utf-8"))
+        return {"seen": int(totals["seen"]), "characters": int(totals["characters"])}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _notes(where: str, spec: Subset, sample: Sample) -> list[str]:
+    """What was not read and not kept, in words."""
+    notes = []
+    if sample.blank:
+        notes.append(f"{where}: {sample.blank} blank rows are not used")
+    if sample.counts.empty:
+        notes.append(f"{where}: {sample.counts.empty} rows have no text and are not used")
+    if sample.cut:
+        notes.append(f"{where}: {sample.cut} fields of its source are cut to {FIELD_CHARACTERS:,} characters")
+    if sample.bounded:
+        files = f" in {sample.opened} of {sample.files} files, taken at random" if sample.files > 1 else ""
+        notes.append(
+            f"{where}: the first {sample.read / 1e6:,.0f} MB of text ({sample.rows:,} rows) of its source are read"
+            f"{files}, not the rest (scan)"
+        )
+    if not sample.whole:
+        size = sum(len(document.text) for document in sample.documents) / 1e6
+        notes.append(
+            f"{where}: a fixed random {len(sample.documents):,} of {sample.counts.seen:,} documents are held "
+            f"({size:,.1f} million characters)"
+        )
+    return notes

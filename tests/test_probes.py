@@ -1,0 +1,257 @@
+"""Named probes: every one on files of its own schema, on the canonical schema, and as its rules' words say."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from hub import HubStandIn
+from probe_files import WRITERS, copies, jsonl, on_the_hub, parquet
+from pydantic import ValidationError
+from worlds import sentences
+
+from untrac_core.data import probes
+from untrac_core.data.expansion import expand
+from untrac_core.data.probe_rules import Value, tidy
+from untrac_core.data.probes import complete, probe, probe_names, probe_records, sources
+from untrac_core.data.prompts import load_prompts
+from untrac_core.errors import InputError
+from untrac_core.specs import FetchSpec, PromptSet, Source
+
+SHARED = (
+    Path(os.environ.get("UNTRAC_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data") / "probes"
+)
+COPIED = {
+    "bbq",
+    "bold",
+    "crows_pairs",
+    "real_toxicity_prompts",
+    "toxigen",
+    "truthfulqa",
+    "truthfulqa_paper",
+    "winobias",
+}
+
+
+def of(name: str, source: Source | None = None, **more) -> PromptSet:
+    return PromptSet(name=name, probe=name, source=source, **more)
+
+
+def found(records) -> set[tuple[str, str, str, str]]:
+    return {(row["label"], row["group"], row["prompt"], row["completion"]) for row in records.rows}
+
+
+def test_all_probes_of_the_plan_are_there_and_say_what_they_are():
+    assert {
+        "toxigen", "winobias", "truthfulqa", "crows_pairs", "bbq", "real_toxicity_prompts", "bold", "tofu", "wmdp",
+        "pku_saferlhf",
+    } <= set(probe_names())  # fmt: skip
+    assert set(probe_names()) == set(WRITERS)
+    for name in probe_names():
+        one = probe(name)
+        assert one.name == name
+        assert all((one.title, one.about, one.warning, one.licence, one.citation, one.home, one.confirmed, one.hub))
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_files_of_its_own_schema_give_exactly_its_items(name, tmp_path):
+    for copy in copies(name, tmp_path):
+        spec = of(name, copy.source)
+        records = probe_records(spec)
+        assert found(records) == copy.items, copy.shape
+        assert len(records.rows) == len(copy.items), copy.shape
+        ids = [row["id"] for row in records.rows]
+        assert len(set(ids)) == len(ids)
+        data = load_prompts(spec)
+        labels = {"harmful": probe(name).harmful, "harmless": probe(name).harmless}
+        for side, items in data.sides.items():
+            wanted = [item for item in copy.items if labels[side] is None or item[0] == labels[side]]
+            assert len(items) == len(wanted)
+
+
+@pytest.mark.parametrize("name", sorted(set(WRITERS) - {"truthfulqa_paper"}))
+def test_its_data_set_on_the_hub_gives_the_same_items_at_one_commit(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNTRAC_HOME", str(tmp_path / "home"))
+    copy = next(copy for copy in copies(name, tmp_path / "made") if copy.shape not in ("annotated csv", "text folder"))
+    shapes = {"bbq": "parquet"}  # the copy on the hub tells the stereotyped answer in a column
+    if name in shapes:
+        copy = next(copy for copy in copies(name, tmp_path / "again") if copy.shape == shapes[name])
+    on_the_hub(copy, probe(name), tmp_path / "served")
+    with HubStandIn(tmp_path / "served") as hub, hub.here(tmp_path / "cache"):
+        spec = expand(FetchSpec(prompts=[of(name)])).prompts[0]
+        assert len(spec.source.revision) == 40
+        assert found(probe_records(spec)) == copy.items
+        assert expand(FetchSpec(prompts=[spec])).prompts[0] == spec
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_its_items_as_canonical_records_give_the_same_items(name, tmp_path):
+    copy = copies(name, tmp_path)[0]
+    first = probe_records(of(name, copy.source))
+    again = probe_records(of(name, Source(file=str(jsonl(tmp_path / "kept.jsonl", first.rows)))))
+    assert again.rows == first.rows
+    assert again.digest == first.digest
+
+
+@pytest.mark.parametrize("name", sorted(COPIED))
+def test_the_shared_copy_loads(name):
+    path = SHARED / f"{name.removesuffix('_paper')}.jsonl"
+    if not path.is_file():
+        assert not os.environ.get("UNTRAC_REQUIRE_ALL"), f"the real data are missing: {path}"
+        pytest.skip("the real data are not here; name their folder in UNTRAC_SHARED_DATA")
+    data = load_prompts(of(name, Source(file=str(path))))
+    chosen = probe(name)
+    assert list(data.sides) == (["harmful", "harmless"] if chosen.harmless else ["harmful"])
+    assert all(len(items) > 100 for items in data.sides.values())
+    for items in data.sides.values():
+        most = max(Counter(item.group for item in items).values())
+        assert chosen.most is None or most <= chosen.most
+
+
+def test_complete_gives_columns_labels_and_source_and_changes_nothing_twice():
+    spec = complete(of("toxigen", limit=7))
+    assert spec.source == Source(hub="toxigen/toxigen-data", config="train", split="train")
+    assert (spec.harmful, spec.harmless, spec.columns.label, spec.limit) == ("toxic", "benign", "label", 7)
+    assert complete(spec) == spec
+    plain = PromptSet(name="p", source=Source(file="x.csv"))
+    assert complete(plain) is plain
+
+
+def test_a_data_set_in_parts_is_read_part_by_part_at_one_revision():
+    spec = complete(of("winobias"))
+    assert spec.source == Source(hub="uclanlp/wino_bias")
+    pinned = spec.model_copy(update={"source": spec.source.model_copy(update={"revision": "a" * 40})})
+    read = sources(pinned)
+    assert [(part.config, part.split) for part in read] == [
+        ("type1_pro", "validation"), ("type1_pro", "test"), ("type1_anti", "validation"), ("type1_anti", "test"),
+    ]  # fmt: skip
+    assert {part.revision for part in read} == {"a" * 40}
+    assert sources(of("winobias", Source(file="mine.jsonl"))) == [Source(file="mine.jsonl")]
+
+
+def test_at_most_so_many_of_a_group_and_side_the_same_in_any_order(tmp_path):
+    texts = list(dict.fromkeys(f"{text} It is said {i} times." for i, text in enumerate(sentences("fishers", 900, 1))))
+    rows = [
+        {"generation": text, "prompt_label": i % 2, "group": "small" if i < 20 else "large"}
+        for i, text in enumerate(texts)
+    ]
+    first = probe_records(of("toxigen", Source(file=str(parquet(tmp_path / "a.parquet", rows)))))
+    counts = Counter((row["label"], row["group"]) for row in first.rows)
+    assert counts == {
+        ("toxic", "large"): 256, ("benign", "large"): 256, ("toxic", "small"): 10, ("benign", "small"): 10,
+    }  # fmt: skip
+    assert any("a fixed random 532 of 900 items" in note for note in first.notes)
+    turned = probe_records(of("toxigen", Source(file=str(parquet(tmp_path / "b.parquet", rows[::-1])))))
+    assert found(turned) == found(first)
+    # A fair draw: the first and the second half of the rows are taken about equally often.
+    early = {row["completion"] for row in first.rows} & {row["generation"] for row in rows[:450]}
+    assert 200 < len(early) < 330
+
+
+def test_pairs_are_drawn_and_left_out_together(tmp_path):
+    source = next(copy.source for copy in copies("bbq", tmp_path) if copy.shape == "jsonl")
+    row = json.loads(Path(source.file).read_text().splitlines()[0])
+    rows = [{**row, "example_id": i, "context": f"I saw a weaver and a smith in lane {i}."} for i in range(400)]
+    records = probe_records(of("bbq", Source(file=str(jsonl(tmp_path / "many.jsonl", rows)))))
+    prompts = Counter(row["prompt"] for row in records.rows)
+    assert len(prompts) == 256
+    assert set(prompts.values()) == {2}
+    data = load_prompts(of("bbq", Source(file=str(tmp_path / "many.jsonl")), limit=50))
+    assert [item.prompt for item in data.sides["harmful"]] == [item.prompt for item in data.sides["harmless"]]
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    copy = next(copy for copy in copies("crows_pairs", tmp_path) if copy.shape == "parquet")
+    assert probe_records(of("crows_pairs", copy.source)).notes == [
+        "prompt set 'crows_pairs': 1 rows do not give one item to each side and are not used"
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_a_file_of_something_else_is_refused_in_one_line(name, tmp_path):
+    path = jsonl(tmp_path / "other.jsonl", [{"colour": "blue", "size": "3"}])
+    with pytest.raises(InputError, match=r"the data are not those of the probe .* 'colour', 'size'") as caught:
+        probe_records(of(name, Source(file=str(path))))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_a_usable_row_is_refused(tmp_path):
+    rows = [{"generation": "too short", "prompt_label": 1, "group": "g"}]
+    with pytest.raises(InputError, match="none of its 1 rows gives an item"):
+        probe_records(of("toxigen", Source(file=str(parquet(tmp_path / "a.parquet", rows)))))
+
+
+def test_endless_data_are_refused_before_they_fill_the_memory(tmp_path, monkeypatch):
+    from untrac_core.data import probe_items
+
+    monkeypatch.setattr(probe_items, "MOST_ITEMS", 10)
+    rows = [{"question": f"q {i}", "correct_answers": ["a"], "incorrect_answers": ["b"]} for i in range(20)]
+    with pytest.raises(InputError, match="more than 10 items"):
+        probe_records(of("truthfulqa", Source(file=str(parquet(tmp_path / "a.parquet", rows)))))
+
+
+def test_an_unknown_probe_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"no probe is named 'toxic_gin'.*winobias"):
+        probe("toxic_gin")
+
+
+def test_a_probe_file_with_a_misspelt_word_is_refused(tmp_path, monkeypatch):
+    values = yaml.safe_load((probes.FOLDER / "wmdp.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**values, "licens": "MIT"}))
+    monkeypatch.setattr(probes, "FOLDER", tmp_path)
+    probe_names.cache_clear()
+    probe.cache_clear()
+    try:
+        with pytest.raises(InputError, match="unknown key 'licens': did you mean 'licence'"):
+            probe("mine")
+    finally:
+        monkeypatch.undo()
+        probe_names.cache_clear()
+        probe.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("rule", "cells", "value"),
+    [
+        ("a", {"a": "x"}, "x"),
+        ("a", {}, None),
+        ({"column": "a", "otherwise": "none"}, {}, "none"),
+        ({"column": "a{number}"}, {"a1": "x", "number": "1"}, "x"),
+        ({"join": ["a", "b"], "by": "-"}, {"a": "x ", "b": "y"}, "x-y"),
+        ({"join": ["a", "b"]}, {"a": "x"}, None),
+        ({"sum": ["a", "b"], "bands": [{"above": 5.5, "value": "hot"}]}, {"a": "3", "b": "2.5"}, None),
+        ({"sum": ["a", "b"], "bands": [{"above": 5.5, "value": "hot"}]}, {"a": "3", "b": "2.6"}, "hot"),
+        ({"column": "a", "bands": [{"at_least": 0.5, "value": "hot"}]}, {"a": "0.5"}, "hot"),
+        ({"column": "a", "bands": [{"at_least": 0.5, "value": "hot"}]}, {"a": "NaN"}, None),
+        ({"column": "a", "bands": [{"at_least": 0.5, "value": "hot"}]}, {"a": ""}, None),
+        ({"column": "a", "element": -1}, {"a": '["x", "y"]'}, "y"),
+        ({"column": "a", "element": 5}, {"a": '["x", "y"]'}, None),
+        ({"column": "a", "map": {"True": "safe"}}, {"a": "true"}, "safe"),
+        ({"column": "a", "words": {"f": ["she"], "m": ["he"]}}, {"a": "Then SHE left."}, "f"),
+        ({"column": "a", "words": {"f": ["she"], "m": ["he"]}}, {"a": "she and he"}, None),
+        ({"column": "a", "words": {"f": ["she"], "m": ["he"]}}, {"a": "there"}, None),
+        ({"shared": ["a", "b"]}, {"a": "X", "b": '["y", "x"]'}, "yes"),
+        ({"shared": ["a", "b"]}, {"a": "z", "b": '["y", "x"]'}, "no"),
+        ({"shared": ["a", "b"]}, {"a": "z"}, "no"),
+        ({"first_true": "h"}, {"h.a": "false", "h.b c": "True"}, "b c"),
+        ({"column": "a", "unwrap": True}, {"a": "b'it is'"}, "it is"),
+        ({"column": "a", "unwrap": True}, {"a": "b is"}, "b is"),
+        ({"column": "a", "after": "b"}, {"a": "one two three", "b": "one two "}, "three"),
+        ({"column": "a", "after": "b"}, {"a": "one two three", "b": "two"}, None),
+    ],
+)
+def test_the_words_of_the_rules(rule, cells, value):
+    assert Value.model_validate(rule).of(cells) == value
+
+
+def test_a_value_has_one_origin():
+    with pytest.raises(ValidationError, match="exactly one of 'column'"):
+        Value.model_validate({"column": "a", "text": "b"})
+
+
+def test_tokens_are_written_as_people_write():
+    assert tidy("He did n't say `` so '' , ( she 's there ) .") == "He didn't say \"so\", (she's there)."

@@ -1,0 +1,64 @@
+"""What a request names in short, written out: collections as subsets, probes as prompt sets, revisions as commits."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from untrac_core.data.collections import members, unique_names
+from untrac_core.errors import InputError
+from untrac_core.progress import Progress
+from untrac_core.specs import FetchSpec, GenerateSpec, PromptSet, Source, Subset, TraceSpec
+
+SUBSETS_MOST = 500
+S = TypeVar("S", TraceSpec, FetchSpec, GenerateSpec)
+
+
+def expand(spec: S, progress: Progress | None = None) -> S:
+    """The same request, ready to run and to be run again: nothing in it depends on what a hub or folder holds later.
+
+    Collections give way to their subsets, a probe gets its source, columns and labels, and every data set on the hub
+    the commit that it is at now. Expanding twice changes nothing. Raises :class:`InputError` for what cannot be found,
+    and where fewer than two, or more than 500, subsets come of a trace.
+    """
+    pins: dict[tuple[str, str | None], str] = {}
+    if isinstance(spec, GenerateSpec):
+        return spec if spec.source is None else spec.model_copy(update={"source": _pinned(spec.source, pins)})
+    subsets = [subset.model_copy(update={"source": _pinned(subset.source, pins)}) for subset in spec.subsets]
+    for collection in spec.collections:
+        found = members(collection, progress)
+        names = unique_names((subset.name for subset in found), (subset.name for subset in subsets))
+        subsets += [subset.model_copy(update={"name": name}) for subset, name in zip(found, names, strict=True)]
+    _check_number(spec, subsets)
+    prompts = [_complete(prompts, pins) for prompts in spec.prompts]
+    return spec.model_copy(update={"prompts": prompts, "subsets": subsets, "collections": []})
+
+
+def _check_number(spec: TraceSpec | FetchSpec, subsets: list[Subset]) -> None:
+    if isinstance(spec, TraceSpec) and len(subsets) < 2:
+        what = f"the collections give {len(subsets)} subset{'s' * (len(subsets) != 1)}, and a trace compares at least 2"
+        raise InputError(what, where="collections", mend="name another column, folder or data set")
+    if len(subsets) > SUBSETS_MOST:
+        what = f"there are {len(subsets)} subsets, and {SUBSETS_MOST} is the limit"
+        raise InputError(what, where="subsets", mend="lower 'most' of a collection")
+
+
+def _complete(prompts: PromptSet, pins: dict[tuple[str, str | None], str]) -> PromptSet:
+    if prompts.probe is not None:
+        from untrac_core.data.probes import complete
+
+        prompts = complete(prompts)
+    if prompts.source is None:
+        return prompts
+    return prompts.model_copy(update={"source": _pinned(prompts.source, pins)})
+
+
+def _pinned(source: Source, pins: dict[tuple[str, str | None], str]) -> Source:
+    """A source with the commit of its data set; each is asked for once."""
+    if source.hub is None:
+        return source
+    from untrac_core.hub.data import pin
+
+    key = (source.hub, source.revision)
+    if key not in pins:
+        pins[key] = pin(source.hub, source.revision)
+    return source.model_copy(update={"revision": pins[key]})

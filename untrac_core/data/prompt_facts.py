@@ -1,0 +1,179 @@
+"""What a prompt set is to a model: what is given and what is scored, in tokens, and what would be cut."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from untrac_core.data.prompts import Item, PromptData, load_prompts
+from untrac_core.data.tokens import Encoder, Example
+from untrac_core.errors import InputError
+from untrac_core.progress import Progress
+from untrac_core.specs import PromptSet
+
+
+@dataclass(frozen=True)
+class SideFacts:
+    """One side of a prompt set. Tokens are those of a tokenizer, ``None`` without one."""
+
+    side: str
+    label: str | None
+    items: int
+    characters: int
+    """Of scored text."""
+    duplicates: int
+    """Items that repeat another of their side."""
+    scored: int | None = None
+    """Tokens whose loss is measured."""
+    given: int | None = None
+    """Tokens that are masked out."""
+    longest: int | None = None
+    """Tokens of the longest item, given and scored."""
+    cut: int = 0
+    """Items whose scored text is cut to the model's context."""
+    cut_tokens: int = 0
+    unfit: int = 0
+    """Items that a model cannot score, as their prompt fills its context or no token is left: a run refuses them."""
+    fault: str = ""
+    """What is wrong with the first of those."""
+
+
+@dataclass(frozen=True)
+class PromptSetFacts:
+    """A prompt set by side, its groups with the items of each side, and what was left out of it, in words."""
+
+    sides: list[SideFacts]
+    groups: dict[str, dict[str, int]]
+    notes: list[str]
+
+    def rows(self) -> list[dict[str, str | int | None]]:
+        """A table for people: a row a side; the last columns only where there is something in them."""
+        table: list[dict[str, str | int | None]] = []
+        for side in self.sides:
+            row: dict[str, str | int | None] = {
+                "Side": side.side,
+                "Items": side.items,
+                "Scored tokens": side.scored,
+                "Given tokens": side.given,
+                "Longest item": side.longest,
+                "Repeated items": side.duplicates,
+            }
+            if any(one.cut for one in self.sides):
+                row |= {"Items cut": side.cut, "Tokens cut": side.cut_tokens}
+            if any(one.unfit for one in self.sides):
+                row["Items that do not fit"] = side.unfit
+            table.append(row)
+        return table
+
+
+def prompt_facts(
+    prompts: PromptSet | PromptData,
+    encoder: Encoder | None,
+    context: int | None = None,
+    progress: Progress | None = None,
+) -> PromptSetFacts:
+    """Count a prompt set's items and, with an encoder, its tokens; ``context``: the model's, in tokens.
+
+    Raises :class:`InputError` where the set cannot be read; an item that does not fit the model is counted instead.
+    """
+    data = prompts if isinstance(prompts, PromptData) else load_prompts(prompts, progress)
+    groups: dict[str, Counter[str]] = {}
+    for side, items in data.sides.items():
+        for item in items:
+            groups.setdefault(item.group, Counter())[side] += 1
+    return PromptSetFacts(
+        sides=[_side(data, side, encoder, context) for side in data.sides],
+        groups={
+            group: {side: counts[side] for side in data.sides} for group, counts in sorted(groups.items()) if group
+        },
+        notes=list(data.notes),
+    )
+
+
+def _side(data: PromptData, side: str, encoder: Encoder | None, context: int | None) -> SideFacts:
+    items, label = data.sides[side], data.spec.sides[side]
+    characters = sum(len(item.completion) for item in items)
+    repeated = len(items) - len({(item.prompt, item.completion) for item in items})
+    if encoder is None:
+        return SideFacts(side, label, len(items), characters, repeated)
+    examples, faults = _examples(encoder, items, context)
+    fitting = [example for example in examples if example is not None]
+    return SideFacts(
+        side,
+        label,
+        len(items),
+        characters,
+        repeated,
+        scored=sum(example.tokens for example in fitting),
+        given=sum(_given(encoder, example) for example in fitting),
+        longest=max((example.size + example.cut for example in fitting), default=0),
+        cut=sum(example.cut > 0 for example in fitting),
+        cut_tokens=sum(example.cut for example in fitting),
+        unfit=len(faults),
+        fault=faults[0] if faults else "",
+    )
+
+
+def _examples(encoder: Encoder, items: Sequence[Item], context: int | None) -> tuple[list[Example | None], list[str]]:
+    """Each item's example, ``None`` where it does not fit, and what is wrong with those."""
+    try:
+        return list(encoder.items(items, context=context, where="")), []
+    except InputError:
+        pass  # some item does not fit: find out which
+    examples: list[Example | None] = []
+    faults = []
+    for item in items:
+        try:
+            examples += encoder.items([item], context=context, where="")
+        except InputError as error:
+            examples.append(None)
+            faults.append(str(error))
+    return examples, faults
+
+
+def _given(encoder: Encoder, example: Example) -> int:
+    """Tokens of the prompt: without the start token, or, for seq2seq, without the end token."""
+    if example.source is not None:
+        return len(example.source) - (encoder.end is not None)
+    return example.first - (encoder.start is not None)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An item as a model meets it: ``given`` is masked out, ``scored`` is what its loss is measured on."""
+
+    id: str
+    side: str
+    group: str
+    given: str
+    scored: str
+    given_tokens: int | None
+    scored_tokens: int | None
+    cut_tokens: int
+    fault: str
+    """Why it cannot be scored; empty where it can."""
+
+
+def shown(data: PromptData, encoder: Encoder | None, context: int | None = None, rows: int = 50) -> list[Shown]:
+    """The first items of each side, at most ``rows`` in all, for a table "given (masked out) | scored"."""
+    each = max(1, rows // max(1, len(data.sides)))
+    result = []
+    for side, items in data.sides.items():
+        for item in items[:each]:
+            examples, faults = _examples(encoder, [item], context) if encoder else ([None], [])
+            example = examples[0]
+            result.append(
+                Shown(
+                    item.id,
+                    side,
+                    item.group,
+                    item.prompt,
+                    item.completion,
+                    _given(encoder, example) if encoder and example else None,
+                    example.tokens if example else None,
+                    example.cut if example else 0,
+                    faults[0] if faults else "",
+                )
+            )
+    return result
