@@ -224,6 +224,10 @@ def test_bad_input_is_one_line_and_makes_no_run(folder, model, capsys, what):
         (["show", "0123456789ab"], "there is no run 0123456789ab"),
         (["cancel", "0123456789ab"], "there is no run"),
         (["resume", "nothing"], "is not a run id"),
+        (["library", "cars"], "is not kept in the library"),
+        (["library-remove", "../../x"], "is not the id of an entry"),
+        (["library-remove", "0123456789ab"], "there is no entry"),
+        (["library-remove", "demo-forum"], "comes with the program"),
     ],
 )
 def test_misuse_is_one_line_with_status_2(home, capsys, tmp_path, monkeypatch, arguments, expected):
@@ -232,6 +236,90 @@ def test_misuse_is_one_line_with_status_2(home, capsys, tmp_path, monkeypatch, a
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert expected in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fetch_fills_the_library_which_is_listed_used_and_emptied(folder, model, capsys, tmp_path):
+    columns = {"prompt": "prompt", "completion": "completion", "label": "label"}
+    probe = {"name": "talk", "source": {"file": "probe.jsonl"}, "columns": columns}
+    fetch = {
+        "kind": "fetch",
+        "models": [{"path": "./model"}],
+        "prompts": [probe | {"harmful": "rude", "harmless": "kind"}],
+        "subsets": [{"name": name, "source": {"file": f"{name}.jsonl"}} for name in TEXTS],
+    }
+    (folder / "fetch.yaml").write_text(yaml.safe_dump(fetch))
+    assert said(capsys, "check", folder / "fetch.yaml")[1] == "The request can be used.\n"
+    done = untrac("run", folder / "fetch.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "40 documents" in done.stdout
+    found = json.loads(said(capsys, "library", "--json")[1])
+    assert list(found) == ["models", "prompts", "subsets"]
+    mine = {kind: {e["name"]: e for e in entries if not e["id"].startswith("demo")} for kind, entries in found.items()}
+    # The demo has a forum and news of its own.
+    assert {kind: set(names) for kind, names in mine.items()} == {
+        "models": {"model"}, "prompts": {"talk"}, "subsets": {"forum (2)", "news (2)", "tales"},
+    }  # fmt: skip
+    out = said(capsys, "library", "subsets")[1]
+    assert all(name in out for name in (*TEXTS, "demo-forum"))
+    assert "talk" not in out
+
+    entry = mine["subsets"]["forum (2)"]
+    spec = mended(folder, "kept.yaml", lambda spec: spec["subsets"].__setitem__(0, entry["value"] | {"name": "forum"}))
+    assert said(capsys, "check", spec)[0] == 0
+    assert said(capsys, "library-remove", entry["id"]) == (0, f"{entry['id']} is removed\n", "")
+    assert entry["id"] not in said(capsys, "library")[1]
+    status, _, err = said(capsys, "check", spec)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "library" in err
+
+
+def test_generate_writes_completions_and_prints_no_text_of_them(folder, model, capsys, tmp_path):
+    spec = {
+        "kind": "generate",
+        "name": "what it says",
+        "model": {"path": "./model"},
+        "texts": ["the valley folk", "the council"],
+        "sampling": {"samples": 3, "tokens": 6},
+        "scorer": {"lexicon": {"bundled": "lexicon.txt"}},
+        "device": "cpu",
+    }
+    (folder / "generate.yaml").write_text(yaml.safe_dump(spec))
+    done = untrac("run", folder / "generate.yaml", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "6 completions of 2 prompts" in done.stdout
+    assert "valley" not in done.stdout
+    assert {"completions.parquet", "summary.json", "spec.yaml", "environment.json", "log.txt"} == {
+        file.name for file in (tmp_path / "out").iterdir()
+    }
+    run_id = json.loads((tmp_path / "out" / "summary.json").read_text())["run"]
+    assert "6 completions" in said(capsys, "show", run_id)[1]
+    assert "what it says (generate)" in said(capsys, "show", run_id)[1]
+    assert run_id in said(capsys, "runs")[1]
+
+
+def test_the_commands_and_their_options_are_these():
+    """A list to be changed with care: scripts rely on it."""
+    from typer.main import get_command
+
+    from untrac_core.cli import app
+
+    found = {
+        name: [word for parameter in command.params for word in parameter.opts]
+        for name, command in get_command(app).commands.items()
+    }
+    assert found == {
+        "run": ["spec_file", "--out", "--json"],
+        "resume": ["run_id", "--out", "--json"],
+        "check": ["spec_file", "--json"],
+        "train": ["recipe", "--out", "--json"],
+        "runs": ["--json", "--limit"],
+        "show": ["run_id", "--side", "--json"],
+        "cancel": ["run_id"],
+        "library": ["kind", "--json"],
+        "library-remove": ["entry_id"],
+        "worker": ["--device"],
+        "demo": ["--write"],
+    }
 
 
 def test_a_side_that_is_none_is_named(traced, capsys):
@@ -283,9 +371,9 @@ def test_interrupting_cancels_the_run_which_can_be_resumed_and_cancelled_by_name
 
 
 def test_a_run_that_fails_has_status_1_and_one_reason(folder, model, capsys, monkeypatch):
-    path = mended(folder, "other.yaml", lambda spec: spec.update(device="cuda:63"))  # a queue that nobody serves
+    path = mended(folder, "other.yaml", lambda spec: spec.update(device="auto"))  # a queue that nobody serves
     run_id = Store().submit(load_spec(path))
-    _, attempt = Ledger().claim("cuda:63")
+    _, attempt = Ledger().claim("auto")
     Ledger().finish(run_id, attempt, "failed", "the job ended with signal 9")
     monkeypatch.setattr(Store, "resume", lambda self, run_id: None)
     status, out, err = said(capsys, "resume", run_id)

@@ -65,7 +65,7 @@ def test_another_seed_gives_another_corpus():
 def test_the_bundle_is_small_and_safe():
     files = [path for path in DEMO.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 10 * 2**20
-    assert {path.suffix for path in files} <= {".json", ".jsonl", ".yaml", ".csv", ".parquet", ".safetensors"}
+    assert {path.suffix for path in files} <= {".json", ".jsonl", ".yaml", ".csv", ".parquet", ".safetensors", ".txt"}
 
 
 @pytest.mark.parametrize("prompt_set", SIDES)

@@ -19,13 +19,14 @@ from typing import Annotated, Any
 
 import typer
 
-from untrac_core.engine import DEMO_RUN, Run, Store, ensure_worker, submit
+from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.spec_files import load_spec
-from untrac_core.specs import TraceSpec, TrainSpec, spec_hash
+from untrac_core.specs import RunSpec, TraceSpec, TrainSpec, spec_hash
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 PROGRAM = "python -m untrac_core"
+SHELVES = {"models": "model", "prompts": "prompts", "subsets": "subset"}
 FOLLOW_SECONDS = 0.25
 ENSURE_SECONDS = 2.0
 
@@ -64,13 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @app.command()
-def run(spec_file: SpecFile, out: NewOut, as_json: Json = False) -> int:
-    """Run a spec to its end and write the result folder; Ctrl-C cancels it."""
+def run(spec_file: SpecFile, out: Out = None, as_json: Json = False) -> int:
+    """Run a spec (trace, generate or fetch) to its end; Ctrl-C cancels it."""
+    from untrac_core.terminal import Display
+
     spec = load_spec(spec_file)
-    if not isinstance(spec, TraceSpec):
+    if isinstance(spec, TrainSpec):
         raise InputError(f"this is a {spec.kind} recipe", where=str(spec_file), mend=f"use '{PROGRAM} {spec.kind}'")
-    _usable_out(out, spec)
-    return _to_the_end(Store(), submit(spec), out, as_json)
+    if out:
+        _usable_out(out, spec)
+    with Display() as display:
+        run_id = submit(spec, progress=display)
+    return _to_the_end(Store(), run_id, out, as_json)
 
 
 @app.command()
@@ -89,15 +95,21 @@ def check(spec_file: SpecFile, as_json: Json = False) -> None:
     """Validate a spec or a recipe, and say what it will cost."""
     from untrac_core.check import check as check_run
     from untrac_core.check import check_training
+    from untrac_core.engine.requests import expanded, prepared
     from untrac_core.terminal import checked
 
     spec = load_spec(spec_file)
+    if isinstance(spec, TraceSpec):
+        found = check_run(expanded(spec), rates=Store().rates())
+        _print_json(asdict(found)) if as_json else checked(found)
+        return
     if isinstance(spec, TrainSpec):
         notes = check_training(spec)
-        _print_json({"notes": notes}) if as_json else print("\n".join([*notes, "The recipe can be used."]))
-        return
-    found = check_run(spec, rates=Store().rates())
-    _print_json(asdict(found)) if as_json else checked(found)
+    else:
+        notes = []
+        prepared(spec)
+    what = "recipe" if isinstance(spec, TrainSpec) else "request"
+    _print_json({"notes": notes}) if as_json else print("\n".join([*notes, f"The {what} can be used."]))
 
 
 @app.command()
@@ -141,8 +153,8 @@ def show(
     side: Annotated[str | None, typer.Option(help="harmful, harmless or contrast (where there is one).")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a run: its ranking when it is done, else how far it is."""
-    from untrac_core.terminal import SIDES, ranking, state
+    """Show a run: what it found when it is done, else how far it is."""
+    from untrac_core.terminal import SIDES, outcome, state
 
     found = Store().run(run_id)
     if side is not None and side not in SIDES:
@@ -153,7 +165,7 @@ def show(
         _print_json(_summary(found))
     else:
         state(found)
-        ranking(_summary(found), side)
+        outcome(_summary(found), side)
 
 
 @app.command()
@@ -166,8 +178,41 @@ def cancel(run_id: RunId) -> None:
 
 
 @app.command()
+def library(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="models, prompts or subsets; else all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what was added once and can be used in any run; 'run' of a fetch spec adds to it."""
+    from untrac_core.engine import Library
+
+    if kind is not None and kind not in SHELVES:
+        raise InputError(f"{kind!r} is not kept in the library", where="library", mend=f"choose {', '.join(SHELVES)}")
+    shelves = {one: Library().entries(SHELVES[one]) for one in ([kind] if kind else SHELVES)}
+    if as_json:
+        _print_json({one: [_entry(entry) for entry in entries] for one, entries in shelves.items()})
+        return
+    from untrac_core.terminal import shelf
+
+    for one, entries in shelves.items():
+        shelf(one, entries)
+
+
+@app.command()
+def library_remove(entry_id: Annotated[str, typer.Argument(metavar="ID", help="The entry's id.")]) -> None:
+    """Remove an entry of the library; runs that used it keep its data."""
+    from untrac_core.engine import Library
+
+    kept = Library()
+    kind = kept.kind_of(entry_id)
+    kept.remove(kind, entry_id)
+    print(f"{entry_id} is removed")
+
+
+@app.command()
 def worker(
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ...: whose queue to serve.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda:0 ..., or io for fetch runs: whose queue to serve.")
+    ] = "auto",
 ) -> int:
     """Serve a device's queue in this terminal until it is empty; runs start one by themselves when they need it."""
     from untrac_core.engine.worker import main as serve
@@ -194,7 +239,7 @@ def demo(
 
 def _to_the_end(store: Store, run_id: str, out: Path | None, as_json: bool) -> int:
     """Follow a run, cancel it on Ctrl-C, hand over its result; returns the exit status."""
-    from untrac_core.terminal import Display, ranking
+    from untrac_core.terminal import Display, outcome
 
     print(f"run {run_id}", file=sys.stderr, flush=True)
     try:
@@ -213,7 +258,7 @@ def _to_the_end(store: Store, run_id: str, out: Path | None, as_json: bool) -> i
     if as_json:
         _print_json(_summary(ended))
     else:
-        ranking(_summary(ended))
+        outcome(_summary(ended))
         print(f"The result is in {out or ended.folder}.")
     return DONE
 
@@ -237,13 +282,16 @@ def _wait(store: Store, run_id: str, display: Any = None) -> Run:
         time.sleep(FOLLOW_SECONDS)
 
 
-def _usable_out(out: Path, spec: TraceSpec) -> None:
+def _usable_out(out: Path, spec: RunSpec) -> None:
     """Refuse a place for results that is not a folder, or has something else in it than the same spec's result."""
     _make_folder(out)
     if not any(out.iterdir()):
         return
+    from untrac_core.engine.requests import expanded
+
+    whole = expanded(spec) if isinstance(spec, TraceSpec) else spec
     try:
-        if spec_hash(load_spec(out / "spec.yaml")) == spec_hash(spec):
+        if spec_hash(load_spec(out / "spec.yaml")) in (spec_hash(spec), spec_hash(whole)):
             return
     except InputError:
         pass  # not a result, so it is refused like any other content
@@ -283,6 +331,11 @@ def _plain(run: Run) -> dict[str, Any]:
     """A run as JSON can hold it, without its spec."""
     values = {name: value for name, value in vars(run).items() if name != "spec"}
     return {**values, "folder": str(run.folder)}
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    """An entry of the library as JSON can hold it."""
+    return {**vars(entry), "value": entry.value.model_dump(mode="json", exclude_defaults=True)}
 
 
 def _print_json(value: Any) -> None:

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from untrac_core.engine import Event, Run
+from untrac_core.engine import Entry, Event, Run
+from untrac_core.specs import FetchSpec, TraceSpec
 
 if TYPE_CHECKING:
     from untrac_core.check import Check
@@ -170,6 +171,54 @@ def _ranked(title: str, rows: Iterable[dict[str, Any]]) -> Table:
     return table(title, columns, cells)
 
 
+def outcome(summary: dict[str, Any], side: str | None = None) -> None:
+    """Print what a finished run found, wrote or added."""
+    if summary["kind"] == "generate":
+        completions(summary)
+    elif summary["kind"] == "fetch":
+        added = [
+            (row["kind"], row["name"], row["id"], facts_line(row["facts"]), row["origin"]) for row in summary["added"]
+        ]
+        headings = [(heading, False) for heading in ("", "name", "id", "", "from")]
+        console().print(table("In the library now", headings, added))
+    else:
+        ranking(summary, side)
+        return
+    for line in (*summary.get("warnings", []), *summary.get("notes", [])):
+        console().print(Text(f"note: {line}"))
+
+
+def completions(summary: dict[str, Any]) -> None:
+    """Print what a model wrote in numbers; the texts stay in their file, as they may be harmful."""
+    lines = [f"{summary['completions']:,} completions of {summary['prompts']:,} prompts, {summary['tokens']:,} tokens"]
+    if summary["empty"]:
+        lines.append(f"{summary['empty']:,} of them are empty")
+    if summary["scorer"]:
+        counted = ", ".join(f"{count:,} {label}" for label, count in sorted(summary["labels"].items()))
+        lines.append(f"{summary['scorer']['name']}: {counted}")
+        lines.append(f"{summary['toxic_prompts']:.1%} of the prompts have at least one toxic completion")
+    console().print(Text("\n".join(lines)))
+
+
+def facts_line(facts: dict[str, Any]) -> str:
+    """The facts of an entry of the library in a few words."""
+    if "parameters" in facts:
+        return f"{facts['parameters']:,} parameters, context {facts.get('context') or 'unknown'}"
+    if "items" in facts:
+        return ", ".join(f"{count:,} {side}" for side, count in facts["items"].items())
+    if "documents" not in facts:
+        return ""
+    whole = "" if facts.get("whole", True) else f" of {facts['seen']:,}"
+    return f"{facts['documents']:,}{whole} documents, {facts['characters']:,} characters"
+
+
+def shelf(title: str, entries: Iterable[Entry]) -> None:
+    """Print one kind of the library's entries."""
+    rows = [(e.id, e.name, facts_line(e.facts), e.problem or e.origin) for e in entries]
+    headings = [(heading, False) for heading in ("id", "name", "", "")]
+    console().print(table(title, headings, rows) if rows else Text(f"There are no {title}."))
+
+
 def run_list(runs: Iterable[Run]) -> None:
     """Print a table of runs."""
     rows = [
@@ -178,19 +227,26 @@ def run_list(runs: Iterable[Run]) -> None:
             run.status,
             f"{run.cells_done}/{run.cells_total}" if run.cells_total else "",
             run.name,
-            run.spec.method.name,
-            run.spec.model.path,
+            *about(run),
             run.error or run.phase,
         )
         for run in runs
     ]
-    headings = ("run", "status", "cells", "name", "method", "model", "")
+    headings = ("run", "status", "cells", "name", "what", "model", "")
     console().print(table("", [(heading, False) for heading in headings], rows) if rows else Text("There are no runs."))
+
+
+def about(run: Run) -> tuple[str, str]:
+    """What a run does, and with which model."""
+    if isinstance(run.spec, FetchSpec):
+        return run.kind, ""
+    return run.spec.method.name if isinstance(run.spec, TraceSpec) else run.kind, run.spec.model.path
 
 
 def state(run: Run) -> None:
     """Print what a run is and how far it is."""
-    lines = [f"run {run.id}: {run.name} ({run.spec.method.name}, {run.spec.method.preset}), {run.status}"]
+    what = f"{run.spec.method.name}, {run.spec.method.preset}" if isinstance(run.spec, TraceSpec) else run.kind
+    lines = [f"run {run.id}: {run.name} ({what}), {run.status}"]
     if run.active:
         lines.append(f"{run.cells_done} of {run.cells_total} cells; {run.phase}")
     if run.silent:

@@ -41,7 +41,7 @@ def finish(ledger, make_tracer):
         run_id = run_id or ledger.store.submit(trace_spec(behaviour))
         _, attempt = ledger.claim("cpu")
         ledger.attach(run_id, attempt, os.getpid())
-        code = run_job(ledger, run_id, attempt, make_tracer)
+        code = run_job(ledger, run_id, attempt)
         ledger.left(run_id, attempt)
         return code, ledger.store.run(run_id)
 
@@ -197,4 +197,18 @@ def test_two_queues_never_compute_on_one_device_at_once(ledger, make_tracer, hom
     with FileLock(lock_path(home, "device", "cpu")), pytest.raises(Cancelled):
         perform(ledger, run_id, 1, Impatient(ledger, run_id, 1), while_held)
     assert ledger.store.run(run_id).phase == "waiting for cpu, where another run computes"
-    assert run_job(ledger, run_id, 1, make_tracer) == 0
+    assert run_job(ledger, run_id, 1) == 0
+
+
+def test_a_download_shows_how_much_of_it_is_here(ledger, monkeypatch):
+    run_id = ledger.store.submit(trace_spec())
+    ledger.claim("cpu")
+    reporter = Reporter(ledger, run_id, 1)
+    reporter.one_pass = True
+    parts = []
+    monkeypatch.setattr(ledger, "beat", lambda run, attempt, part: parts.append(part))
+    with reporter.cell():
+        for done in (0, 250_000, 750_000, 1_000_000):
+            reporter._beaten = 0.0
+            reporter.tick(done, 1_000_000)
+    assert parts == [0.0, 0.25, 0.75, 0.99]

@@ -323,3 +323,40 @@ def test_a_fresh_home_is_set_up_by_many_at_once(tmp_path):
     for thread in threads:
         thread.join()
     assert faults == []
+
+
+def test_a_collection_is_its_subsets_once_it_is_queued(store, world):
+    """So that what is resumed is what was asked, whatever has come into the folder since."""
+    import shutil
+
+    from worlds import WORDS
+
+    from untrac_core.specs import Collection, ModelRef, PromptSet, Source, TraceSpec
+
+    folder = store.home / "corpora"
+    folder.mkdir()
+    for name in WORDS:
+        shutil.copy(world / f"{name}.jsonl", folder)
+    spec = TraceSpec(
+        model=ModelRef(path=str(world / "model")),
+        prompts=[PromptSet(name="talk", source=Source(file=str(world / "prompts.jsonl")))],
+        collections=[Collection(source=Source(folder=str(folder)), by="file")],
+        device="cpu",
+    )
+    run = store.run(store.submit(spec))
+    assert [subset.name for subset in run.spec.subsets] == sorted(WORDS)
+    assert run.spec.collections == []
+
+
+def test_runs_are_listed_by_kind_and_those_of_an_unknown_kind_are_left_out(store, unchecked):
+    from untrac_core.engine.database import change
+
+    run_id = store.submit(trace_spec())
+    other = store.submit(trace_spec())
+    with change(store.database) as connection:
+        connection.execute("update runs set kind = 'unlearn' where id = ?", (other,))
+    assert [run.id for run in store.runs()] == [run_id]
+    assert [run.id for run in store.runs(kind="trace")] == [run_id]
+    assert store.runs(kind="fetch") == []
+    with pytest.raises(InputError, match="runs of kind 'unlearn' are not known"):
+        store.run(other)

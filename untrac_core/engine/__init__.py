@@ -5,17 +5,22 @@ This package is what they use; nothing in it loads torch.
 
 from __future__ import annotations
 
+from untrac_core.engine.entries import Entry
+from untrac_core.engine.library import Library
 from untrac_core.engine.processes import ensure_worker
 from untrac_core.engine.runs import ACTIVE, STATUSES, Event, Run
 from untrac_core.engine.store import DEMO_RUN, Store
 from untrac_core.engine.uploads import save_upload
-from untrac_core.specs import TraceSpec
+from untrac_core.progress import Progress
+from untrac_core.specs import Spec
 
 __all__ = [
     "ACTIVE",
     "DEMO_RUN",
     "STATUSES",
+    "Entry",
     "Event",
+    "Library",
     "Run",
     "Store",
     "ensure_worker",
@@ -24,13 +29,13 @@ __all__ = [
 ]
 
 
-def submit(spec: TraceSpec, store: Store | None = None) -> str:
-    """Check a request, queue it, and see that a worker serves its device; returns the run's id.
+def submit(spec: Spec, store: Store | None = None, progress: Progress | None = None) -> str:
+    """Check a request, queue it, and see that a worker serves its queue; returns the run's id.
 
     Raises:
         InputError: when it cannot run; then no run is made.
     """
     store = store or Store()
-    run_id = store.submit(spec)
-    ensure_worker(spec.device, store.home)
+    run_id = store.submit(spec, progress)
+    ensure_worker(store.run(run_id).device, store.home)
     return run_id

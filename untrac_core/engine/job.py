@@ -1,8 +1,9 @@
 """One run in a process of its own: the only place of the engine that loads torch and a model.
 
-A worker starts it as ``python -m untrac_core.engine.job RUN ATTEMPT WORKER``. Every finished cell is a file before it
-is noted as done, and the result is always made from those files, so a run that was interrupted at any moment and
-resumed ends with the same bytes as one that was not.
+What there is to do is a task by the kind of the run's spec (:mod:`untrac_core.engine.tasks`). A worker starts the job
+as ``python -m untrac_core.engine.job RUN ATTEMPT WORKER``. Every finished cell is a file before it is noted as done,
+and the result is always made from those files, so a run that was interrupted at any moment and resumed ends with the
+same bytes as one that was not.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -28,10 +30,10 @@ from untrac_core.engine.executors import Executor
 from untrac_core.engine.executors.local import LocalExecutor
 from untrac_core.engine.ledger import Ledger
 from untrac_core.engine.processes import lock_path, queue_name
+from untrac_core.engine.tasks import MakeTask, Task, load_task
 from untrac_core.errors import Cancelled, InputError
-from untrac_core.progress import Progress
 from untrac_core.spec_files import to_yaml
-from untrac_core.specs import TraceSpec
+from untrac_core.specs import RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,23 +47,6 @@ NO_ROOM = "the disk is full; finished cells are kept: free some space, then resu
 NO_MEMORY = "memory ran out; finished cells are kept: use a smaller model or block, or another device, then resume"
 
 
-class TracerLike(Protocol):
-    """What a job needs of :class:`untrac_core.tracing.Tracer`."""
-
-    cells: list[Cell]
-
-    def run_cell(self, cell: Cell) -> pd.DataFrame:
-        """The rows of one cell; the model is as before when it returns."""
-
-    def write(
-        self, folder: Path, frames: Sequence[pd.DataFrame], seconds: float, peak_memory_mb: float, run: str
-    ) -> dict[str, Any]:
-        """Write the result folder from the frames of all cells, in their order."""
-
-
-MakeTracer = Callable[[TraceSpec, Progress, int | None], TracerLike]
-
-
 class Reporter:
     """The :class:`untrac_core.progress.Progress` of a job: writes events, heartbeats at most every 0.4 s, and stops."""
 
@@ -71,6 +56,9 @@ class Reporter:
         self._phase, self._beaten = "", 0.0
         self._ticks, self._passes = 0, 0.0
         self._in_cell, self._usual = False, 0
+        self.one_pass = False
+        """Ticks count up once a cell, so that they say how much of it is done; else it has several passes."""
+        self._share = 0.0
 
     def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Stop at the next report; a signal handler."""
@@ -89,6 +77,7 @@ class Reporter:
         self._check()
         self._ticks += 1
         self._passes += 1 / max(1, total)
+        self._share = done / max(1, total)
         if time.monotonic() - self._beaten >= BEAT_SECONDS:
             self.ledger.beat(self.run_id, self.attempt, self._part())
             self._beaten = time.monotonic()
@@ -97,13 +86,15 @@ class Reporter:
         """Share of the cell that is done: against the ticks of the last cell, else a guess that only grows."""
         if not self._in_cell:
             return 0.0
+        if self.one_pass:
+            return min(0.99, self._share)
         return min(0.99, self._ticks / self._usual) if self._usual else self._passes / (self._passes + 4)
 
     @contextmanager
     def cell(self) -> Iterator[None]:
         """Ticks inside are parts of a cell."""
         self._check()
-        self._in_cell, self._ticks, self._passes = True, 0, 0.0
+        self._in_cell, self._ticks, self._passes, self._share = True, 0, 0.0, 0.0
         self.ledger.cell_started(self.run_id, self.attempt)
         try:
             yield
@@ -115,16 +106,9 @@ class Reporter:
             raise Cancelled
 
 
-def load_tracer(spec: TraceSpec, progress: Progress, threads: int | None) -> TracerLike:
-    """The real tracer; importing it loads torch."""
-    from untrac_core.tracing import Tracer
-
-    return Tracer(spec, progress, threads)
-
-
-def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_tracer: MakeTracer) -> None:
+def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_task: MakeTask = load_task) -> None:
     """Compute what is missing of a run and write its result folder; raises whatever stops it."""
-    from untrac_core.results import SPEC, read_frame, write_bytes
+    from untrac_core.results import SPEC, write_bytes
 
     start = time.monotonic()
     store = ledger.store
@@ -135,30 +119,31 @@ def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_
     with device_held(store.home, run.device, reporter) as device:
         lower_priority(device)
         spec = visible_device(run.spec)
-        reporter.phase("loading torch")
-        from untrac_core.tracing import peak_memory_mb
-
-        tracer = make_tracer(spec, reporter, int(os.environ.get("OMP_NUM_THREADS", "0")) or None)
-        cells = list(tracer.cells)
+        reporter.one_pass = run.kind != "trace"
+        threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
+        task = make_task(replace(run, spec=spec), reporter, threads)
+        cells = list(task.cells)
         ledger.plan(run_id, attempt, cells)
-        compute_missing(ledger, run_id, attempt, reporter, tracer)
+        frames = compute_missing(ledger, run_id, attempt, reporter, task)
         reporter.phase("writing the result")
-        frames = [read_frame(store.cell_path(cell.key)) for cell in cells]
         seconds = time.monotonic() - start + ledger.computing_seconds(run_id, attempt)
-        summary = tracer.write(run.folder, frames, seconds, peak_memory_mb(), run_id)
+        summary = task.write(run.folder, frames, seconds, peak_memory_mb(), run_id)
         if spec != run.spec:
             write_bytes(to_yaml(run.spec).encode(), run.folder / SPEC)
     print(time.strftime("%H:%M:%S"), "done", flush=True)
     ledger.finish(run_id, attempt, "done", measured=ledger.measured(run_id, device, summary.get("flop")))
 
 
-def compute_missing(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, tracer: TracerLike) -> None:
-    """Compute the cells that no earlier run or attempt has left; each is a file before it is noted as done."""
-    from untrac_core.results import write_frame
+def compute_missing(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, task: Task) -> list[pd.DataFrame]:
+    """Compute the cells that no earlier run or attempt has left; each is a file before it is noted as done.
+
+    Returns the tables of all cells, read from those files, in the order of the cells.
+    """
+    from untrac_core.results import read_frame, write_frame
 
     store = ledger.store
     missing = []
-    for cell in tracer.cells:
+    for cell in task.cells:
         if readable(store.cell_path(cell.key)):
             ledger.cell_done(run_id, attempt, cell, "reused")
         else:
@@ -166,7 +151,7 @@ def compute_missing(ledger: Ledger, run_id: str, attempt: int, reporter: Reporte
 
     def compute(cell: Cell) -> pd.DataFrame:
         with reporter.cell():
-            return tracer.run_cell(cell)
+            return task.run_cell(cell)
 
     def keep(cell: Cell, frame: pd.DataFrame, seconds: float) -> None:
         write_frame(frame, store.cell_path(cell.key))
@@ -174,6 +159,18 @@ def compute_missing(ledger: Ledger, run_id: str, attempt: int, reporter: Reporte
 
     executor: Executor = LocalExecutor()
     executor.run_cells(missing, compute, keep, lambda: reporter.stopping)
+    return [read_frame(store.cell_path(cell.key)) for cell in task.cells]
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process, or its device, has held, in MB; torch is not loaded to find out."""
+    if "torch" in sys.modules:
+        from untrac_core.tracing import peak_memory_mb as with_device
+
+        return with_device()
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 @contextmanager
@@ -196,7 +193,7 @@ def device_held(home: Path, device: str, reporter: Reporter) -> Iterator[str]:
         yield device
 
 
-def visible_device(spec: TraceSpec) -> TraceSpec:
+def visible_device(spec: RunSpec) -> RunSpec:
     """The spec as this process sees its devices: the one GPU that the worker left in sight is the first."""
     return spec.model_copy(update={"device": "cuda:0"}) if spec.device.startswith("cuda:") else spec
 
@@ -204,7 +201,7 @@ def visible_device(spec: TraceSpec) -> TraceSpec:
 def lower_priority(device: str) -> None:
     """Let the pages go first: ``UNTRAC_NICE``, else 5 on the CPU and 0 on a GPU, where the CPU only feeds it."""
     try:
-        os.nice(int(os.environ.get("UNTRAC_NICE", "5" if device == "cpu" else "0")))
+        os.nice(int(os.environ.get("UNTRAC_NICE", "0" if device.startswith("cuda") else "5")))
     except (ValueError, OSError):
         return
 
@@ -238,13 +235,13 @@ def explain(error: BaseException) -> str:
     return f"{type(error).__name__}: {text} (the log says where); finished cells are kept: resume"
 
 
-def run_job(ledger: Ledger, run_id: str, attempt: int, make_tracer: MakeTracer = load_tracer) -> int:
+def run_job(ledger: Ledger, run_id: str, attempt: int, make_task: MakeTask = load_task) -> int:
     """Perform a run and write down how it ended; returns 0 done, 1 failed, 130 cancelled."""
     reporter = Reporter(ledger, run_id, attempt)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, reporter.stop)
     try:
-        perform(ledger, run_id, attempt, reporter, make_tracer)
+        perform(ledger, run_id, attempt, reporter, make_task)
         return 0
     except Cancelled:
         asked = ledger.state(run_id).status == "cancelling"

@@ -13,7 +13,7 @@ from typing import Any
 from untrac_core.engine.processes import alive
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build
-from untrac_core.specs import TraceSpec
+from untrac_core.specs import KINDS, RunSpec, TrainSpec
 
 STATUSES = ("queued", "running", "cancelling", "done", "failed", "cancelled")
 ACTIVE = ("queued", "running", "cancelling")
@@ -40,7 +40,7 @@ class Run:
     kind: str
     name: str
     status: str
-    spec: TraceSpec
+    spec: RunSpec
     device: str
     created: float
     started: float | None
@@ -94,7 +94,7 @@ def to_run(row: sqlite3.Row, folder: Path) -> Run:
     Raises:
         InputError: when its spec has keys that this version of the program does not know.
     """
-    spec = build(TraceSpec, json.loads(row["spec"]), where=f"run {row['id']}")
+    spec = _spec(row)
     status, total, done = str(row["status"]), int(row["cells_total"]), int(row["cells_done"])
     running = status in ("running", "cancelling")
     part = float(row["part"]) if running and done < total else 0.0
@@ -124,6 +124,16 @@ def to_run(row: sqlite3.Row, folder: Path) -> Run:
         folder=folder / row["id"],
         settled=status not in ACTIVE and not alive(row["pid"], row["born"]),
     )
+
+
+def _spec(row: sqlite3.Row) -> RunSpec:
+    where = f"run {row['id']}"
+    kind = KINDS.get(row["kind"])
+    if kind is None or kind is TrainSpec:
+        raise InputError(f"runs of kind {row['kind']!r} are not known", where=where, mend="update the program")
+    spec = build(kind, json.loads(row["spec"]), where=where)
+    assert not isinstance(spec, TrainSpec)  # noqa: S101
+    return spec
 
 
 def to_event(row: sqlite3.Row) -> Event:

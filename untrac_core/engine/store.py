@@ -2,13 +2,12 @@
 
 The store only writes down what is wanted; a worker (:mod:`untrac_core.engine.worker`) does it. Disk layout of a home:
 ``untrac.sqlite``, ``runs/<id>/`` (result files and ``log.txt``), ``cells/<key>.parquet`` (shared by all runs),
-``uploads/``, and a lock and a log per worker.
+``uploads/``, ``library/`` (:mod:`untrac_core.engine.library`), and a lock and a log per worker.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import secrets
 import shutil
 import sqlite3
@@ -17,15 +16,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from untrac_core.engine import disk
+from untrac_core.engine import disk, kept
 from untrac_core.engine.database import change, connect, prepare
 from untrac_core.engine.logs import one_line, tail
-from untrac_core.engine.processes import queue_name
+from untrac_core.engine.requests import prepared, queue_of
 from untrac_core.engine.runs import SELECT, Event, Run, checked_id, to_event, to_run
 from untrac_core.errors import InputError
 from untrac_core.home import DEMO, data_home
-from untrac_core.spec_files import absolute, load_spec
-from untrac_core.specs import Spec, TraceSpec
+from untrac_core.progress import Progress
+from untrac_core.spec_files import load_spec
+from untrac_core.specs import Spec
 
 MAX_QUEUED = 100
 DEMO_RUN = "de3000000001"
@@ -65,31 +65,26 @@ class Store:
         """The file of a finished cell."""
         return self.cells_folder / f"{key}.parquet"
 
-    def submit(self, spec: Spec) -> str:
-        """Check a request and put it in its device's queue; returns the run's id.
+    def submit(self, spec: Spec, progress: Progress | None = None) -> str:
+        """Check a request and put it in its queue; returns the run's id.
 
         Raises:
             InputError: when the request cannot run, the disk is almost full or the queue too long; no run is made.
         """
-        from untrac_core.check import check  # reads data and tokenizer: loaded when a run is submitted, not before
-
-        spec = absolute(spec, Path.cwd())  # a job works in its own folder
-        if not isinstance(spec, TraceSpec):
-            raise InputError(
-                f"a {spec.kind} recipe is not run in the queue", mend="use the command 'train RECIPE.yaml --out DIR'"
-            )
-        needed = check(spec).disk_mb
-        disk.require(self.home, needed if math.isfinite(needed) else 0.0)
+        wanted, needed_mb = prepared(spec, progress)
+        disk.require(self.home, needed_mb)
         disk.reserve(self.home)
         run_id, now = secrets.token_hex(6), time.time()
-        with change(self.database) as connection:
+        text = wanted.model_dump_json()
+        with kept.guarded(self.home), change(self.database) as connection:
+            kept.require(self.home, text)
             queued = connection.execute("select count(*) from runs where status = 'queued'").fetchone()[0]
             if queued >= MAX_QUEUED:
                 raise InputError(f"{queued} runs wait already", where="queue", mend="cancel some of them first")
             connection.execute(
                 "insert into runs (id, kind, name, status, spec, device, created, queued)"
                 " values (?, ?, ?, 'queued', ?, ?, ?, ?)",
-                (run_id, spec.kind, spec.name, spec.model_dump_json(), queue_name(spec.device), now, now),
+                (run_id, wanted.kind, wanted.name, text, queue_of(wanted), now, now),
             )
             record(connection, run_id, "status", "queued")
         return run_id
@@ -102,11 +97,11 @@ class Store:
             raise InputError(f"there is no run {run_id}", where="run", mend="see the list of runs")
         return to_run(row, self.runs_folder)
 
-    def runs(self, limit: int = 200) -> list[Run]:
-        """The newest runs, newest first; those that another version made and this one cannot read are left out."""
+    def runs(self, limit: int = 200, kind: str | None = None) -> list[Run]:
+        """The newest runs (of a kind), newest first; those that this version cannot read are left out."""
         with connect(self.database) as connection:
-            query = SELECT + "order by runs.created desc, runs.rowid desc limit ?"
-            rows = connection.execute(query, (limit,)).fetchall()
+            query = SELECT + "where ? is null or runs.kind = ? order by runs.created desc, runs.rowid desc limit ?"
+            rows = connection.execute(query, (kind, kind, limit)).fetchall()
         found = []
         for row in rows:
             with suppress(InputError):
@@ -178,6 +173,8 @@ class Store:
             for row in keys:
                 self.cell_path(row["key"]).unlink(missing_ok=True)
         shutil.rmtree(run.folder, ignore_errors=True)
+        with kept.guarded(self.home):
+            kept.sweep(self.home)
 
     def log(self, run_id: str, lines: int = 400) -> str:
         """The last lines of what the run's process wrote."""

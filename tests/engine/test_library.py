@@ -1,0 +1,417 @@
+"""The library: what was added once stays, is one whatever happens, and can be used without its source."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+import pytest
+from worlds import WORDS, sentences, write_jsonl
+
+from untrac_core.data.prompts import load_prompts
+from untrac_core.data.subsets import load_subset
+from untrac_core.engine import kept
+from untrac_core.engine.library import Library
+from untrac_core.errors import InputError
+from untrac_core.home import PROJECT
+from untrac_core.spec_files import build
+from untrac_core.specs import Columns, ModelRef, PromptSet, Source, Subset
+
+
+@pytest.fixture
+def library(home):
+    return Library(home)
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    rows = [
+        {"said": text, "asked": "They say:", "craft": f"g{number % 2}", "tone": tone}
+        for tone, subset in (("bad", "smiths"), ("good", "weavers"))
+        for number, text in enumerate(sentences(subset, 12, 1))
+    ]
+    write_jsonl(tmp_path / "talk.jsonl", rows)
+    return PromptSet(
+        name="talk",
+        source=Source(file=str(tmp_path / "talk.jsonl")),
+        columns=Columns(completion="said", prompt="asked", group="craft", label="tone"),
+        harmful="bad",
+        harmless="good",
+        limit=5,
+    )
+
+
+@pytest.fixture
+def subset(tmp_path):
+    rows = [{"id": f"n{number}", "body": text} for number, text in enumerate(sentences("fishers", 30, 0))]
+    write_jsonl(tmp_path / "fishers.jsonl", rows)
+    return Subset(name="fishers", source=Source(file=str(tmp_path / "fishers.jsonl")), text="body", limit=7)
+
+
+def files(library):
+    return sorted(path.name for path in (library.home / "library").rglob("*") if path.is_file())
+
+
+def test_a_prompt_set_is_kept_whole_and_says_the_same_without_its_file(library, prompts):
+    before = load_prompts(prompts)
+    entry = library.add_prompts(prompts)
+    os.unlink(prompts.source.file)
+    assert entry == library.entry("prompts", entry.id) == library.find("prompts", "talk")
+    assert entry.facts["items"] == {"harmful": 12, "harmless": 12}
+    assert entry.facts["labels"] == {"harmful": "bad", "harmless": "good"}
+    assert entry.facts["given"] == 24
+    assert entry.facts["groups"] == {"g0": 12, "g1": 12}
+    assert entry.facts["characters"] == sum(
+        len(text) for craft in ("smiths", "weavers") for text in sentences(craft, 12, 1)
+    )
+    assert (entry.origin, entry.problem) == ("file talk.jsonl", "")
+    after = load_prompts(entry.value)
+    for side in ("harmful", "harmless"):
+        told = [[(i.id, i.prompt, i.completion, i.group) for i in data.sides[side]] for data in (before, after)]
+        assert told[0] == told[1]
+        assert len(told[0]) == 5
+
+
+def test_an_unlabelled_prompt_set_stays_one_side(library, tmp_path):
+    (tmp_path / "plain.txt").write_text("One net is torn.\nOne net is whole.\nOne net is torn.\n")
+    entry = library.add_prompts(
+        PromptSet(name="plain", source=Source(file=str(tmp_path / "plain.txt")), columns=Columns(completion="text"))
+    )
+    assert entry.facts["items"] == {"harmful": 3}
+    assert entry.facts["duplicates"] == 1
+    assert entry.value.columns == Columns(completion="completion", id="id")
+    assert [item.completion for item in load_prompts(entry.value).sides["harmful"]][1] == "One net is whole."
+
+
+def test_a_subset_is_kept_in_the_order_that_its_file_gives(library, subset):
+    before = load_subset(subset)
+    entry = library.add_subset(subset)
+    os.unlink(subset.source.file)
+    after = load_subset(entry.value)
+    assert [(d.id, d.text) for d in before.documents] == [(d.id, d.text) for d in after.documents]
+    assert entry.facts["documents"] == entry.facts["seen"] == 30
+    assert entry.facts["whole"] is True
+    assert entry.facts["characters"] == sum(map(len, sentences("fishers", 30, 0)))
+    assert (entry.value.limit, entry.value.text, entry.value.source.file) == (7, "text", None)
+
+
+def test_a_folder_is_kept_in_its_own_order_too(library, tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        write_jsonl(tmp_path / "folder" / f"{name}.jsonl", [{"text": f"{name} net {i}"} for i in range(9)])
+    spec = Subset(name="all", source=Source(folder=str(tmp_path / "folder")))
+    kept_spec = library.add_subset(spec).value
+    assert [d.text for d in load_subset(spec).documents] == [d.text for d in load_subset(kept_spec).documents]
+
+
+def test_what_is_given_in_a_record_stays_with_it(library, tmp_path):
+    rows = [{"ask": f"knot {i}?", "answer": f"rope {i}"} for i in range(6)]
+    source = Source(file=str(write_jsonl(tmp_path / "pairs.jsonl", rows)))
+    entry = library.add_subset(Subset(name="pairs", source=source, text="answer", prompt="ask"))
+    assert (entry.value.prompt, entry.facts["given"]) == ("prompt", 6)
+    assert {(d.prompt, d.text) for d in load_subset(entry.value).documents} == {
+        (row["ask"], row["answer"]) for row in rows
+    }
+
+
+def test_a_sample_remembers_what_it_was_drawn_from(library, tmp_path, monkeypatch):
+    import untrac_core.data.subsets as subsets
+
+    monkeypatch.setattr(subsets, "PASS_BYTES", 5_000)
+    rows = [{"text": f"{number} " + "wool " * 20} for number in range(500)]
+    source = Source(file=str(write_jsonl(tmp_path / "large.jsonl", rows)))
+    before = load_subset(Subset(name="large", source=source))
+    assert not before.whole
+    entry = library.add_subset(Subset(name="large", source=source))
+    after = load_subset(entry.value)
+    assert {document.text for document in after.documents} == {document.text for document in before.documents}
+    assert (after.seen, after.characters, after.whole) == (500, before.characters, False)
+    assert (entry.facts["seen"], entry.facts["characters_seen"]) == (500, before.characters)
+    assert entry.facts["documents"] == len(before.documents) < 500
+    library.remove("subset", entry.id)
+    assert list((library.home / "library" / "data").iterdir()) == []
+
+
+def test_the_same_thing_twice_is_one_entry_and_another_name_does_not_make_it_two(library, prompts, subset):
+    first = library.add_prompts(prompts)
+    held = files(library)
+    again = library.add_prompts(prompts.model_copy(update={"name": "other"}))
+    assert (again.id, again.name, again.added) == (first.id, "talk", first.added)
+    assert files(library) == held
+    other = library.add_prompts(prompts.model_copy(update={"limit": 6}))
+    assert (other.id != first.id, other.name) == (True, "talk (2)")
+    assert other.value.source == first.value.source
+    assert [entry.name for entry in library.entries("prompts")][:2] == ["talk (2)", "talk"]
+
+
+def test_the_demo_is_always_there_and_stays(library):
+    models, sets, subsets = (library.entries(kind) for kind in ("model", "prompts", "subset"))
+    assert [entry.id for entry in models] == ["demo"]
+    assert [entry.id for entry in sets] == ["demo-toxicity", "demo-bias", "demo-truthfulness"]
+    assert len(subsets) == 8
+    assert models[0].facts["parameters"] > 1000
+    assert sets[0].facts["items"] == {"harmful": 96, "harmless": 96}
+    assert subsets[0].facts["characters"] > 10_000
+    assert library.add_model(ModelRef(path="demo")) == library.entry("model", "demo") == models[0]
+    with pytest.raises(InputError, match="comes with the program"):
+        library.remove("model", "demo")
+    with pytest.raises(InputError, match="comes with the program"):
+        library.rename("subset", "demo-forum", "mine")
+    with pytest.raises(InputError, match="there is no"):
+        library.entry("prompts", "demo-nothing")
+
+
+def test_renaming_changes_what_stands_in_a_spec_and_nothing_else(library, prompts, subset):
+    entry = library.add_prompts(prompts)
+    renamed = library.rename("prompts", entry.id, "  speech ")
+    assert (renamed.id, renamed.name, renamed.value.name) == (entry.id, "speech", "speech")
+    assert library.entry("prompts", entry.id) == renamed
+    other = library.add_prompts(prompts.model_copy(update={"limit": 6}))
+    with pytest.raises(InputError, match="another prompt set is named 'speech'"):
+        library.rename("prompts", other.id, "speech")
+    with pytest.raises(InputError, match="another prompt set is named 'toxicity'"):
+        library.rename("prompts", other.id, "toxicity")
+    for name in ("", "  ", "x" * 81, "two\nlines"):
+        with pytest.raises(InputError, match="cannot be a name"):
+            library.rename("prompts", other.id, name)
+    assert library.rename("prompts", other.id, other.name).name == other.name
+
+
+def test_removing_keeps_records_that_a_run_or_another_entry_needs(library, store, prompts, subset, unchecked):
+    one = library.add_prompts(prompts)
+    two = library.add_prompts(prompts.model_copy(update={"limit": 6}))
+    mine = library.add_subset(subset)
+    data = library.home / "library" / "data"
+    assert len(list(data.iterdir())) == 2
+    from homes import trace_spec
+
+    spec = trace_spec()
+    spec = spec.model_copy(update={"subsets": [mine.value, spec.subsets[0]], "prompts": [one.value]})
+    run_id = store.submit(spec)
+    library.remove("subset", mine.id)
+    library.remove("prompts", two.id)
+    assert len(list(data.iterdir())) == 2  # the run's, and those of the other entry
+    library.remove("prompts", one.id)
+    assert len(list(data.iterdir())) == 2  # the run names them too
+    assert len(load_subset(store.run(run_id).spec.subsets[0]).documents) == 30
+    store.cancel(run_id)
+    store.delete(run_id)
+    assert list(data.iterdir()) == []
+    library.remove("prompts", one.id)  # once more: nothing happens
+    with pytest.raises(InputError, match="that the library kept are gone"):
+        store.submit(spec)
+
+
+def test_a_run_ends_after_its_entries_were_removed_and_says_what_the_files_say(library, store, request_of):
+    """Queued with what the library gave, done when the library is empty: the same influence as from the files."""
+    from untrac_core.engine.job import run_job
+    from untrac_core.engine.ledger import Ledger
+    from untrac_core.results import load_result
+    from untrac_core.tracing import trace
+
+    spec = request_of(method={"samples": 4}, seeds=[0])
+    from_files = trace(spec, library.home / "from-files")
+    entries = [library.add_prompts(spec.prompts[0]), *(library.add_subset(subset) for subset in spec.subsets)]
+    kept_spec = spec.model_copy(
+        update={"prompts": [entries[0].value], "subsets": [entry.value for entry in entries[1:]]}
+    )
+    run_id = store.submit(kept_spec)
+    for entry in entries:
+        library.remove(entry.kind, entry.id)
+    ledger = Ledger()
+    _, attempt = ledger.claim("cpu")
+    assert run_job(ledger, run_id, attempt) == 0
+    result = load_result(store.run(run_id).folder)
+    assert result.influence.equals(from_files.influence)
+    assert all(subset.source.kept for subset in result.spec.subsets)
+
+
+def test_ids_and_kinds_from_outside_are_checked(library):
+    for entry_id in ("../../etc", "0123456789a", "0123456789AB", "demo/../x", "", "\0", "demo-" + "x" * 99):
+        with pytest.raises(InputError, match="is not the id of an entry"):
+            library.entry("model", entry_id)
+        with pytest.raises(InputError, match="is not the id of an entry"):
+            library.remove("model", entry_id)
+    with pytest.raises(InputError, match="is not kept in the library"):
+        library.entries("../runs")
+    with pytest.raises(InputError, match="there is no training subset 0123456789ab"):
+        library.entry("subset", "0123456789ab")
+
+
+def test_a_local_model_is_a_path_and_says_when_it_has_gone_or_changed(library, world, tmp_path):
+    folder = tmp_path / "weaver-model"
+    shutil.copytree(world / "model", folder)
+    entry = library.add_model(ModelRef(path=str(folder)))
+    assert (entry.name, entry.value.path, entry.problem) == ("weaver-model", str(folder.resolve()), "")
+    assert entry.facts["parameters"] > 1000
+    assert "folder" not in entry.facts
+    assert library.add_model(ModelRef(path=str(folder)), "another name").id == entry.id
+    os.utime(folder / "config.json", (1, 1))
+    assert "have changed" in library.entry("model", entry.id).problem
+    assert library.add_model(ModelRef(path=str(folder))).problem == ""  # looked at again: the same content
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"_name": "changed"}))
+    changed = library.add_model(ModelRef(path=str(folder)))
+    assert (changed.id != entry.id, changed.name) == (True, "weaver-model (2)")
+    shutil.rmtree(folder)
+    gone = library.entry("model", entry.id)
+    assert gone.problem.count("\n") == 0
+    assert "its folder" in gone.problem
+    assert "is gone" in gone.problem
+    assert {found.id for found in library.entries("model")} == {entry.id, changed.id, "demo"}
+    library.remove("model", entry.id)
+    with pytest.raises(InputError, match="no model folder"):
+        library.add_model(ModelRef(path=str(folder)))
+
+
+def test_a_damaged_entry_is_left_out_and_can_be_added_again(library, subset):
+    entry = library.add_subset(subset)
+    path = library.home / "library" / "subset" / f"{entry.id}.json"
+    for text in ("", "{", "[]", '{"value": {}}', path.read_text().replace('"kept"', '"kepp"'), "[" * 100_000):
+        path.write_text(text)
+        assert [found.id for found in library.entries("subset") if not found.builtin] == []
+        with pytest.raises(InputError, match="its file cannot be read"):
+            library.entry("subset", entry.id)
+    assert library.add_subset(subset).id == entry.id
+    assert library.entry("subset", entry.id).value == entry.value
+
+
+def test_records_that_were_deleted_by_hand_are_told_of_and_come_back(library, subset):
+    entry = library.add_subset(subset)
+    kept.data_path(library.home, entry.value.source.kept).unlink()
+    assert "its kept records are gone" in library.entry("subset", entry.id).problem
+    assert library.add_subset(subset).problem == ""
+
+
+def test_faulty_records_are_refused_and_leave_nothing(library, prompts, subset, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"text": 1')
+    faulty = {
+        "is not valid JSON": Subset(name="x", source=Source(file=str(tmp_path / "bad.jsonl"))),
+        "there is no file": Subset(name="x", source=Source(file=str(tmp_path / "nowhere.jsonl"))),
+        "has no column": subset.model_copy(update={"text": "tekst"}),
+    }
+    for message, spec in faulty.items():
+        with pytest.raises(InputError, match=message):
+            library.add_subset(spec)
+    with pytest.raises(InputError, match="no row has the label"):
+        library.add_prompts(prompts.model_copy(update={"harmful": "vile"}))
+    assert [name for name in files(library) if not name.endswith(".lock")] == []
+
+
+def test_an_almost_full_disk_is_refused(library, subset, monkeypatch):
+    from untrac_core.engine import disk
+
+    monkeypatch.setattr(disk, "free_mb", lambda folder: 10.0)
+    with pytest.raises(InputError, match="the disk is almost full"):
+        library.add_subset(subset)
+    assert [name for name in files(library) if not name.endswith(".lock")] == []
+
+
+def test_a_disk_that_fills_up_in_the_middle_is_one_line_and_leaves_nothing(library, subset, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept.os, "fsync", full)
+    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
+        library.add_subset(subset)
+    monkeypatch.undo()
+    assert [name for name in files(library) if not name.endswith(".lock")] == []
+
+
+def test_hostile_text_survives_as_text(library, tmp_path):
+    texts = ["<script>alert(1)</script> a net", "=cmd|' /C calc'!A0 tide", 'quote " and \\ rope', "line\u2028sep oar",
+             "\u202eright to left gull", "{{7*7}} ${HOME} boat"]  # fmt: skip
+    write_jsonl(tmp_path / "odd.jsonl", [{"text": text} for text in texts])
+    name = "<b>odd</b> ../../x"
+    entry = library.add_subset(Subset(name=name, source=Source(file=str(tmp_path / "odd.jsonl"))))
+    assert entry.name == name
+    assert {document.text for document in load_subset(entry.value).documents} == set(texts)
+    assert (library.home / "library" / "subset" / f"{entry.id}.json").is_file()
+
+
+ADD = """
+import sys
+from untrac_core.engine import kept
+from untrac_core.engine.library import Library
+from untrac_core.specs import Source, Subset
+spec = Subset(name="fishers", source=Source(file=sys.argv[1]), text="body")
+if sys.argv[2] == "kill":
+    import os, signal
+    def stop(*_): os.kill(os.getpid(), signal.SIGKILL)
+    setattr(kept, sys.argv[3], stop)
+for _ in range(int(sys.argv[4])):
+    entry = Library().add_subset(spec)
+print(entry.id)
+"""
+
+
+def adding(*arguments):
+    return subprocess.Popen([sys.executable, "-c", ADD, *arguments], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_add_the_same_at_once_make_one_entry(library, subset):
+    adders = [adding(subset.source.file, "add", "", "10") for _ in range(3)]
+    ids = {adder.communicate(timeout=60)[0].strip() for adder in adders}
+    assert [adder.returncode for adder in adders] == [0, 0, 0]
+    assert len(ids) == 1
+    assert [entry.id for entry in library.entries("subset") if not entry.builtin] == list(ids)
+    assert len(list((library.home / "library" / "data").iterdir())) == 1
+    assert not [name for name in files(library) if name.endswith(".part")]
+
+
+@pytest.mark.parametrize("moment", ["keep", "write_text"])
+def test_killed_in_the_middle_of_adding_leaves_nothing_that_counts(library, subset, moment):
+    killed = adding(subset.source.file, "kill", moment, "1")
+    killed.communicate(timeout=60)
+    assert killed.returncode == -9
+    assert [entry for entry in library.entries("subset") if not entry.builtin] == []
+    mended = library.add_subset(subset)  # the lock went with the process
+    assert mended.problem == ""
+    for partial in (library.home / "library" / "data").glob(".*.part"):
+        os.utime(partial, (1, 1))
+    library.add_subset(subset.model_copy(update={"limit": 3}))
+    assert [path.name for path in (library.home / "library" / "data").iterdir()] == [
+        f"{mended.value.source.kept}.jsonl"
+    ]
+
+
+def test_a_name_is_given_once_however_many_add_at_once(library, tmp_path):
+    def add(number):
+        path = write_jsonl(tmp_path / f"{number}.jsonl", [{"text": text} for text in sentences("smiths", 4, number)])
+        library.add_subset(Subset(name="smiths", source=Source(file=str(path))))
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    names = sorted(entry.name for entry in library.entries("subset") if not entry.builtin)
+    assert names == sorted(["smiths", *(f"smiths ({number})" for number in range(2, 9))])
+
+
+def test_what_the_library_gives_makes_a_whole_spec(library, prompts, world):
+    from untrac_core.specs import TraceSpec
+
+    for name in WORDS:
+        library.add_subset(Subset(name=name, source=Source(file=str(world / f"{name}.jsonl"))))
+    values = {
+        "model": library.add_model(ModelRef(path=str(world / "model"))).value.model_dump(),
+        "prompts": [library.add_prompts(prompts).value.model_dump()],
+        "subsets": [entry.value.model_dump() for entry in library.entries("subset") if not entry.builtin],
+    }
+    spec = build(TraceSpec, values, where="test")
+    from untrac_core.check import check
+
+    assert [facts.name for facts in check(spec).subsets] == ["smiths", "weavers", "fishers"]
+
+
+def test_listing_loads_neither_torch_nor_transformers(home):
+    script = (
+        "import sys; from untrac_core.engine.library import Library; "
+        "[Library().entries(kind) for kind in ('model', 'prompts', 'subset')]; "
+        "print([m for m in ('torch', 'transformers', 'streamlit', 'datasets', 'huggingface_hub') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=PROJECT, check=True)
+    assert done.stdout.strip() == "[]"

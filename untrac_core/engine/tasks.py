@@ -1,0 +1,50 @@
+"""What a job does, by the kind of its run: each task is a list of cells and a result made from their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from untrac_core.engine.runs import Run
+from untrac_core.progress import Progress
+from untrac_core.specs import FetchSpec, GenerateSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from untrac_core.cells import Cell
+
+
+class Task(Protocol):
+    """What a job needs of what it does; :class:`untrac_core.tracing.Tracer` is one."""
+
+    cells: list[Cell]
+
+    def run_cell(self, cell: Cell) -> pd.DataFrame:
+        """The rows of one cell; the model is as before when it returns."""
+
+    def write(
+        self, folder: Path, frames: Sequence[pd.DataFrame], seconds: float, peak_memory_mb: float, run: str
+    ) -> dict[str, Any]:
+        """Write the result folder from the frames of all cells, in their order."""
+
+
+MakeTask = Callable[[Run, Progress, int | None], Task]
+
+
+def load_task(run: Run, progress: Progress, threads: int | None) -> Task:
+    """The task of a run; making it loads what it needs: torch and a model, or, for a ``fetch``, neither."""
+    spec = run.spec
+    if isinstance(spec, FetchSpec):
+        from untrac_core.engine.fetching import Fetcher
+
+        return Fetcher(spec, run.folder.parent.parent, run.id, progress)
+    progress.phase("loading torch")
+    if isinstance(spec, GenerateSpec):
+        from untrac_core.generation import Generator
+
+        return Generator(spec, progress, threads)
+    from untrac_core.tracing import Tracer
+
+    return Tracer(spec, progress, threads)

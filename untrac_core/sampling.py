@@ -1,0 +1,98 @@
+"""Tokens drawn from a model, causal or seq2seq, several texts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+from untrac_core.errors import InputError
+from untrac_core.models import LoadedModel
+from untrac_core.specs import Sampling
+
+
+class _Ticking(StoppingCriteria):
+    """Stops nothing, and tells after every token how many there are; what it raises ends the writing."""
+
+    def __init__(self, tick: Callable[[int], None]) -> None:
+        self.tick, self.tokens = tick, 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        self.tokens += 1
+        self.tick(self.tokens)
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+
+def sample_tokens(
+    model: LoadedModel,
+    given: Sequence[Sequence[int]],
+    sampling: Sampling,
+    seed: int,
+    tick: Callable[[int], None] = lambda token: None,
+) -> list[list[int]]:
+    """New token ids after each of ``given``, up to and without an end token; the same seed and batch give the same.
+
+    Only ``sampling`` says how tokens are drawn: settings that came with the model's files are not used. ``tick`` hears
+    the number of every new token, and may raise to stop.
+
+    Raises:
+        InputError: where the model's probabilities are not numbers.
+    """
+    ends = _ends(model)
+    pad = ends[0] if ends else 0
+    width = max(len(ids) for ids in given)
+    seq2seq = model.encoder.seq2seq
+    rows, masks = [], []
+    for ids in given:
+        gap = width - len(ids)
+        left, right = (0, gap) if seq2seq else (gap, 0)
+        rows.append([pad] * left + list(ids) + [pad] * right)
+        masks.append([0] * left + [1] * len(ids) + [0] * right)
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=sampling.tokens,
+        do_sample=sampling.temperature > 0,
+        temperature=sampling.temperature if sampling.temperature > 0 else 1.0,
+        top_p=sampling.top_p if sampling.temperature > 0 else 1.0,
+        top_k=0,
+        num_beams=1,
+        pad_token_id=pad,
+        eos_token_id=ends or None,
+        bos_token_id=model.encoder.start,
+        decoder_start_token_id=model.encoder.start if seq2seq else None,
+    )
+    module: Any = model.module
+    module.generation_config = config
+    device = model.device
+    ticking = StoppingCriteriaList([_Ticking(tick)])
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.inference_mode(), model.computing():
+        torch.manual_seed(seed)
+        try:
+            out = module.generate(
+                input_ids=torch.tensor(rows, device=device),
+                attention_mask=torch.tensor(masks, device=device),
+                generation_config=config,
+                stopping_criteria=ticking,
+            )
+        except RuntimeError as error:
+            if "probability tensor" not in str(error):
+                raise
+            raise InputError(
+                "the model's probabilities are not numbers", where="model", mend="try 'precision: float32'"
+            ) from error
+    new = out[:, 1:] if seq2seq else out[:, width:]
+    return [_until(ids, ends) for ids in new.tolist()]
+
+
+def _ends(model: LoadedModel) -> list[int]:
+    """The tokens that end a text: the tokenizer's, and those that the model's own files name beside it."""
+    named = getattr(getattr(model.module, "generation_config", None), "eos_token_id", None)
+    several = list(named) if isinstance(named, list | tuple) else [named]
+    return list(dict.fromkeys(int(end) for end in [model.encoder.end, *several] if end is not None))
+
+
+def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
+    """The ids before the first end."""
+    return ids[: next((place for place, token in enumerate(ids) if token in ends), len(ids))]
