@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from untrac_core.costs import USABLE, cost_of
 from untrac_core.data import overlap
+from untrac_core.data.expansion import expand
 from untrac_core.data.prompts import PromptData, load_prompts
 from untrac_core.data.sizes import Sizes, sized
 from untrac_core.data.subsets import SubsetData, load_subsets
 from untrac_core.data.tokens import Encoder, Example, Packed, read_tokenizer
 from untrac_core.devices import DeviceFacts, device_facts
 from untrac_core.errors import InputError
-from untrac_core.model_files import ModelFacts, find_adapter, find_model, inspect_model
+from untrac_core.model_files import ModelFacts, fetch_tokenizer, inspect_ref
 from untrac_core.progress import Progress
 from untrac_core.settings import ascent_settings
 from untrac_core.specs import TraceSpec, TrainSpec
@@ -66,18 +66,19 @@ class Check:
 def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Check:
     """Read all data, the model's config and tokenizer; raise :class:`InputError` for what cannot run.
 
-    ``rates``: floating point operations a second by device, as measured. A hub model that is not here yet, and a
-    tokenizer that only transformers can read, are looked at when the run starts.
+    ``rates``: floating point operations a second by device, as measured. Of a model on the hub that is not here yet,
+    the config, the headers of its weights and its tokenizer are read; a tokenizer that only transformers can read is
+    looked at when the run starts.
     """
+    spec = expand(spec)
     settings = ascent_settings(spec.method)
     prompt_data, subset_data = load_records(spec)
-    folder = find_model(spec.model)
     warnings = same_texts(subset_data) + overlap.warnings_of(prompt_data, subset_data)
     if len(spec.seeds) == 1:
         warnings.append("One seed gives no interval, so nothing can be ranked. Name at least two.")
-    facts = _local_facts(spec, folder)
-    encoder = read_tokenizer(folder) if folder else None
-    if facts is None or encoder is None:
+    facts = inspect_ref(spec.model)
+    encoder = read_tokenizer(fetch_tokenizer(spec.model))
+    if encoder is None:
         warnings.append("The tokenizer is read when the run starts; only then are tokens, time and memory known.")
         return _unmeasured(spec, facts, prompt_data, subset_data, warnings)
     context, block = context_and_block(spec, facts)
@@ -105,14 +106,6 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Check
     )
 
 
-def _local_facts(spec: TraceSpec, folder: Path | None) -> ModelFacts | None:
-    """What the files of the model and its adapter say, if all of them are here."""
-    adapter = find_adapter(spec.model)
-    if folder is None or (adapter is None and spec.model.adapter is not None):
-        return None
-    return inspect_model(folder, spec.model.path, adapter=adapter, adapter_name=spec.model.adapter)
-
-
 def _memory_warning(memory_mb: float, device: DeviceFacts) -> list[str]:
     if memory_mb <= USABLE * device.memory_mb:
         return []
@@ -124,7 +117,7 @@ def _memory_warning(memory_mb: float, device: DeviceFacts) -> list[str]:
 
 def _unmeasured(
     spec: TraceSpec,
-    facts: ModelFacts | None,
+    facts: ModelFacts,
     prompt_data: dict[str, PromptData],
     subset_data: dict[str, SubsetData],
     warnings: list[str],
@@ -132,8 +125,8 @@ def _unmeasured(
     """What can be said without tokens: counts of items and documents."""
     nan = math.nan
     return Check(
-        parameters=facts.parameters if facts else 0,
-        context=facts.context if facts else None,
+        parameters=facts.parameters,
+        context=facts.context,
         block=spec.block or BLOCK,
         prompt_sets=[
             PromptFacts(name, side, len(items), 0, 0)

@@ -22,7 +22,7 @@ import typer
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.spec_files import load_spec
-from untrac_core.specs import RunSpec, TraceSpec, TrainSpec, spec_hash
+from untrac_core.specs import FetchSpec, RunSpec, TraceSpec, TrainSpec, spec_hash
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 PROGRAM = "python -m untrac_core"
@@ -95,12 +95,12 @@ def check(spec_file: SpecFile, as_json: Json = False) -> None:
     """Validate a spec or a recipe, and say what it will cost."""
     from untrac_core.check import check as check_run
     from untrac_core.check import check_training
-    from untrac_core.engine.requests import expanded, prepared
+    from untrac_core.engine.requests import prepared
     from untrac_core.terminal import checked
 
     spec = load_spec(spec_file)
     if isinstance(spec, TraceSpec):
-        found = check_run(expanded(spec), rates=Store().rates())
+        found = check_run(spec, rates=Store().rates())
         _print_json(asdict(found)) if as_json else checked(found)
         return
     if isinstance(spec, TrainSpec):
@@ -287,9 +287,9 @@ def _usable_out(out: Path, spec: RunSpec) -> None:
     _make_folder(out)
     if not any(out.iterdir()):
         return
-    from untrac_core.engine.requests import expanded
+    from untrac_core.data.expansion import expand
 
-    whole = expanded(spec) if isinstance(spec, TraceSpec) else spec
+    whole = spec if isinstance(spec, FetchSpec) else expand(spec)
     try:
         if spec_hash(load_spec(out / "spec.yaml")) in (spec_hash(spec), spec_hash(whole)):
             return

@@ -17,6 +17,8 @@ from untrac_core import __version__
 from untrac_core.cells import Cell
 from untrac_core.check import context_and_block, cut_notes, encode, load_records, same_texts
 from untrac_core.costs import choose_precision, cost_of
+from untrac_core.data import overlap
+from untrac_core.data.expansion import expand
 from untrac_core.devices import device_facts
 from untrac_core.home import PROJECT
 from untrac_core.model_files import fetch_adapter, fetch_model, inspect_model
@@ -62,6 +64,7 @@ class Tracer:
         if threads is not None:
             torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        spec = expand(spec, self.progress)
         settings = ascent_settings(spec.method)
         self.progress.phase("reading prompt sets and training subsets")
         prompt_data, subset_data = load_records(spec, self.progress)
@@ -136,11 +139,12 @@ class Tracer:
         }
 
     def _warnings(self, outcome: Any) -> list[str]:
-        spec = self.study.spec
-        warnings = same_texts(self.study.subset_data)
+        study = self.study
+        spec = study.spec
+        warnings = same_texts(study.subset_data) + overlap.warnings_of(study.prompt_data, study.subset_data)
         if len(spec.seeds) == 1:
             warnings.append("One seed: there is no interval, so nothing can be ranked. Run at least two seeds.")
-        if spec.method.name == "untrac-inv" and self.study.settings.share == 1.0 and self.study.settings.batch is None:
+        if spec.method.name == "untrac-inv" and study.settings.share == 1.0 and study.settings.batch is None:
             warnings.append(
                 "Every seed unlearns the whole prompt set as one batch, so seeds do not differ: the intervals are over "
                 "training examples alone, and too narrow."
@@ -149,7 +153,7 @@ class Tracer:
         if stopped:
             warnings.append(
                 f"In {stopped} of {len(outcome.cells)} cells the unlearning was stopped early, as its dose neared "
-                f"{self.study.settings.max_dose:g} nats per token: smaller steps would say more."
+                f"{study.settings.max_dose:g} nats per token: smaller steps would say more."
             )
         if outcome.collapsed_cells():
             warnings.append(

@@ -6,21 +6,24 @@ from typing import TypeVar
 
 from untrac_core.data.collections import members, unique_names
 from untrac_core.errors import InputError
+from untrac_core.model_files import is_local
 from untrac_core.progress import Progress
-from untrac_core.specs import FetchSpec, GenerateSpec, PromptSet, Source, Subset, TraceSpec
+from untrac_core.specs import FetchSpec, GenerateSpec, ModelRef, PromptSet, Source, Subset, TraceSpec
 
 SUBSETS_MOST = 500
-S = TypeVar("S", TraceSpec, FetchSpec, GenerateSpec)
+S = TypeVar("S", bound=TraceSpec | FetchSpec | GenerateSpec)
 
 
 def expand(spec: S, progress: Progress | None = None) -> S:
     """The same request, ready to run and to be run again: nothing in it depends on what a hub or folder holds later.
 
-    Collections give way to their subsets, a probe gets its source, columns and labels, and every data set on the hub
-    the commit that it is at now. Expanding twice changes nothing. Raises :class:`InputError` for what cannot be found,
-    and where fewer than two, or more than 500, subsets come of a trace.
+    Collections give way to their subsets, a probe gets its source, columns and labels, and every data set and model on
+    the hub the commit that it is at now. Expanding twice changes nothing. Raises :class:`InputError` for what cannot be
+    found, and where fewer than two, or more than 500, subsets come of a trace.
     """
     pins: dict[tuple[str, str | None], str] = {}
+    if isinstance(spec, TraceSpec | GenerateSpec):
+        spec = spec.model_copy(update={"model": _pinned_model(spec.model)})
     if isinstance(spec, GenerateSpec):
         return spec if spec.source is None else spec.model_copy(update={"source": _pinned(spec.source, pins)})
     subsets = [subset.model_copy(update={"source": _pinned(subset.source, pins)}) for subset in spec.subsets]
@@ -62,3 +65,17 @@ def _pinned(source: Source, pins: dict[tuple[str, str | None], str]) -> Source:
     if key not in pins:
         pins[key] = pin(source.hub, source.revision)
     return source.model_copy(update={"revision": pins[key]})
+
+
+def _pinned_model(ref: ModelRef) -> ModelRef:
+    """A model, and its adapter, with the commits that they are at; a folder has none."""
+    update = {"revision": _commit(ref.path, ref.revision)}
+    if ref.adapter is not None:
+        update["adapter_revision"] = _commit(ref.adapter, ref.adapter_revision)
+    return ref.model_copy(update=update)
+
+
+def _commit(path: str, revision: str | None) -> str | None:
+    from untrac_core.hub.repos import pin
+
+    return revision if path == "demo" or is_local(path) else pin(path, revision)

@@ -33,8 +33,9 @@ def prepared(spec: Spec, progress: Progress | None = None) -> tuple[RunSpec, flo
         )
     if isinstance(spec, TraceSpec):
         from untrac_core.check import check  # reads data and tokenizer: loaded when a run is submitted, not before
+        from untrac_core.data.expansion import expand
 
-        spec = expanded(spec, progress)
+        spec = expand(spec, progress)
         needed = check(spec).disk_mb
         return spec, needed if math.isfinite(needed) else 0.0
     if isinstance(spec, GenerateSpec):
@@ -46,17 +47,6 @@ def prepared(spec: Spec, progress: Progress | None = None) -> tuple[RunSpec, flo
         return spec, 5.0
     check_fetch(spec)
     return spec, 50.0
-
-
-def expanded(spec: TraceSpec, progress: Progress | None = None) -> TraceSpec:
-    """The request with its collections as subsets, its probes complete, and what is on the hub pinned."""
-    sources = [part.source for part in spec.prompts] + [part.source for part in spec.subsets]
-    remote = any(source.hub for source in sources if source)
-    if not (remote or spec.collections or any(part.probe for part in spec.prompts)):
-        return spec
-    from untrac_core.data.expansion import expand
-
-    return expand(spec, progress)
 
 
 def check_fetch(spec: FetchSpec) -> None:

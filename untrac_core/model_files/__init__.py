@@ -106,15 +106,20 @@ def inspect_ref(ref: ModelRef) -> ModelFacts:
     return facts
 
 
+def is_local(path: str) -> bool:
+    """Whether a reference names a place on this machine, be it there or not; else it must be a hub id."""
+    return Path(path).is_absolute() or path.startswith((".", "~")) or os.path.exists(path)
+
+
 def _local(path: str, what: str) -> Path | None:
     """The folder that a reference names; ``None`` where it must be a hub id."""
-    folder = Path(path)
     if "\0" in path:
         raise InputError("the path has a NUL character", where=what, mend="type it again")
+    folder = Path(path)
     if os.path.isdir(folder):
         refuse_leaving_links(folder, f"{what} {path!r}")
         return folder
-    if folder.is_absolute() or path.startswith((".", "~")) or os.path.exists(folder):
+    if is_local(path):
         raise InputError(f"there is no {what} folder {path!r}", where=what, mend="check the path")
     return None
 
