@@ -289,7 +289,7 @@ def _usable_out(out: Path, spec: RunSpec) -> None:
         return
     from untrac_core.data.expansion import expand
 
-    whole = spec if isinstance(spec, FetchSpec) else expand(spec)
+    whole: RunSpec = spec if isinstance(spec, FetchSpec) else expand(spec)  # type: ignore[type-var]
     try:
         if spec_hash(load_spec(out / "spec.yaml")) in (spec_hash(spec), spec_hash(whole)):
             return

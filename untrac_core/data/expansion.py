@@ -11,7 +11,7 @@ from untrac_core.progress import Progress
 from untrac_core.specs import FetchSpec, GenerateSpec, ModelRef, PromptSet, Source, Subset, TraceSpec
 
 SUBSETS_MOST = 500
-S = TypeVar("S", bound=TraceSpec | FetchSpec | GenerateSpec)
+S = TypeVar("S", TraceSpec, FetchSpec, GenerateSpec)
 
 
 def expand(spec: S, progress: Progress | None = None) -> S:
