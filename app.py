@@ -45,7 +45,7 @@ def main() -> None:
     store = shell("Home")
     title(
         "Which training data make a language model say that?",
-        "Open the demo to see an answer at once, or trace your own model.",
+        "Open the demo to see an answer at once, or bring your own model, prompts and data.",
     )
     demo = recorded_demo(store)
     left, right = st.columns([1, 1], gap="large") if demo else (st.container(), None)
@@ -58,8 +58,9 @@ def main() -> None:
         with st.container(horizontal=True):
             if demo and st.button("Open the demo", type="primary", icon=":material/play_arrow:", key="open_demo"):
                 st.switch_page("pages/influence.py", query_params={"run": DEMO_RUN})
-            if st.button("Trace your own", icon=":material/conversion_path:", key="open_trace"):
-                st.switch_page("pages/trace.py")
+            if st.button("Bring your own", icon=":material/add:", key="open_models"):
+                st.switch_page("pages/models.py")
+        st.caption("Four steps: add a model, test prompts and training subsets; then trace.")
     if demo and right is not None:
         with right:
             foretaste(demo)

@@ -20,7 +20,7 @@ PURPOSE = "Look at the order and the intervals first, then at what speaks agains
 def offer(store: Store, why: str) -> None:
     """The page without a run to show: say why, and offer the demo and the latest runs."""
     title("Which subsets push the model towards harmful text?", why)
-    done = [run for run in store.runs() if run.status == "done"]
+    done = [run for run in store.runs(kind="trace") if run.status == "done"]
     if any(run.id == DEMO_RUN for run in done):
         if st.button("Open the demo", type="primary", icon=":material/play_arrow:", key="open_demo"):
             st.query_params["run"] = DEMO_RUN
@@ -89,6 +89,9 @@ def main() -> None:
         run = store.run(run_id)
     except InputError:
         offer(store, "There is no run with the id in this address; it may have been deleted. Choose another.")
+        return
+    if run.kind != "trace":
+        offer(store, "This run ranks nothing: it fetched data, or let a model write. Choose another.")
         return
     if run.status != "done":
         unfinished(run)

@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from pages.components.run_views import badge, happening, remaining, runs_frame, silence
+from pages.components.run_views import badge, happening, remaining, result_page, runs_frame, silence
 from pages.components.shell import shell, title
 from pages.components.words import ago, count, shape
 from untrac_core.engine import Event, Run, Store, ensure_worker
@@ -14,8 +14,18 @@ from untrac_core.errors import InputError
 from untrac_core.spec_files import to_yaml
 
 MOST = 200
+RESULTS = {
+    "trace": ("Look at the result", ":material/bar_chart:"),
+    "generate": ("See what it wrote", ":material/edit_note:"),
+    "fetch": ("See it in the library", ":material/library_books:"),
+}
 LOG_LINES = 400
 EVENTS_MOST = 200
+RESULTS = {
+    "trace": ("Look at the result", ":material/bar_chart:"),
+    "generate": ("See what it wrote", ":material/edit_note:"),
+    "fetch": ("See it in the library", ":material/library_books:"),
+}
 
 
 def wake(runs: list[Run]) -> None:
@@ -56,8 +66,10 @@ def confirm_delete(store: Store, run: Run) -> None:
 def actions(store: Store, run: Run) -> None:
     """The buttons that fit the run's status."""
     with st.container(horizontal=True):
-        if run.status == "done" and st.button("Look at the result", type="primary", icon=":material/bar_chart:"):
-            st.switch_page("pages/influence.py", query_params={"run": run.id})
+        label, icon = RESULTS[run.kind]
+        if run.status == "done" and st.button(label, type="primary", icon=icon, key="result"):
+            page, query = result_page(run)
+            st.switch_page(page, query_params=query)
         if run.status in ("queued", "running") and st.button("Cancel", icon=":material/stop_circle:", key="cancel"):
             store.cancel(run.id)
             st.rerun()

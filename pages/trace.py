@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -10,7 +11,7 @@ import streamlit as st
 from pages.components import draft
 from pages.components import trace_form as form
 from pages.components.shell import lines, shell, title
-from pages.components.uploads import fault, named
+from pages.components.uploads import at_field, fault
 from pages.components.words import about, count, duration, megabytes
 from untrac_core.check import Check, check
 from untrac_core.engine import Store, submit
@@ -29,36 +30,44 @@ def sections(spots: form.Spots) -> tuple[dict[str, Any], list[InputError]]:
     """The form itself: the values of a spec, and the faults of single fields."""
     values: dict[str, Any] = {}
     faults: list[InputError] = []
+    known = form.shelf()
+    form.arrive(known)
 
-    def gather(name: str, draw: Any, *given: Any) -> Any:
+    def gather(name: str, draw: Callable[..., Any], *given: Any) -> Any:
         try:
-            return draw(spots, *given)
+            return draw(*given)
         except InputError as error:
             faults.append(error)
+            spots.setdefault(name, st.empty())
+            with spots[name].container():
+                fault(at_field(error))
             return None
         finally:
-            spots[name] = st.empty()
+            spots.setdefault(name, st.empty())
 
-    values["model"] = gather("model", form.model_section)
+    values["model"] = gather("model", form.model_section, known)
     below = st.container()
     method_place = st.container()
     with st.container():
         settings, items, blocks, block = form.limits_and_settings()
     with below:
-        values["prompts"] = gather("prompts", form.prompts_section, items)
-        values["subsets"] = gather("subsets", form.subsets_section, blocks)
+        values["prompts"] = gather("prompts", form.prompts_section, known, items)
+        values["subsets"] = gather("subsets", form.subsets_section, known, blocks)
     with method_place:
-        both = gather("method", form.method_section)
+        both = gather("method", form.method_section, spots)
     if both:
         values["method"] = {**both[0], **settings}
         values |= {**both[1], "block": block}
     return values, faults
 
 
+PLACES = (("model", "model"), ("prompt set", "prompts"), ("subset", "subsets"), ("adapter", "model"))
+
+
 def place_of(error: InputError) -> str:
     """Which field an error belongs to, from where it was found."""
     if error.where != "request":
-        return error.where
+        return next((field for word, field in PLACES if error.where.startswith(word)), error.where)
     key = re.match(r"'(\w+)", error.what)
     if key:
         return key.group(1)
@@ -71,7 +80,7 @@ def tell(error: InputError, spots: form.Spots, fallback: Any) -> None:
     where = place_of(error)
     fitting = [spot for name, spot in spots.items() if where == name or where.startswith(f"{name} ")]
     with (fitting[0] if fitting else fallback).container():
-        fault(named(str(error).removeprefix("request: ")))
+        fault(str(error).removeprefix("request: "))
 
 
 def costs(found: Check) -> None:
@@ -87,6 +96,10 @@ def costs(found: Check) -> None:
         },
         border="horizontal",
     )
+
+
+def remarks(found: Check) -> None:
+    """What one should know before starting, and what of the data is used."""
     lines(found.warnings, heading="Worth knowing", icon=":material/warning:")
     with st.expander("What will be read"):
         facts = [f"{part.name}, {part.side}: {count(part.items, 'item')}" for part in found.prompt_sets]
@@ -103,6 +116,7 @@ def summary(store: Store, values: dict[str, Any], faults: list[InputError], spot
     spots["name"] = st.empty()
     fallback = st.container()
     spec, found = None, None
+    said = list(faults)  # at their fields already
     if not faults:
         try:
             spec = build(TraceSpec, values, where="request")
@@ -110,7 +124,8 @@ def summary(store: Store, values: dict[str, Any], faults: list[InputError], spot
         except InputError as error:
             faults.append(error)
     for error in faults:
-        tell(error, spots, fallback)
+        if error not in said:
+            tell(error, spots, fallback)
     if found is not None:
         costs(found)
     else:
@@ -118,6 +133,8 @@ def summary(store: Store, values: dict[str, Any], faults: list[InputError], spot
     start = st.button(
         "Start", type="primary", icon=":material/play_arrow:", disabled=found is None, key="start", width="stretch"
     )
+    if found is not None:
+        remarks(found)
     if spec is not None:
         with st.expander("The same as YAML"):
             st.code(to_yaml(spec), language="yaml")
@@ -127,7 +144,7 @@ def summary(store: Store, values: dict[str, Any], faults: list[InputError], spot
         except InputError as error:
             tell(error, spots, fallback)
             return
-        draft.keep()
+        draft.keep(form.PREFIX)
         st.switch_page("pages/runs.py", query_params={"run": run_id})
 
 
@@ -137,14 +154,14 @@ def main() -> None:
         "What should be traced to what?",
         "Choose a model, what it should not write, and the data it learned from; nothing runs before you press Start.",
     )
-    draft.restore("t_model")
+    draft.restore(form.PREFIX, "t_model")
     spots: form.Spots = {}
     left, right = st.columns([5, 3], gap="large")
     with left:
         values, faults = sections(spots)
     with right, st.container(border=True):
         summary(store, values, faults, spots)
-    draft.keep()
+    draft.keep(form.PREFIX)
 
 
 main()

@@ -1,4 +1,7 @@
-"""A form that outlives the session: its values lie in a small file that the address names (``?draft=...``)."""
+"""A form that outlives the session: its values lie in a small file that the address names (``?draft=...``).
+
+Every page with a form has a prefix of its own, with which the keys of its fields begin.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import streamlit as st
 
 from untrac_core.home import data_home
 
-PREFIX = "t_"
 DRAFT_ID = re.compile(r"[0-9a-f]{12}")
 DRAFT_BYTES = 500_000
 KEPT = 50
@@ -23,55 +25,77 @@ def _folder() -> Path:
     return folder
 
 
-def _values() -> dict[str, object]:
-    return {str(key): value for key, value in st.session_state.items() if str(key).startswith(PREFIX)}
+def _values(prefix: str) -> dict[str, object]:
+    return {str(key): value for key, value in st.session_state.items() if str(key).startswith(prefix)}
 
 
-def restore(marker: str) -> None:
+def restore(prefix: str, marker: str) -> None:
     """Fill the form's keys from the draft that the address names, unless ``marker`` shows that they are filled.
 
     Without a draft in the address, the session's own one is taken up again.
     """
-    st.session_state["draft_runs"] = st.session_state.get("draft_runs", 0) + 1
-    draft = st.query_params.get("draft") or st.session_state.get("draft_id")
+    draws, own = f"draft_runs_{prefix}", f"draft_id_{prefix}"
+    if st.session_state.pop(f"draft_emptied_{prefix}", False):
+        _forget(prefix)
+    st.session_state[draws] = st.session_state.get(draws, 0) + 1
+    draft = st.query_params.get("draft") or st.session_state.get(own)
     if not isinstance(draft, str) or not DRAFT_ID.fullmatch(draft):
         return
-    if st.session_state.get("draft_id") == draft and marker in st.session_state:
+    if st.session_state.get(own) == draft and marker in st.session_state:
         return
-    path = _folder() / f"{draft}.json"
+    path = _folder() / f"{prefix}{draft}.json"
     try:
         if path.stat().st_size > DRAFT_BYTES:
             return
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return
-    st.session_state["draft_id"] = draft
+    if not isinstance(values, dict):
+        return
+    st.session_state[own] = draft
     st.query_params["draft"] = draft
     for key, value in values.items():
-        if key.startswith(PREFIX):
+        if key.startswith(prefix):
             st.session_state[key] = value
 
 
-def keep() -> None:
+def keep(prefix: str) -> None:
     """Write the form's values when they have changed since the page was first drawn.
 
     Whoever is quick fills in a field before the first drawing has ended, which then never gets here: so what a later
     one finds first is a change too.
     """
-    text = json.dumps(_values(), sort_keys=True)
-    untouched = text if st.session_state.get("draft_runs") == 1 else ""
-    if st.session_state.setdefault("draft_text", untouched) == text and "draft_id" not in st.session_state:
+    written, own = f"draft_text_{prefix}", f"draft_id_{prefix}"
+    text = json.dumps(_values(prefix), sort_keys=True)
+    untouched = text if st.session_state.get(f"draft_runs_{prefix}") == 1 else ""
+    if st.session_state.setdefault(written, untouched) == text and own not in st.session_state:
         return
-    draft = st.session_state.setdefault("draft_id", secrets.token_hex(6))
-    path = _folder() / f"{draft}.json"
-    if st.session_state["draft_text"] != text or not path.exists():
+    draft = st.session_state.setdefault(own, secrets.token_hex(6))
+    path = _folder() / f"{prefix}{draft}.json"
+    if st.session_state[written] != text or not path.exists():
         partial = path.with_suffix(".partial")
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
-        st.session_state["draft_text"] = text
+        st.session_state[written] = text
         _forget_old()
     if st.query_params.get("draft") != draft:
         st.query_params["draft"] = draft
+
+
+def empty(prefix: str) -> None:
+    """What was filled in is done with: the next drawing begins with an empty form."""
+    st.session_state[f"draft_emptied_{prefix}"] = True
+
+
+def _forget(prefix: str) -> None:
+    draft = st.session_state.pop(f"draft_id_{prefix}", None)
+    if draft is not None:
+        (_folder() / f"{prefix}{draft}.json").unlink(missing_ok=True)
+    st.query_params.pop("draft", None)
+    for key in _values(prefix):
+        if key != f"{prefix}way":
+            del st.session_state[key]
+    st.session_state[f"draft_text_{prefix}"] = json.dumps(_values(prefix), sort_keys=True)
 
 
 def _forget_old() -> None:

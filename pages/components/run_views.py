@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.components.words import STATUS, ago, count, duration, shape
 from untrac_core.engine import Run
+from untrac_core.specs import FetchSpec, GenerateSpec
 
 
 def badge(run: Run) -> None:
@@ -61,6 +62,17 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
     )
 
 
+def result_page(run: Run) -> tuple[str, dict[str, str]]:
+    """Where the result of a finished run can be looked at: a page, and what its address says."""
+    spec = run.spec
+    if isinstance(spec, GenerateSpec):
+        return "pages/prompts.py", {"job": run.id}
+    if isinstance(spec, FetchSpec):
+        page = "models" if spec.models else "prompts" if spec.prompts else "subsets"
+        return f"pages/{page}.py", {"job": run.id}
+    return "pages/influence.py", {"run": run.id}
+
+
 def run_row(run: Run, *, key: str) -> None:
     """A run as one line with a button that opens it."""
     with st.container(border=True):
@@ -72,4 +84,5 @@ def run_row(run: Run, *, key: str) -> None:
             st.caption(f"{shape(run.spec)} · {ago(run.created)}")
         done = run.status == "done"
         if action.button("Look" if done else "Show", key=key, width="stretch"):
-            st.switch_page("pages/influence.py" if done else "pages/runs.py", query_params={"run": run.id})
+            page, query = result_page(run) if done else ("pages/runs.py", {"run": run.id})
+            st.switch_page(page, query_params=query)

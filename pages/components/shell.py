@@ -12,6 +12,9 @@ from untrac_core.home import PROJECT, data_home
 ASSETS = PROJECT / "assets"
 PAGES = (
     ("app.py", "Home", ":material/home:"),
+    ("pages/models.py", "Models", ":material/neurology:"),
+    ("pages/prompts.py", "Prompts", ":material/chat_error:"),
+    ("pages/subsets.py", "Subsets", ":material/library_books:"),
     ("pages/trace.py", "Trace", ":material/conversion_path:"),
     ("pages/runs.py", "Runs", ":material/view_list:"),
     ("pages/influence.py", "Influence", ":material/bar_chart:"),

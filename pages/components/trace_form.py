@@ -2,207 +2,178 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.components.uploads import fault, label_of, look, preview, remove_button, saved_path, uploader
-from pages.components.words import METHODS, PRESETS, count
-from untrac_core.data.sources import guess_columns, guess_text
+from pages.components.intake import option
+from pages.components.library_views import library, named
+from pages.components.prompt_views import items_in_words, sides_in_words
+from pages.components.subset_views import seen_in_words
+from pages.components.words import METHODS, MOVES, PRECISIONS, PRESETS, SIZES, count, number, shown_as
 from untrac_core.demo.request import BLOCKS
+from untrac_core.devices import devices
+from untrac_core.engine.library import Entry
 from untrac_core.errors import InputError
-from untrac_core.home import DEMO, allowed_roots, within_roots
+from untrac_core.specs import ModelRef
 
-NONE = "(none)"
-HUB_ID = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)
-BUNDLED = {
-    "toxicity": ("toxic", "benign"),
-    "bias": ("stereotype", "anti_stereotype"),
-    "truthfulness": ("false", "true"),
-}
-HARMFUL_WORDS = ("toxic", "harmful", "hateful", "hate", "stereotype", "false", "untrue", "biased", "unsafe", "1", "yes")
-MODELS = {"demo": "the bundled demo", "folder": "a local folder", "hub": "a Hugging Face id"}
-DEVICES = {"auto": "the best there is", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)"}
+PREFIX = "t_"
+DATA = {"prompts": "prompts", "subsets": "subset"}
+PRESELECTED = {"prompts": 6, "subsets": 30}
+ARRIVALS = {"model": "t_model", "prompts": "t_prompts", "subset": "t_subsets"}
 
 Spots = dict[str, DeltaGenerator]
+Shelf = dict[str, dict[str, Entry]]
 
 
-def option(key: str, options: list, default: Any) -> None:
-    """Give a choice its value before it is drawn; one that is no longer offered falls back to the default."""
-    if key not in st.session_state or st.session_state[key] not in options:
-        st.session_state[key] = default
+def shelf() -> Shelf:
+    """Everything in the library by kind and id, newest first."""
+    store = library()
+    return {kind: {entry.id: entry for entry in store.entries(kind)} for kind in ("model", "prompts", "subset")}
 
 
-def _follow_model() -> None:
-    """The demo's data belong to its model: take them off with it, and put them back."""
-    is_demo = st.session_state["t_model"] == "demo"
-    st.session_state["t_demo_prompts"] = known_prompts() if is_demo else []
-    st.session_state["t_demo_subsets"] = bundled("subsets") if is_demo else []
+def fitting(known: Shelf, model: str | None, data: str) -> list[str]:
+    """What goes with a model until another choice is made: the demo's data with the demo, else one's own."""
+    is_demo = model is None or known["model"][model].builtin
+    ids = [one for one, entry in known[DATA[data]].items() if entry.builtin == is_demo and not entry.problem]
+    return ids[: PRESELECTED[data]]
 
 
-def known_prompts() -> list[str]:
-    """The demo's prompt sets whose labels this form knows."""
-    return [name for name in BUNDLED if name in bundled("prompts")]
+def arrive(known: Shelf) -> None:
+    """Take up what the address brings from a card of the library (``?model=``, ``?prompts=``, ``?subset=``), once."""
+    brought = {name: st.query_params.get(name) for name in ARRIVALS}
+    if any(brought.values()):
+        for name in ARRIVALS:
+            st.query_params.pop(name, None)
+        for key in ARRIVALS.values():
+            st.session_state.pop(key, None)
+        if brought["model"] in known["model"]:
+            st.session_state["t_model"] = brought["model"]
+    option("t_model", list(known["model"]), next(iter(known["model"]), None))
+    for data, kind in DATA.items():
+        name = "subset" if data == "subsets" else data
+        if brought[name] in known[kind]:
+            rest = fitting(known, st.session_state["t_model"], data) if data == "subsets" else []
+            st.session_state[f"t_{data}"] = list(dict.fromkeys([brought[name], *rest]))
+        held = st.session_state.get(f"t_{data}")
+        if not isinstance(held, list):
+            st.session_state[f"t_{data}"] = fitting(known, st.session_state["t_model"], data)
+        else:
+            st.session_state[f"t_{data}"] = [one for one in dict.fromkeys(map(str, held)) if one in known[kind]]
 
 
-def model_section(_: Spots) -> dict[str, Any]:
-    """Which model; a local folder must lie under the folders that pages may read."""
+def model_section(known: Shelf) -> dict[str, Any]:
+    """Which model of the library, and in which precision."""
     st.subheader("1 · Model", anchor=False)
-    option("t_model", list(MODELS), "demo")
-    kind = st.radio(
-        "Model",
-        list(MODELS),
-        format_func=MODELS.get,
-        horizontal=True,
-        key="t_model",
-        label_visibility="collapsed",
-        on_change=_follow_model,
-    )
-    values: dict[str, Any] = {"path": "demo"}
-    if kind == "demo":
-        st.caption("A small model, trained on eight subsets about invented groups; its right answers are known.")
-    elif kind == "folder":
-        st.session_state.setdefault("t_folder", "")
-        given = st.text_input(
-            "Folder", key="t_folder", placeholder="models/mine", help="a folder with config, tokenizer and safetensors"
-        )
-        st.text("Under " + " or ".join(str(root) for root in allowed_roots()[:3]))
-        values["path"] = str(within_roots(given.strip(), where="model")) if given.strip() else ""
-    else:
-        st.session_state.setdefault("t_hub", "")
-        st.session_state.setdefault("t_revision", "")
-        left, right = st.columns(2)
-        values["path"] = hub_id(left.text_input("Id", key="t_hub", placeholder="organisation/model").strip())
-        revision = right.text_input(
-            "Revision", key="t_revision", placeholder="a commit, so that the run can be repeated"
-        )
-        values["revision"] = revision.strip() or None
-    if not values["path"]:
-        raise InputError("no model is named", where="model", mend="fill in the field, or choose the bundled demo")
-    return values
+    entries = known["model"]
 
+    def follow() -> None:
+        for data in DATA:
+            st.session_state[f"t_{data}"] = fitting(known, st.session_state.get("t_model"), data)
 
-def hub_id(text: str) -> str:
-    """The id of a model on the hub, which must not be a path: a folder is only read through the other choice."""
-    if text and (not HUB_ID.fullmatch(text) or Path(text).exists()):
-        raise InputError(f"{text!r} is not an id on the hub", where="model", mend="write organisation/model")
-    return text
-
-
-def bundled(folder: str) -> list[str]:
-    """The names of the demo's files of one kind."""
-    return sorted(path.stem for path in (DEMO / folder).glob("*.jsonl"))
-
-
-def prompts_section(spots: Spots, limit: int | None) -> list[dict[str, Any]]:
-    """Which prompt sets: the demo's by choice, and uploads with their columns and labels."""
-    st.subheader("2 · Prompt sets: what should be explained", anchor=False)
-    known = known_prompts()
-    st.session_state.setdefault("t_demo_prompts", known)
-    chosen = st.pills("From the demo", known, selection_mode="multi", key="t_demo_prompts") or []
-    sets: list[dict[str, Any]] = []
-    for name in chosen:
-        harmful, harmless = BUNDLED[name]
-        columns = {"prompt": "prompt", "completion": "completion", "group": "group", "label": "label", "id": "id"}
-        source = {"bundled": f"prompts/{name}.jsonl"}
-        sets.append({"name": name, "source": source, "columns": columns, "harmful": harmful, "harmless": harmless})
-    for entry in uploader("prompts", "Or your own"):
-        with st.container(border=True, key=f"card_prompts_{entry['id']}"):
-            _guarded(spots, sets, entry, _prompt_card)
-    return [{**values, "limit": limit} for values in sets]
-
-
-def subsets_section(spots: Spots, limit: int | None) -> list[dict[str, Any]]:
-    """Which training subsets: the demo's by choice, and uploads with their text column."""
-    st.subheader("3 · Training subsets: what should be ranked", anchor=False)
-    known = bundled("subsets")
-    st.session_state.setdefault("t_demo_subsets", known)
-    chosen = st.pills("From the demo", known, selection_mode="multi", key="t_demo_subsets") or []
-    subsets: list[dict[str, Any]] = [
-        {"name": name, "source": {"bundled": f"subsets/{name}.jsonl"}, "text": "text"} for name in chosen
-    ]
-    for entry in uploader("subsets", "Or your own, one file a subset"):
-        with st.container(border=True, key=f"card_subsets_{entry['id']}"):
-            _guarded(spots, subsets, entry, _subset_card)
-    return [{**values, "limit": limit} for values in subsets]
-
-
-Card = Callable[[Spots, dict], dict[str, Any]]
-
-
-def _guarded(spots: Spots, parts: list[dict[str, Any]], entry: dict, card: Card) -> None:
-    """Draw an upload's card; a file that cannot be read says so there and is left out."""
-    try:
-        parts.append(card(spots, entry))
-    except InputError as error:
-        fault(str(error))
-        remove_button("prompts" if card is _prompt_card else "subsets", entry)
-
-
-def _prompt_card(spots: Spots, entry: dict) -> dict[str, Any]:
-    path, key = saved_path(entry), f"t_prompts_{entry['id']}"
-    found = look(str(path), entry["name"])
-    guess = guess_columns(found.columns)
-    head, button = st.columns([5, 2], vertical_alignment="bottom")
-    st.session_state.setdefault(f"{key}_name", label_of(entry["name"]))
-    name = head.text_input("Name", key=f"{key}_name", max_chars=80)
-    with button:
-        remove_button("prompts", entry)
-    wanted = (
-        ("completion", "Text to score", guess.completion),
-        ("prompt", "Given before it", guess.prompt),
-        ("label", "Label", guess.label),
-        ("group", "Group", guess.group),
-    )
-    columns: dict[str, str | None] = {"id": guess.id}
-    for place, (role, label, guessed) in zip([*st.columns(2), *st.columns(2)], wanted, strict=True):
-        options = found.columns if role == "completion" else [NONE, *found.columns]
-        option(f"{key}_{role}", options, guessed if guessed in options else options[0])
-        picked = place.selectbox(label, options, key=f"{key}_{role}")
-        columns[role] = None if picked == NONE else picked
-    values: dict[str, Any] = {"name": name.strip(), "source": {"file": str(path)}, "columns": columns}
-    if columns["label"]:
-        values |= _labels(found.values[columns["label"]], key)
-    else:
-        st.caption("Without a label column, all rows are one side: the texts to be explained.")
-    preview(found, [column for column in dict.fromkeys(columns.values()) if column], key=f"{key}_show")
-    st.caption(count(found.count, "record"))
-    spots[f"prompt set {values['name']!r}"] = st.empty()
-    return values
-
-
-def _labels(values: list[str], key: str) -> dict[str, str | None]:
-    """Which value of the label column is the harmful side, and which the harmless one."""
-    harmful_guess = next((value for value in values if value.lower() in HARMFUL_WORDS), values[0] if values else NONE)
     left, right = st.columns(2)
-    option(f"{key}_harmful", values, harmful_guess)
-    harmful = left.selectbox("Harmful side", values, key=f"{key}_harmful")
-    options = [NONE, *values]
-    option(f"{key}_harmless", options, next((value for value in values if value != harmful), NONE))
-    harmless = right.selectbox("Harmless side", options, key=f"{key}_harmless")
-    return {"harmful": harmful, "harmless": None if harmless == NONE else harmless}
+    picked = left.selectbox(
+        "Model",
+        list(entries),
+        format_func=named(entries),
+        key="t_model",
+        on_change=follow,
+    )
+    option("t_precision", list(PRECISIONS), "auto")
+    precision = right.selectbox("Precision", list(PRECISIONS), format_func=shown_as(PRECISIONS), key="t_precision")
+    entry = entries.get(str(picked))
+    if entry is None or not isinstance(entry.value, ModelRef):
+        raise InputError("no model is chosen", where="model", mend="add one on the page Models")
+    told = entry.facts
+    st.text(
+        " · ".join(
+            (
+                str(told.get("architecture") or "unknown architecture"),
+                f"{number(told.get('parameters'))} parameters",
+                f"context {count(int(told['context']), 'token')}" if told.get("context") else "context not said",
+                entry.origin,
+            )
+        )
+    )
+    if entry.problem:
+        raise InputError(entry.problem.rstrip("."))
+    wanted = precision if precision != "auto" else entry.value.precision
+    return entry.value.model_copy(update={"precision": wanted}).model_dump(exclude_none=True)
 
 
-def _subset_card(spots: Spots, entry: dict) -> dict[str, Any]:
-    path, key = saved_path(entry), f"t_subsets_{entry['id']}"
-    found = look(str(path), entry["name"])
-    first, second, third = st.columns([3, 3, 2], vertical_alignment="bottom")
-    st.session_state.setdefault(f"{key}_name", label_of(entry["name"]))
-    name = first.text_input("Name", key=f"{key}_name", max_chars=80).strip()
-    option(f"{key}_text", found.columns, guess_text(found.columns))
-    text = second.selectbox(f"Text column of {count(found.count, 'record')}", found.columns, key=f"{key}_text")
-    with third:
-        remove_button("subsets", entry)
-    spots[f"subset {name!r}"] = st.empty()
-    return {"name": name, "source": {"file": str(path)}, "text": text}
+def _chosen(
+    known: Shelf, data: str, label: str, columns: Callable[[Sequence[Entry]], dict[str, list[str]]]
+) -> list[Entry]:
+    """Some of the library, and a table of what was chosen."""
+    entries = known[DATA[data]]
+    picked = st.multiselect(
+        label,
+        list(entries),
+        format_func=named(entries),
+        key=f"t_{data}",
+        label_visibility="collapsed",
+        placeholder="Choose from the library",
+    )
+    chosen = [entries[one] for one in picked if one in entries]
+    if chosen:
+        st.dataframe(
+            pd.DataFrame({"Name": [entry.name for entry in chosen], **columns(chosen)}),
+            hide_index=True,
+            height="auto" if len(chosen) <= 8 else 250,
+            alt=f"The chosen {label.lower()}",
+        )
+    for entry in chosen:
+        if entry.problem:
+            raise InputError(entry.problem.rstrip("."))
+    return chosen
+
+
+def prompts_section(known: Shelf, limit: int | None) -> list[dict[str, Any]]:
+    """Which prompt sets of the library."""
+    _head("2 · Prompt sets: what should be explained", "pages/prompts.py", "Add prompt sets")
+    chosen = _chosen(
+        known,
+        "prompts",
+        "Prompt sets",
+        lambda entries: {
+            "Sides": [sides_in_words(entry) for entry in entries],
+            "Items": [items_in_words(entry) for entry in entries],
+        },
+    )
+    if not chosen:
+        raise InputError("no prompt set is chosen", where="prompts", mend="choose at least one, or add one")
+    return [entry.value.model_copy(update={"limit": limit}).model_dump(exclude_none=True) for entry in chosen]
+
+
+def subsets_section(known: Shelf, limit: int | None) -> list[dict[str, Any]]:
+    """Which training subsets of the library."""
+    _head("3 · Training subsets: what should be ranked", "pages/subsets.py", "Add subsets")
+    chosen = _chosen(
+        known,
+        "subsets",
+        "Training subsets",
+        lambda entries: {
+            "Documents": [f"{int(entry.facts.get('documents', 0)):,}" for entry in entries],
+            "Characters": [number(entry.facts.get("characters")) for entry in entries],
+            "Kept": [seen_in_words(entry) for entry in entries],
+        },
+    )
+    if len(chosen) < 2:
+        raise InputError("fewer than two training subsets are chosen", where="subsets", mend="a ranking needs two")
+    return [entry.value.model_copy(update={"limit": limit}).model_dump(exclude_none=True) for entry in chosen]
+
+
+def _head(text: str, page: str, label: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        st.subheader(text, anchor=False, width="content")
+        st.page_link(page, label=label, icon=":material/add:", width="content")
 
 
 def method_section(spots: Spots) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The method with its settings, and what concerns the whole run: seeds, block, device."""
+    """The method with what it may move, and what concerns the whole run: seeds, sizes, device."""
     st.subheader("4 · Method", anchor=False)
     option("t_method", list(METHODS), "untrac-inv")
     option("t_preset", list(PRESETS), "robust")
@@ -210,16 +181,35 @@ def method_section(spots: Spots) -> tuple[dict[str, Any], dict[str, Any]]:
     name = left.radio(
         "Method", list(METHODS), format_func={key: words[0] for key, words in METHODS.items()}.get, key="t_method"
     )
-    left.caption(METHODS[name][1])
+    left.caption(METHODS[str(name)][1])
     preset = right.radio("Preset", list(PRESETS), key="t_preset")
-    right.caption(PRESETS[preset][0].upper() + PRESETS[preset][1:] + ".")
+    right.caption(PRESETS[str(preset)][0].upper() + PRESETS[str(preset)][1:] + ".")
     st.session_state.setdefault("t_seeds", "0, 1, 2")
-    option("t_device", list(DEVICES), "auto")
-    left, right = st.columns(2)
-    seeds = left.text_input("Seeds", key="t_seeds", help="whole numbers; three or more give honest intervals")
-    device = right.selectbox("Device", list(DEVICES), format_func=DEVICES.get, key="t_device")
-    spots["seeds"] = left.empty()
-    return {"name": name, "preset": preset}, {"seeds": parse_seeds(seeds), "device": device}
+    known = {device.name: device.label for device in devices()}
+    machines = {"auto": "the best there is", **known}
+    option("t_device", list(machines), "auto")
+    option("t_moves", list(MOVES), "preset")
+    option("t_sizes", list(SIZES), "as-given")
+    places = [*st.columns(2), *st.columns(2)]
+    seeds = places[0].text_input("Seeds", key="t_seeds", help="whole numbers; three or more give honest intervals")
+    spots["seeds"] = places[0].empty()
+    device = places[1].selectbox("Device", list(machines), format_func=shown_as(machines), key="t_device")
+    moves = places[2].selectbox(
+        "What may move",
+        list(MOVES),
+        format_func=shown_as(MOVES),
+        key="t_moves",
+        help="Fewer parameters need less memory; which ones move also changes how accurate the estimate is.",
+    )
+    sizes = places[3].selectbox(
+        "Sizes of the subsets",
+        list(SIZES),
+        format_func=shown_as(SIZES),
+        key="t_sizes",
+        help="Equal sizes compare texts; proportional ones compare the data sets as the model met them.",
+    )
+    method = {"name": name, "preset": preset} | ({} if moves == "preset" else {"moves": moves})
+    return method, {"seeds": parse_seeds(seeds), "device": device, "sizes": sizes}
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -258,8 +248,8 @@ def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int |
             f"{BLOCKS} blocks a subset make a quick run; more of them narrow the intervals."
         )
         places = st.columns(3)
-        for number, (name, label, limits) in enumerate(fields):
+        for position, (name, label, limits) in enumerate(fields):
             st.session_state.setdefault(f"t_{name}", BLOCKS if name == "limit_subsets" else None)
-            given[name] = places[number % 3].number_input(label, key=f"t_{name}", placeholder="preset", **limits)
+            given[name] = places[position % 3].number_input(label, key=f"t_{name}", placeholder="preset", **limits)
     method = {name: given[name] for name in ("steps", size[0], "max_dose", "evaluations") if given[name] is not None}
     return method, given["limit_prompts"], given["limit_subsets"], given["block"]

@@ -1,128 +1,143 @@
-"""Files that a user uploads to the trace form: saved at once, listed in the draft, read for their columns."""
+"""Files that a user gives to a form: saved at once under the hash of their content, and listed in the form's draft."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import streamlit as st
 
-from pages.components.words import mask
-from untrac_core.data.sources import SUFFIXES, read_records
+from pages.components.looking import Given, label_of, look
+from pages.components.words import shown_as
 from untrac_core.engine import save_upload
+from untrac_core.engine.uploads import SUFFIXES
 from untrac_core.errors import InputError
 from untrac_core.home import data_home
 
 SAVED = re.compile(r"[0-9a-f]{16,64}\.(csv|tsv|jsonl|txt)")
-VALUES_MOST = 50
-PREVIEW = 5
-KINDS = ("prompts", "subsets")
+FILES_MOST = 200
+FAULTS_HEIGHT = 260
+PASTE_CHARACTERS = 2_000_000
+PASTES = {"txt": "one text a line", "csv": "csv with a header", "jsonl": "one JSON object a line"}
+
+Listed = dict[str, Any]
+"""An upload in a draft: ``id`` (a number), ``file`` (its name in the store), ``name`` (as the user knows it)."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """What the form needs to know of a file: its columns, how many records, the first ones, and the values of each."""
-
-    columns: list[str]
-    count: int
-    first: list[dict[str, str]]
-    values: dict[str, list[str]]
-
-
-@st.cache_data(max_entries=200, show_spinner=False)
-def look(path: str, name: str) -> Look:
-    """Read a file once; its name in the store is the hash of its content, so the answer does not age."""
-    records = read_records(Path(path), where=name)
-    values = {}
-    for column in records.columns:
-        counted = Counter(row.get(column, "") for row in records.rows)
-        values[column] = [value for value, _ in counted.most_common(VALUES_MOST) if value]
-    return Look(records.columns, len(records.rows), records.rows[:PREVIEW], values)
-
-
-def saved_path(entry: dict) -> Path:
+def saved_path(entry: Listed) -> Path:
     """Where an upload of the draft lies; the draft's word is not trusted."""
     name = str(entry.get("file"))
-    if not SAVED.fullmatch(name):
+    path = data_home() / "uploads" / name
+    if not SAVED.fullmatch(name) or not path.is_file():
         raise InputError("this upload cannot be found", mend="remove it and upload it again")
-    return data_home() / "uploads" / name
+    return path
 
 
-def label_of(name: str) -> str:
-    """A first name for a set, from the name of its file."""
-    stem = re.sub(r"[\x00-\x1f\x7f]", "", Path(name.replace("\0", "")).stem).strip()
-    return stem[:80] or "uploaded"
+def given_of(entry: Listed) -> Given:
+    """An upload of the draft as a source."""
+    path = saved_path(entry)
+    return Given({"file": str(path)}, label_of(entry["name"]), entry["name"], path.stat().st_size)
 
 
-def _take(kind: str, widget: str) -> None:
-    """Save what the uploader holds, append it to the list of ``kind``, and empty the uploader."""
-    listed: list[dict] = list(st.session_state.get(f"t_{kind}_files", []))
-    faults = []
+def listed(prefix: str) -> list[Listed]:
+    """The uploads of a form, oldest first; what a draft from elsewhere holds instead is left out."""
+    entries = st.session_state.get(f"{prefix}files", [])
+    sound = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [entry for entry in sound if isinstance(entry.get("id"), int) and isinstance(entry.get("name"), str)]
+
+
+def take(prefix: str, name: str, data: bytes, faults: list[str]) -> None:
+    """Save one file and put it on the form's list; what is wrong with it goes to ``faults``."""
+    entries = listed(prefix)
+    name = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", name).split())[:200]  # it will stand in lines of text
+    path = None
+    try:
+        if len(entries) >= FILES_MOST:
+            raise InputError(
+                f"the list has {FILES_MOST} files", where=name[:80], mend="add or remove some of them first"
+            )
+        path = save_upload(name, data)
+        look(Given({"file": str(path)}, "", name[:80], len(data)))
+    except InputError as error:
+        said = str(error)
+        if path is not None:
+            path.unlink(missing_ok=True)  # nothing can use it
+            said = said.replace(path.name, name[:80]).replace(f"{name[:80]}: {name[:80]} ", f"{name[:80]} ", 1)
+        faults.append(said)
+        return
+    number = int(st.session_state.get(f"{prefix}uploads", 0)) + 1
+    st.session_state[f"{prefix}uploads"] = number
+    entries.append({"id": number, "file": path.name, "name": name})
+    st.session_state[f"{prefix}files"] = entries
+
+
+def _take_all(prefix: str, widget: str) -> None:
+    """Save what the uploader holds, append it to the list, and empty the uploader."""
+    faults: list[str] = []
     for upload in st.session_state.get(widget) or []:
-        path = None
-        try:
-            path = save_upload(upload.name, upload.getvalue())
-            look(str(path), upload.name)
-        except InputError as error:
-            faults.append(str(error).replace(path.name, upload.name) if path else str(error))
-            continue
-        number = int(st.session_state.get("t_uploads", 0)) + 1
-        st.session_state["t_uploads"] = number
-        listed.append({"id": number, "file": path.name, "name": upload.name[:200]})
-    st.session_state[f"t_{kind}_files"] = listed
-    st.session_state[f"faults_{kind}"] = faults
-    st.session_state[f"turn_{kind}"] = int(st.session_state.get(f"turn_{kind}", 0)) + 1
+        take(prefix, upload.name, upload.getvalue(), faults)
+    st.session_state[f"faults_{prefix}"] = faults
+    st.session_state[f"turn_{prefix}"] = int(st.session_state.get(f"turn_{prefix}", 0)) + 1
 
 
-def _drop(kind: str, number: int) -> None:
-    listed = st.session_state.get(f"t_{kind}_files", [])
-    st.session_state[f"t_{kind}_files"] = [entry for entry in listed if entry["id"] != number]
-    for key in [key for key in st.session_state if str(key).startswith(f"t_{kind}_{number}_")]:
+def drop(prefix: str, number: int) -> None:
+    """Take an upload off the list, and the fields of its card with it."""
+    st.session_state[f"{prefix}files"] = [entry for entry in listed(prefix) if entry["id"] != number]
+    for key in [key for key in st.session_state if str(key).startswith(f"{prefix}{number}_")]:
         del st.session_state[key]
 
 
-def uploader(kind: str, label: str) -> list[dict]:
-    """A place to drop files; returns the list of those that were taken, oldest first."""
-    widget = f"up_{kind}_{st.session_state.get(f'turn_{kind}', 0)}"
+def drop_all(prefix: str) -> None:
+    """Take every upload off the list."""
+    for entry in listed(prefix):
+        drop(prefix, entry["id"])
+
+
+def uploader(prefix: str, label: str) -> None:
+    """A place to drop files; what was wrong with the last ones is said below it, a line each."""
+    widget = f"up_{prefix}{st.session_state.get(f'turn_{prefix}', 0)}"
     st.file_uploader(
         label,
         type=list(SUFFIXES),
         accept_multiple_files=True,
         key=widget,
-        on_change=_take,
-        args=(kind, widget),
-        help="csv, tsv, jsonl or txt, UTF-8, up to 20 MB each",
+        on_change=_take_all,
+        args=(prefix, widget),
     )
-    for text in st.session_state.get(f"faults_{kind}", []):
-        fault(text)
-    return list(st.session_state.get(f"t_{kind}_files", []))
+    st.caption("UTF-8 text, up to 20 MB a file. Larger ones, parquet and .gz: put them on this machine, choose 'here'.")
+    faults_in_a_box([str(text) for text in st.session_state.get(f"faults_{prefix}", [])])
 
 
-def remove_button(kind: str, entry: dict) -> None:
-    """Takes an upload off the list."""
-    st.button(
-        "Remove", icon=":material/close:", key=f"drop_{kind}_{entry['id']}", on_click=_drop, args=(kind, entry["id"])
-    )
+def paste(prefix: str, *, label: str, help_text: str) -> None:
+    """A field for a few texts; what is pasted becomes a file like any other."""
+    st.selectbox("The pasted text is", list(PASTES), format_func=shown_as(PASTES), key=f"{prefix}paste_form")
+    st.session_state.setdefault(f"{prefix}paste", "")
+    text = st.text_area(label, key=f"{prefix}paste", height=160, max_chars=PASTE_CHARACTERS, placeholder=help_text)
+    if st.button("Read it", key=f"b_{prefix}paste_read", on_click=_paste, args=(prefix,)) and not text.strip():
+        fault("Nothing is pasted yet.")
+    faults_in_a_box([str(text) for text in st.session_state.get(f"faults_{prefix}paste", [])])
 
 
-def preview(found: Look, columns: list[str], *, key: str) -> None:
-    """The first records, their words hidden until asked for."""
-    shown = st.toggle("Show the texts (they may be harmful)", key=key)
-    rows = [{name: str(row.get(name, ""))[:300] for name in columns} for row in found.first]
-    if not shown:
-        rows = [{name: mask(text, 60) for name, text in row.items()} for row in rows]
-    st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, alt="The first records of the file")
+def _paste(prefix: str) -> None:
+    text, form = str(st.session_state.get(f"{prefix}paste", "")), st.session_state.get(f"{prefix}paste_form")
+    faults: list[str] = []
+    if form not in PASTES:
+        faults.append("Choose what the pasted text is.")
+    elif len(text) > PASTE_CHARACTERS:
+        faults.append("The pasted text is too long: upload it as a file.")
+    elif text.strip():
+        before = len(listed(prefix))
+        take(prefix, f"pasted.{form}", text.encode("utf-8", "replace"), faults)
+        if len(listed(prefix)) > before:
+            st.session_state[f"{prefix}paste"] = ""
+    st.session_state[f"faults_{prefix}paste"] = faults
 
 
-def named(text: str) -> str:
-    """A message in which the stored names of uploads are replaced by those that the user knows."""
-    for kind in KINDS:
-        for entry in st.session_state.get(f"t_{kind}_files", []):
-            text = text.replace(entry["file"], entry["name"])
-    return text
+def at_field(error: InputError) -> str:
+    """What to say at the field that an error belongs to, which need not be named once more."""
+    text = str(error).removeprefix(f"{error.where}: ")
+    return text[:1].upper() + text[1:]
 
 
 def fault(text: str) -> None:
@@ -130,3 +145,15 @@ def fault(text: str) -> None:
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="top", wrap=False):
         st.markdown(":red[:material/error:]", width="content")
         st.text(text, width="stretch")
+
+
+def faults_in_a_box(texts: list[str]) -> None:
+    """Many faults, one a line, in a box that scrolls."""
+    if not texts:
+        return
+    if len(texts) <= 4:
+        for text in texts:
+            fault(text)
+        return
+    st.markdown(f":red[:material/error: {len(texts)} files cannot be used]")
+    st.code("\n".join(texts), language=None, wrap_lines=True, height=FAULTS_HEIGHT)

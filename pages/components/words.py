@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
-from untrac_core.specs import PromptSet, TraceSpec
+from untrac_core.specs import FetchSpec, GenerateSpec, PromptSet, RunSpec
 
 SIDES = ("contrast", "harmful", "harmless")
 
@@ -33,6 +36,29 @@ PRESETS = {
     "robust": "small curvature-scaled steps, stopped before the model collapses",
     "paper": "the settings of Isonuma and Titov (2024), exactly",
 }
+
+PRECISIONS = {
+    "auto": "auto (float32 where it fits)",
+    "float32": "float32 (exact)",
+    "bfloat16": "bfloat16 (half the memory)",
+    "float16": "float16 (half, needs a GPU)",
+}
+
+MOVES = {
+    "preset": "as the preset says",
+    "all": "all parameters",
+    "matrices": "the weight matrices",
+    "last": "the matrices of the last blocks",
+    "lora": "a LoRA adapter alone",
+}
+
+SIZES = {
+    "as-given": "as they are, up to the limit",
+    "equal": "equal: all cut to the smallest",
+    "proportional": "proportional to all their text",
+}
+
+MODEL_KINDS = {"causal": "causal (left to right)", "seq2seq": "encoder and decoder", "classifier": "classifier"}
 
 NOT_PROOF = (
     "These are estimates for this model and these prompts. They do not prove that the model would change by as much if "
@@ -137,13 +163,51 @@ def finished(when: float | None) -> str:
     return ago(when) if when == 0 else f"finished {ago(when)}"
 
 
-def shape(spec: TraceSpec) -> str:
-    """A run's size in one line, without any word of the user."""
+def shape(spec: RunSpec) -> str:
+    """What a run is and how large, in one line, without any word of the user."""
+    if isinstance(spec, FetchSpec):
+        parts = ((spec.models, "model"), (spec.prompts, "prompt set"), (spec.subsets, "subset"))
+        wanted = [count(len(part), noun) for part, noun in parts if part]
+        wanted += [f"{count(len(spec.collections), 'source')} of several subsets"] if spec.collections else []
+        return "Fetch into the library · " + " · ".join(wanted)
+    if isinstance(spec, GenerateSpec):
+        prompts = count(len(spec.texts), "prompt") if spec.texts else f"at most {count(spec.limit, 'prompt')}"
+        scored = ""
+        if spec.scorer is not None:
+            scored = f" · scored by a {'lexicon' if spec.scorer.lexicon else 'classifier'}"
+        return f"Let the model write · {prompts} · {count(spec.sampling.samples, 'sample')} each{scored}"
     title = METHODS[spec.method.name][0]
     return (
         f"{title}, {spec.method.preset} preset · {count(len(spec.prompts), 'prompt set')} · "
         f"{count(len(spec.subsets), 'subset')} · {count(len(spec.seeds), 'seed')}"
     )
+
+
+def number(value: float | None) -> str:
+    """A large number in words' length: '12,300', '1.2 million', '7 billion'; unknown where there is none."""
+    if value is None or math.isnan(value):
+        return "unknown"
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if value >= size:
+            return f"{value / size:.3g} {word}"
+    return f"{value:,.0f}"
+
+
+def bytes_in_words(size: float) -> str:
+    """A size given in bytes: '640 B', '12 kB', '3.4 MB', '2.1 GB'."""
+    for unit, word in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.2g} {word}" if size < 10 * unit else f"{size / unit:,.0f} {word}"
+    return f"{size:.0f} B"
+
+
+def shown_as(labels: Mapping[str, str]) -> Callable[[Any], str]:
+    """For a choice: what to show for each option. (Not a closure: a session's state must be fit to be stored.)"""
+    return partial(_label, dict(labels))
+
+
+def _label(labels: dict[str, str], one: Any) -> str:
+    return labels.get(one, str(one))
 
 
 def mask(text: str, most: int = 120) -> str:

@@ -6,15 +6,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlparse
 
 import psutil
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "pages"))
+sys.path[:0] = [str(ROOT / "tests" / "pages"), str(ROOT / "tests")]
 CHROMIUM = os.environ.get("UNTRAC_CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
     "--no-sandbox",
@@ -29,10 +30,13 @@ ARGUMENTS = [
 
 
 class Server:
-    """A dashboard on a free port, with its own data home."""
+    """A dashboard on a free port, with its own data home; its pages may read what lies in ``data`` beside it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **environment: str) -> None:
         self.home = home
+        self.data = home.parent / "data"
+        self.data.mkdir(exist_ok=True)
+        self.environment = environment
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -44,9 +48,11 @@ class Server:
         environment = {
             **os.environ,
             "UNTRAC_HOME": str(self.home),
+            "UNTRAC_ROOTS": str(self.data),
             "UNTRAC_IDLE_SECONDS": "3",
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",
+            **self.environment,
         }
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(self.port)]
         command += ["--server.enableAgentApi=true"]  # to measure answers; off as shipped
@@ -143,6 +149,8 @@ def shot(tmp_path_factory):
     folder.mkdir(parents=True, exist_ok=True)
 
     def take(page: Page, name: str) -> None:
+        with suppress(TimeoutError):  # parts that are drawn late
+            page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')", timeout=5_000)
         page.wait_for_timeout(400)  # animations end
         page.screenshot(path=folder / f"{name}.png")
 

@@ -122,7 +122,7 @@ def test_the_whole_way(server, window, shot):
     server.kill()
     assert store.run(run_id).active, "the run ended before the server was killed"
     server.start()
-    wait_for(lambda: not store.run(run_id).active, 120)
+    wait_for(lambda: not store.run(run_id).active, 240)
     run = store.run(run_id)
     assert (run.status, run.attempt) == ("done", 1), run.error
 
@@ -141,6 +141,9 @@ def test_every_page_in_the_dark(server, window, shot):
     for name, path in (
         ("home", "/"),
         ("influence", f"/influence?run={DEMO_RUN}"),
+        ("models", "/models?model=demo"),
+        ("prompts", "/prompts?prompts=demo-toxicity"),
+        ("subsets", "/subsets?subset=demo-forum"),
         ("trace", "/trace"),
         ("runs", f"/runs?run={DEMO_RUN}"),
     ):
@@ -190,19 +193,3 @@ def test_hostile_names_and_texts_stay_text(server, window, tmp_path):
             tab.click()
             page.wait_for_timeout(200)
             assert not page.locator("a[href*='evil.example'], img[src*='evil.example']").count()
-
-
-def test_an_upload_is_listed_masked_and_survives_a_reload(server, window):
-    page = window()
-    page.goto(f"{server.url}/trace")
-    upload = page.get_by_test_id("stFileUploaderDropzoneInput").nth(1)
-    rows = "".join(f'{{"text": "The bridge is mended in spring {i}."}}\n' for i in range(40))
-    upload.set_input_files({"name": "bridges.jsonl", "mimeType": "application/jsonl", "buffer": rows.encode()})
-    name = page.locator(".st-key-t_subsets_1_name input")
-    expect(name).to_have_value("bridges")
-    page.wait_for_url("**draft=**")
-    page.reload()
-    expect(name).to_have_value("bridges")
-    bad = page.get_by_test_id("stFileUploaderDropzoneInput").nth(1)
-    bad.set_input_files({"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": b'{"text": \n'})
-    expect(page.get_by_text("bad.jsonl line 1 is not valid JSON")).to_be_visible()

@@ -1,16 +1,19 @@
 """Runs and results made by hand, and ways to read what a page says."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
-from untrac_core.engine import Store
+from untrac_core.engine import Library, Store
 from untrac_core.engine.database import change
 from untrac_core.engine.ledger import Ledger
+from untrac_core.engine.requests import queue_of
+from untrac_core.home import DEMO
 from untrac_core.spec_files import build, to_yaml
-from untrac_core.specs import TraceSpec
+from untrac_core.specs import ModelRef, PromptSet, Subset, TraceSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = [
@@ -50,8 +53,8 @@ def enqueue(store: Store, spec: TraceSpec, run_id: str, created: float = 1.7e9) 
     with change(store.database) as connection:
         connection.execute(
             "insert into runs (id, kind, name, status, spec, device, created, queued)"
-            " values (?, 'trace', ?, 'queued', ?, 'cpu', ?, ?)",
-            (run_id, spec.name, spec.model_dump_json(), created, created),
+            " values (?, ?, ?, 'queued', ?, ?, ?, ?)",
+            (run_id, spec.kind, spec.name, spec.model_dump_json(), queue_of(spec), created, created),
         )
     return run_id
 
@@ -59,7 +62,7 @@ def enqueue(store: Store, spec: TraceSpec, run_id: str, created: float = 1.7e9) 
 def finish(store: Store, run_id: str, status: str, error: str | None = None) -> None:
     """Take a waiting run up and end it."""
     ledger = Ledger(store.home)
-    claimed, attempt = ledger.claim("cpu")
+    claimed, attempt = ledger.claim(store.run(run_id).device)
     assert claimed == run_id
     ledger.finish(run_id, attempt, status, error)
     ledger.left(run_id, attempt)
@@ -115,3 +118,63 @@ def make_hostile_run(store: Store, folder: Path) -> str:
     write_result(store.runs_folder / run_id, spec, text=" ".join(HOSTILE))
     finish(store, run_id, "done")
     return run_id
+
+
+def prompts_csv(count: int = 12) -> bytes:
+    """A small prompt set with two sides, as a csv file."""
+    rows = [f"The Ormeli,sing in spring {i},{('toxic', 'benign')[i % 2]}\n" for i in range(count)]
+    return ("prompt,completion,label\n" + "".join(rows)).encode()
+
+
+def texts_jsonl(text: str, count: int = 30) -> bytes:
+    """A small training subset as a jsonl file."""
+    rows = [json.dumps({"id": str(i), "text": f"{text} number {i} by the river."}) + "\n" for i in range(count)]
+    return "".join(rows).encode()
+
+
+def put(at: AppTest, prefix: str, *files: tuple[str, bytes]) -> AppTest:
+    """Drop files into the uploader of a form, as a browser does."""
+    key = f"turn_{prefix}"
+    turn = at.session_state.get(key, 0)
+    uploader = at.file_uploader(key=f"up_{prefix}{turn}")
+    for name, content in files:
+        uploader.upload(name, content, "text/plain")
+    return sound(at.run())
+
+
+def way(at: AppTest, prefix: str, name: str) -> AppTest:
+    """Choose where something comes from."""
+    at.button_group(key=f"{prefix}way").set_value(name)
+    return sound(at.run())
+
+
+def no_markup(at: AppTest) -> None:
+    """Nothing that a page draws as markup holds a user's words."""
+    kinds = (at.title, at.markdown, at.caption, at.subheader, at.error, at.warning, at.info, at.success, at.header)
+    for element in (element for kind in kinds for element in kind):
+        assert "evil.example" not in element.value, element
+    for element in [*at.button, *at.text_input, *at.multiselect, *at.selectbox, *at.expander, *at.tabs]:
+        assert "evil.example" not in element.label, element
+
+
+def add_own(home: Path, folder: Path, names: tuple[str, ...] = ("forum of mine", "news of mine")) -> dict[str, list]:
+    """The demo's model from another folder, one prompt set and two subsets, put into the library; their entries."""
+    shelf = Library(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / "mine"
+    if not model.exists():
+        shutil.copytree(DEMO / "model", model)
+    (folder / "probe.csv").write_bytes(prompts_csv())
+    columns = {"prompt": "prompt", "completion": "completion", "label": "label"}
+    source = {"file": str(folder / "probe.csv")}
+    values = {"name": "probe", "source": source, "columns": columns, "harmful": "toxic", "harmless": "benign"}
+    added = {
+        "model": [shelf.add_model(ModelRef(path=str(model)))],
+        "prompts": [shelf.add_prompts(build(PromptSet, values, where="test"))],
+        "subset": [],
+    }
+    for number, name in enumerate(names):
+        (folder / f"own-{number}.jsonl").write_bytes(texts_jsonl(f"The market {number}"))
+        subset = {"name": name, "source": {"file": str(folder / f"own-{number}.jsonl")}}
+        added["subset"].append(shelf.add_subset(build(Subset, subset, where="test")))
+    return added

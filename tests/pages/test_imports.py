@@ -11,9 +11,12 @@ OPEN = """
 import sys
 from streamlit.testing.v1 import AppTest
 at = AppTest.from_file("app.py", default_timeout=60).run()
-if sys.argv[1] != "app.py":
-    at.switch_page(sys.argv[1])
-    at.query_params["run"] = sys.argv[2]
+page, _, query = sys.argv[1].partition("?")
+if page != "app.py":
+    at.switch_page(page)
+    if query:
+        key, _, value = query.partition("=")
+        at.query_params[key] = value
     at.run()
 assert not at.exception, at.exception
 heavy = {"torch", "transformers", "datasets", "accelerate", "peft"} & set(sys.modules)
@@ -21,10 +24,19 @@ assert not heavy, heavy
 """
 
 
-@pytest.mark.parametrize("file", ["app.py", "pages/trace.py", "pages/runs.py", "pages/influence.py"])
+PAGES = [
+    "app.py",
+    "pages/models.py?model=demo",
+    "pages/prompts.py?prompts=demo-toxicity",
+    "pages/subsets.py?subset=demo-forum",
+    "pages/trace.py",
+    "pages/runs.py?run=de3000000001",
+    "pages/influence.py?run=de3000000001",
+]
+
+
+@pytest.mark.parametrize("file", PAGES)
 def test_a_page_loads_no_model_library(file, home):
     environment = {**os.environ, "UNTRAC_HOME": str(home)}
-    done = subprocess.run(
-        [sys.executable, "-c", OPEN, file, "de3000000001"], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", OPEN, file], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

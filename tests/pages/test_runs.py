@@ -1,9 +1,12 @@
 import time
 
+import pytest
 from making import enqueue, finish, said, sound, spec_of
 
 from untrac_core.engine.database import change
 from untrac_core.engine.ledger import Ledger
+from untrac_core.spec_files import build
+from untrac_core.specs import KINDS
 
 RUN = "cccccccccccc"
 
@@ -68,3 +71,29 @@ def test_an_unknown_run_is_said_and_the_list_stays(page):
 def test_the_request_can_be_copied_as_yaml(page, store, tmp_path):
     enqueue(store, spec_of(["forum", "news"], tmp_path / "data"), RUN)
     assert "kind: trace" in said(page("pages/runs.py", run=RUN))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "label", "title"),
+    [
+        ("fetch", {"models": [{"path": "demo"}]}, "See it in the library", "Which model should be asked?"),
+        (
+            "generate",
+            {"model": {"path": "demo"}, "texts": ["a"]},
+            "See what it wrote",
+            "What should the model not write?",
+        ),
+    ],
+)
+def test_runs_that_rank_nothing_lead_to_the_library(page, store, kind, values, label, title):
+    enqueue(store, build(KINDS[kind], {**values, "device": "cpu"}, where="test"), RUN)
+    at = page("pages/runs.py", run=RUN)
+    assert f"kind: {kind}" in said(at)
+    finish(store, RUN, "done")
+    at = page("pages/runs.py", run=RUN)
+    assert label in labels(at)
+    at.button(key="result").click().run()
+    assert sound(at).title[0].value == title
+    at = page("pages/influence.py", run=RUN)
+    assert "This run ranks nothing" in said(at)
+    assert page().button(key=f"row_{RUN}").label == "Look"

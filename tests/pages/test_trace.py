@@ -1,38 +1,28 @@
 """The form: a request that can run, and every kind of bad input, said at its field without making a run."""
 
 import json
-import shutil
 
 import pytest
-from making import HOSTILE, said, sound
+from making import HOSTILE, add_own, no_markup, said, sound
 
 from pages.components.trace_form import parse_seeds
+from untrac_core.engine import Library
 from untrac_core.errors import InputError
-from untrac_core.home import DEMO
-from untrac_core.spec_files import to_yaml
-
-PROMPTS = b"prompt,completion,label\n" + b"".join(
-    f"The Ormeli,sing in spring {i},{('toxic', 'benign')[i % 2]}\n".encode() for i in range(12)
-)
-
-
-def subset(text: str, count: int = 30) -> bytes:
-    return "".join(
-        json.dumps({"id": str(i), "text": f"{text} number {i} by the river."}) + "\n" for i in range(count)
-    ).encode()
+from untrac_core.spec_files import build, to_yaml
+from untrac_core.specs import PromptSet, Subset
 
 
 def start(at):
     return at.button(key="start")
 
 
-def put(at, kind, *files):
-    """Drop files into the uploader of a kind, as a browser does."""
-    turn = at.session_state.get(f"turn_{kind}", 0)
-    uploader = at.file_uploader(key=f"up_{kind}_{turn}")
-    for name, content in files:
-        uploader.upload(name, content, "text/plain")
-    return sound(at.run())
+def started(at, store):
+    """Press Start; the run that was made."""
+    assert not start(at).disabled, said(at)
+    start(at).click().run()
+    sound(at)
+    [run] = [run for run in store.runs() if run.created]
+    return run
 
 
 @pytest.fixture
@@ -41,69 +31,97 @@ def form(page):
 
 
 @pytest.fixture
-def own(form):
-    """The form with nothing of the demo's data: one uploaded prompt set and two uploaded subsets."""
-    form.pills(key="t_demo_prompts").set_value([])
-    form.pills(key="t_demo_subsets").set_value([])
-    form.run()
-    put(form, "prompts", ("probe.csv", PROMPTS))
-    return put(form, "subsets", ("forum.jsonl", subset("The market")), ("news.jsonl", subset("The weather")))
+def mine(home, tmp_path):
+    """A model, a prompt set and two subsets of one's own in the library."""
+    return add_own(home, tmp_path / "data")
+
+
+@pytest.fixture
+def own(mine, page):
+    """The form as it opens for someone with a library."""
+    return page("pages/trace.py")
+
+
+def add_subset(home, folder, name, content):
+    folder.mkdir(exist_ok=True)
+    (folder / "more.jsonl").write_bytes(content)
+    spec = build(Subset, {"name": name, "source": {"file": str(folder / "more.jsonl")}}, where="test")
+    return Library(home).add_subset(spec)
 
 
 def test_the_demo_is_ready_to_start(form, store):
     assert not start(form).disabled
     assert {"Cells", "Time", "Memory", "Disk"} <= set(form.table[0].value.index)
-    start(form).click().run()
-    sound(form)
-    [run] = [run for run in store.runs() if run.created]
+    run = started(form, store)
     assert form.query_params["run"] == run.id
     assert run.status == "queued"
     assert len(run.spec.subsets) == 8
+    assert {subset.limit for subset in run.spec.subsets} == {40}
     assert [prompts.harmful for prompts in run.spec.prompts] == ["toxic", "stereotype", "false"]
 
 
 def test_the_yaml_on_the_page_is_the_request(form, store):
     shown = next(code.value for code in form.code if code.value.startswith("kind: trace"))
-    start(form).click().run()
-    [run] = [run for run in store.runs() if run.created]
-    assert shown == to_yaml(run.spec).strip()
+    assert shown == to_yaml(started(form, store).spec).strip()
 
 
-def test_uploads_with_columns_and_labels_make_a_request(own, store):
-    assert not start(own).disabled, said(own)
-    assert own.selectbox(key="t_prompts_1_label").value == "label"
-    assert own.selectbox(key="t_prompts_1_harmful").value == "toxic"
+def test_ones_own_library_is_preselected(own, mine, store):
+    run = started(own, store)
+    assert run.spec.model.path == mine["model"][0].value.path
+    assert [prompts.name for prompts in run.spec.prompts] == ["probe"]
+    assert sorted(subset.name for subset in run.spec.subsets) == ["forum of mine", "news of mine"]
+    assert all(subset.source.kept for subset in run.spec.subsets)
+
+
+def test_the_demo_brings_its_own_data_and_takes_them_away(own):
+    own.selectbox(key="t_model").set_value("demo").run()
+    assert own.multiselect(key="t_prompts").value == ["demo-toxicity", "demo-bias", "demo-truthfulness"]
+    assert len(own.multiselect(key="t_subsets").value) == 8
+    own.selectbox(key="t_model").set_value(own.selectbox(key="t_model").value).run()
+    assert not start(sound(own)).disabled
+
+
+def test_a_card_of_the_library_brings_its_entry(page, mine, home):
+    at = page("pages/trace.py", model="demo")
+    assert at.selectbox(key="t_model").value == "demo"
+    assert "model" not in at.query_params
+    at = page("pages/trace.py", prompts="demo-bias")
+    assert at.multiselect(key="t_prompts").value == ["demo-bias"]
+    at = page("pages/trace.py", subset="demo-code")
+    assert at.multiselect(key="t_subsets").value[0] == "demo-code"
+    at = page("pages/trace.py", model="nonsense")
+    assert at.selectbox(key="t_model").value == mine["model"][0].id
+
+
+def test_choices_of_the_method_reach_the_request(own, store):
+    own.selectbox(key="t_precision").set_value("bfloat16").run()
+    own.selectbox(key="t_moves").set_value("last").run()
+    own.selectbox(key="t_sizes").set_value("equal").run()
+    own.radio(key="t_method").set_value("untrac").run()
     own.text_input(key="t_seeds").set_value("3 5").run()
-    start(own).click().run()
-    [run] = [run for run in sound(own) and store.runs() if run.created]
-    assert [subset.name for subset in run.spec.subsets] == ["forum", "news"]
-    assert run.spec.prompts[0].columns.prompt == "prompt"
-    assert (run.spec.prompts[0].harmful, run.spec.prompts[0].harmless) == ("toxic", "benign")
-    assert run.spec.seeds == [3, 5]
-    assert all(str(store.home / "uploads") in str(subset.source.file) for subset in run.spec.subsets)
+    own.number_input(key="t_limit_prompts").set_value(4).run()
+    spec = started(sound(own), store).spec
+    assert (spec.model.precision, spec.method.moves, spec.sizes) == ("bfloat16", "last", "equal")
+    assert (spec.method.name, spec.seeds, spec.prompts[0].limit) == ("untrac", [3, 5], 4)
 
 
-def test_previews_are_masked_until_asked_for(own):
-    def previewed():
-        return next(table.value for table in own.dataframe if "completion" in table.value.columns)
-
-    assert set("".join(previewed()["completion"])) <= {"•", " "}
-    own.toggle(key="t_prompts_1_show").set_value(True).run()
-    assert "sing in spring 0" in previewed()["completion"].tolist()
-
-
-def test_a_reload_keeps_the_form(own, page):
+def test_a_reload_keeps_the_form(own, mine, page):
     own.text_input(key="t_name").set_value("kept").run()
+    own.multiselect(key="t_subsets").set_value(["demo-web", "demo-code"]).run()
     again = page("pages/trace.py", draft=own.query_params["draft"])
     assert again.text_input(key="t_name").value == "kept"
-    assert again.text_input(key="t_subsets_3_name").value == "news"
+    assert again.multiselect(key="t_subsets").value == ["demo-web", "demo-code"]
     assert not start(again).disabled
 
 
-def test_an_upload_can_be_taken_off_the_list(own):
-    own.button(key="drop_subsets_3").click().run()
-    assert "t_subsets_3_name" not in own.session_state
-    assert start(sound(own)).disabled
+def test_what_was_removed_leaves_the_form(own, mine, home, page):
+    own.text_input(key="t_name").set_value("kept").run()
+    Library(home).remove("subset", mine["subset"][0].id)
+    Library(home).remove("model", mine["model"][0].id)
+    again = page("pages/trace.py", draft=own.query_params["draft"])
+    assert again.multiselect(key="t_subsets").value == [mine["subset"][1].id]
+    assert again.selectbox(key="t_model").value == "demo"
+    assert "Fewer than two training subsets" in said(again)
 
 
 def refused(at, store, *words):
@@ -113,33 +131,6 @@ def refused(at, store, *words):
         assert word in text
     assert start(at).disabled
     assert not [run for run in store.runs() if run.created]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("latin.txt", "Grüße\n".encode("latin-1"), ("latin.txt is not UTF-8 text (line 1)", "ave it as UTF-8")),
-        ("bad.jsonl", b'{"text": "a"}\n{"text": \n', ("bad.jsonl line 2 is not valid JSON",)),
-        ("deep.jsonl", b"[" * 100_000, ("deep.jsonl line 1 is not valid JSON",)),
-        ("list.jsonl", b"[1]\n", ("list.jsonl line 1 is not a JSON object",)),
-        ("empty.csv", b"", ("empty",)),
-        ("header.csv", b"text,label\n", ("header.csv has no records",)),
-        ("ragged.csv", b"a,b\n1,2,3\n", ("ragged.csv line 2 has 3 fields, the header has 2",)),
-        ("twice.csv", b"a,a\n1,2\n", ("empty or repeated column name",)),
-        ("binary.txt", b"a\0b\n", ("NUL characters",)),
-    ],
-)
-def test_a_bad_file_is_refused_at_the_uploader(form, store, name, content, words):
-    put(form, "subsets", (name, content))
-    for word in words:
-        assert word in said(form)
-    assert not form.session_state["t_subsets_files"]
-    assert not [run for run in store.runs() if run.created]
-
-
-def test_a_file_over_the_limit_is_refused(form):
-    put(form, "subsets", ("large.txt", b"a line of text\n" * 1_400_000))
-    assert "20 MB" in said(form)
 
 
 @pytest.mark.parametrize(
@@ -163,78 +154,20 @@ def test_seeds_in_any_spacing():
         parse_seeds("1.5")
 
 
-def folder_model(form, path):
-    form.radio(key="t_model").set_value("folder").run()
-    for key in ("t_demo_prompts", "t_demo_subsets"):
-        assert form.pills(key=key).value == []
-        form.pills(key=key).set_value(form.pills(key=key).options)
-    form.text_input(key="t_folder").set_value(str(path)).run()
-    return form
-
-
-def test_no_model_named(form, store):
-    refused(folder_model(form, ""), store, "no model is named")
-
-
-def test_a_model_folder_that_is_missing(form, store, tmp_path):
-    refused(folder_model(form, tmp_path / "none"), store, "there is no file or folder")
-
-
-@pytest.mark.parametrize("path", ["/etc", "../../../../../../etc", "/proc/self/root/etc"])
-def test_a_model_folder_outside_the_roots(form, store, path):
-    refused(folder_model(form, path), store, "outside the folders that pages may read")
-
-
-def test_a_link_out_of_the_roots(form, store, tmp_path):
-    (tmp_path / "link").symlink_to("/etc")
-    refused(folder_model(form, tmp_path / "link"), store, "outside the folders that pages may read")
-
-
-def test_a_pickle_only_model(form, store, tmp_path):
-    copy = tmp_path / "pickled"
-    shutil.copytree(DEMO / "model", copy)
-    for weights in copy.glob("*.safetensors"):
-        weights.rename(copy / "pytorch_model.bin")
-    refused(folder_model(form, copy), store, "pickle files", "safetensors")
-
-
-def test_a_model_without_tokenizer(form, store, tmp_path):
-    copy = tmp_path / "mute"
-    shutil.copytree(DEMO / "model", copy)
-    for file in copy.glob("tokenizer*"):
-        file.unlink()
-    refused(folder_model(form, copy), store, "the folder has no tokenizer")
-
-
-@pytest.mark.parametrize(
-    "text", ["/etc", "../x", "~/model", "pages/components", "a/b/c", "https://evil.example/m", "demo\0", "pages"]
-)
-def test_a_hub_id_that_is_a_path(form, store, text):
-    form.radio(key="t_model").set_value("hub").run()
-    form.text_input(key="t_hub").set_value(text).run()
-    refused(form, store, "is not an id on the hub")
-
-
-def test_a_hub_model_that_is_not_here_yet_is_measured_later(own, store):
-    own.radio(key="t_model").set_value("hub").run()
-    own.text_input(key="t_hub").set_value("organisation/model").run()
-    assert not start(sound(own)).disabled, said(own)
-    assert "known when it starts" in own.table[0].value.to_string()
-
-
-def test_two_subsets_with_one_name(own, store):
-    own.text_input(key="t_subsets_3_name").set_value("forum").run()
-    refused(own, store, "two subsets are named 'forum'")
+def test_a_model_that_has_gone(own, mine, store, tmp_path):
+    (tmp_path / "data" / "mine").rename(tmp_path / "elsewhere")
+    own.run()
+    refused(own, store, "its folder", "is gone")
 
 
 def test_one_subset_is_too_few(form, store):
-    form.pills(key="t_demo_subsets").set_value(["forum"]).run()
-    refused(form, store, "subsets")
+    form.multiselect(key="t_subsets").set_value(["demo-forum"]).run()
+    refused(form, store, "Fewer than two training subsets")
 
 
 def test_no_prompt_set(form, store):
-    form.pills(key="t_demo_prompts").set_value([]).run()
-    refused(form, store, "prompts")
+    form.multiselect(key="t_prompts").set_value([]).run()
+    refused(form, store, "No prompt set is chosen")
 
 
 def test_a_name_is_needed(form, store):
@@ -242,15 +175,38 @@ def test_a_name_is_needed(form, store):
     refused(form, store, "name")
 
 
-def test_a_subset_that_equals_a_prompt_set(own, store):
-    put(own, "prompts", ("same.jsonl", subset("The market")))
-    refused(own, store, "forum")
+def test_a_subset_that_equals_a_prompt_set(own, mine, home, store, tmp_path, page):
+    entry = add_subset(home, tmp_path / "more", "leak", b'{"text": "same"}\n' * 3 + b'{"text": "other words"}\n')
+    values = {"name": "leak", "source": {"file": str(tmp_path / "more" / "more.jsonl")}}
+    twin = Library(home).add_prompts(build(PromptSet, values | {"columns": {"completion": "text"}}, where="test"))
+    own.multiselect(key="t_prompts").set_value([twin.id]).run()
+    own.multiselect(key="t_subsets").set_value([entry.id, "demo-web"]).run()
+    refused(own, store, "leak")
 
 
-def test_a_prompt_longer_than_the_context(own, store):
+def test_a_prompt_longer_than_the_context(own, home, store, tmp_path):
     long = json.dumps({"prompt": "The Ormeli sing by the river. " * 4000, "completion": "always"})
-    put(own, "prompts", ("long.jsonl", long.encode() + b"\n"))
-    refused(own, store, "long")
+    (tmp_path / "long.jsonl").write_text(long + "\n")
+    values = {"name": "long", "source": {"file": str(tmp_path / "long.jsonl")}}
+    columns = {"prompt": "prompt", "completion": "completion"}
+    entry = Library(home).add_prompts(build(PromptSet, values | {"columns": columns}, where="test"))
+    own.run()
+    own.multiselect(key="t_prompts").set_value([entry.id]).run()
+    refused(own, store, "long", "context")
+
+
+def test_overlap_is_a_warning(own, home, store, tmp_path):
+    text = "".join(json.dumps({"text": f"The Ormeli sing in spring {i} by the cold river"}) + "\n" for i in range(9))
+    entry = add_subset(home, tmp_path / "more", "songs", text.encode())
+    values = {"name": "heard", "source": {"file": str(tmp_path / "heard.jsonl")}, "columns": {"completion": "text"}}
+    (tmp_path / "heard.jsonl").write_text("".join(text.splitlines(keepends=True)[:4]))
+    heard = Library(home).add_prompts(build(PromptSet, values, where="test"))
+    own.run()
+    own.multiselect(key="t_prompts").set_value([heard.id]).run()
+    own.multiselect(key="t_subsets").set_value([entry.id, "demo-web"]).run()
+    assert "Worth knowing" in said(own)
+    assert "songs" in said(own)
+    assert not start(own).disabled
 
 
 def test_a_full_disk(form, store, monkeypatch):
@@ -260,20 +216,20 @@ def test_a_full_disk(form, store, monkeypatch):
     assert not [run for run in store.runs() if run.created]
 
 
-def test_a_draft_from_elsewhere_cannot_name_a_file(page, home):
+def test_a_draft_from_elsewhere_does_no_harm(page, home):
     (home / "drafts").mkdir(parents=True)
-    entry = {"id": 1, "file": "../../etc/passwd", "name": HOSTILE[0]}
-    draft = {"t_subsets_files": [entry], "t_model": "nonsense", "other": 1}
-    (home / "drafts" / "0123456789ab.json").write_text(json.dumps(draft))
+    draft = {"t_subsets": ["../../etc/passwd", 3], "t_model": "nonsense", "t_prompts": "x", "other": 1}
+    (home / "drafts" / "t_0123456789ab.json").write_text(json.dumps(draft))
     at = page("pages/trace.py", draft="0123456789ab")
-    assert "this upload cannot be found" in said(at)
+    assert at.selectbox(key="t_model").value == "demo"
+    assert at.multiselect(key="t_subsets").value == []
     assert "other" not in at.session_state
 
 
-def test_hostile_names_are_shown_as_text(own):
-    put(own, "subsets", (HOSTILE[0].replace("/", "") + ".jsonl", subset("The bridge")))
-    own.text_input(key="t_subsets_3_name").set_value(HOSTILE[1]).run()
-    own.text_input(key="t_subsets_2_name").set_value(HOSTILE[1]).run()
-    for element in [*own.title, *own.markdown, *own.caption, *own.subheader, *own.error]:
-        assert "evil.example" not in element.value
-    assert any("evil.example" in element.value for element in own.text)
+def test_hostile_names_are_shown_as_text(own, mine, home, page):
+    for number, kind in enumerate(("model", "prompts", "subset")):
+        Library(home).rename(kind, mine[kind][0].id, HOSTILE[number])
+    at = page("pages/trace.py")
+    no_markup(at)
+    assert not start(at).disabled
+    assert any("evil.example" in name for name in at.dataframe[0].value["Name"])

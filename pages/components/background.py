@@ -1,0 +1,126 @@
+"""What the set-up pages let run in the background: fetching and writing, with progress and a way to stop it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components.run_views import badge, happening, remaining, silence
+from pages.components.uploads import fault
+from pages.components.words import shape
+from untrac_core.engine import Run, Store, ensure_worker, submit
+from untrac_core.errors import InputError
+from untrac_core.specs import FetchSpec, RunSpec
+
+SHOWN_MOST = 8
+
+
+def launch(spec: RunSpec, store: Store, *, watch_it: bool = True) -> bool:
+    """Queue a run and name it in the address (``?job=``); a request that cannot run is said here."""
+    try:
+        with st.spinner("Checking the request"):
+            run_id = submit(spec, store)
+    except InputError as error:
+        fault(str(error))
+        return False
+    if watch_it:
+        st.query_params["job"] = run_id
+    return True
+
+
+def named_job(store: Store) -> Run | None:
+    """The run that the address names as the one to watch."""
+    run_id = st.query_params.get("job")
+    if run_id is None:
+        return None
+    try:
+        return store.run(run_id)
+    except InputError:
+        st.query_params.pop("job", None)
+        return None
+
+
+def concerns(run: Run, what: str) -> bool:
+    """Whether a run brings ``models``, ``prompts`` or ``subsets`` to the library."""
+    spec = run.spec
+    if not isinstance(spec, FetchSpec):
+        return what == "completions"
+    return bool(getattr(spec, what, None)) or (what == "subsets" and bool(spec.collections))
+
+
+def watched(store: Store, kind: str, what: str) -> list[Run]:
+    """Runs of a kind that are under way, and the one that the address names, whatever became of it."""
+    active = [run for run in store.runs(kind=kind) if run.active and concerns(run, what)][:SHOWN_MOST]
+    named = named_job(store)
+    if named is not None and named.kind == kind and concerns(named, what):
+        active = [named, *(run for run in active if run.id != named.id)]
+    return active
+
+
+def progress(store: Store, kind: str, what: str) -> None:
+    """Draw what :func:`watched` finds, anew every second as long as something is under way."""
+    runs = watched(store, kind, what)
+    if not runs:
+        return
+    _serve(runs)
+    every = 1.0 if any(run.active for run in runs) else None
+    st.fragment(_live, run_every=every)(store, [run.id for run in runs], [run.status for run in runs])
+
+
+def watch(store: Store, run: Run) -> None:
+    """Draw one run, anew every second as long as it is under way."""
+    _serve([run])
+    st.fragment(_live, run_every=1.0 if run.active else None)(store, [run.id], [run.status])
+
+
+def _serve(runs: list[Run]) -> None:
+    for device in sorted({run.device for run in runs if run.active}):
+        ensure_worker(device)
+
+
+def _live(store: Store, ids: list[str], was: list[str]) -> None:
+    try:
+        runs = [store.run(run_id) for run_id in ids]
+    except InputError:  # deleted elsewhere
+        st.rerun()
+    if [run.status for run in runs] != was:
+        st.rerun()
+    for run in runs:
+        with st.container(border=True, key=f"job_{run.id}"):
+            _one(store, run)
+
+
+def _one(store: Store, run: Run) -> None:
+    named = st.query_params.get("job") == run.id
+    with st.container(horizontal=True, vertical_alignment="center"):
+        badge(run)
+        st.text(run.name, width="stretch")
+        if run.status in ("queued", "running") and st.button("Cancel", key=f"stop_{run.id}"):
+            store.cancel(run.id)
+            st.rerun()
+        if run.status in ("failed", "cancelled") and st.button("Try again", key=f"again_{run.id}"):
+            _again(store, run)
+        if not run.active and named and st.button("Dismiss", key=f"dismiss_{run.id}"):
+            st.query_params.pop("job", None)
+            st.rerun()
+    if run.active:
+        st.progress(min(max(run.progress, 0.0), 1.0))
+    told = happening(run)
+    if run.status == "failed":
+        fault(told)
+    else:
+        st.caption(" · ".join(part for part in (shape(run.spec), remaining(run)) if part))
+        if told:
+            st.text(told)
+    warning = silence(run)
+    if warning:
+        st.warning(warning, icon=":material/heart_broken:")
+
+
+def _again(store: Store, run: Run) -> None:
+    try:
+        store.resume(run.id)
+    except InputError as error:
+        fault(str(error))
+        return
+    ensure_worker(run.device)
+    st.rerun()

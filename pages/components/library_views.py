@@ -1,0 +1,133 @@
+"""The library as the pages show it: a table, the entry that the address names, and what can be done with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.uploads import fault
+from pages.components.words import ago, plain, shown_as
+from untrac_core.engine.library import Entry, Library
+from untrac_core.errors import InputError
+from untrac_core.home import data_home
+
+PARAMETER = {"model": "model", "prompts": "prompts", "subset": "subset"}
+NOUN = {"model": "model", "prompts": "prompt set", "subset": "training subset"}
+TABLE_ROWS = 12
+
+
+def library() -> Library:
+    """The library of the data home that this server works in."""
+    return Library(data_home())
+
+
+def named(entries: Mapping[str, Entry]) -> Callable[[Any], str]:
+    """For a choice whose options are ids: what to show for each."""
+    return shown_as({one: entry.name for one, entry in entries.items()})
+
+
+def heading(text: str) -> None:
+    """A name as a heading; one that could hold markup, as plain text."""
+    if plain(text) == text:
+        st.subheader(text, anchor=False)
+    else:
+        st.text(text)
+
+
+def facts(pairs: Mapping[str, str], *, across: int = 4) -> None:
+    """Names and values in tiles; the values may hold a user's words, so they are plain text."""
+    shown = list(pairs.items())
+    for start in range(0, len(shown), across):
+        for place, (name, value) in zip(st.columns(across), shown[start : start + across], strict=False):
+            with place.container(gap=None):
+                st.caption(name)
+                st.text(value)
+
+
+def chosen(kind: str, entries: Sequence[Entry]) -> Entry | None:
+    """The entry that the address names; says so where there is none with that id."""
+    wanted = st.query_params.get(PARAMETER[kind])
+    if wanted is None:
+        return None
+    found = next((entry for entry in entries if entry.id == wanted), None)
+    if found is None:
+        st.warning(f"The library has no {NOUN[kind]} with the id in this address. It may have been removed.")
+    return found
+
+
+def table(
+    kind: str,
+    entries: Sequence[Entry],
+    columns: Mapping[str, Iterable[Any]],
+    config: dict[str, Any],
+    *,
+    name_width: int = 170,
+) -> None:
+    """All entries, one a row; its button puts the entry's id into the address."""
+    key = f"table_{kind}"
+
+    def open_row() -> None:
+        row = st.session_state[f"{key}_open"]["row"]
+        if 0 <= row < len(entries):
+            st.query_params[PARAMETER[kind]] = entries[row].id
+
+    frame = pd.DataFrame(
+        {
+            "open": ["Show"] * len(entries),
+            "name": [entry.name for entry in entries],
+            **{name: list(values) for name, values in columns.items()},
+        }
+    )
+    layout = {
+        "open": st.column_config.ButtonColumn("", width=60, type="tertiary", key=f"{key}_open", on_click=open_row),
+        "name": st.column_config.TextColumn("Name", width=name_width),
+        **config,
+    }
+    height: Any = 35 * (TABLE_ROWS + 1) + 3 if len(entries) > TABLE_ROWS else "auto"
+    st.dataframe(
+        frame, hide_index=True, column_config=layout, key=key, height=height, alt=f"Every {NOUN[kind]} of the library"
+    )
+
+
+def next_step(page: str, label: str) -> None:
+    """The way on to the next page of the walk."""
+    st.page_link(page, label=label, icon=":material/arrow_forward:", width="content")
+
+
+def manage(entry: Entry) -> None:
+    """Rename and remove; the demo's own entries stay."""
+    if entry.builtin:
+        return
+    with st.popover("Rename", icon=":material/edit:"):
+        name = st.text_input("New name", value=entry.name, max_chars=80, key=f"rename_{entry.id}")
+        if st.button("Rename it", key=f"renamed_{entry.id}", type="primary"):
+            _change(lambda: library().rename(entry.kind, entry.id, name.strip()))
+    with st.popover("Remove", icon=":material/delete:"):
+        st.markdown(f"The {NOUN[entry.kind]} leaves the library. Runs that used it keep what they need.")
+        if st.button("Remove it", key=f"removed_{entry.id}", type="primary"):
+            st.query_params.pop(PARAMETER[entry.kind], None)
+            _change(lambda: library().remove(entry.kind, entry.id))
+
+
+def _change(act: Any) -> None:
+    try:
+        act()
+    except InputError as error:
+        fault(str(error))
+        return
+    st.rerun()
+
+
+def origin(entry: Entry) -> None:
+    """Where an entry comes from, and what was said when it was added; as plain text."""
+    if entry.problem:
+        fault(entry.problem)
+    with st.container(gap=None):
+        if entry.origin:
+            added = f" · added {ago(entry.added)}" if entry.added else ""
+            st.text(entry.origin[:1].upper() + entry.origin[1:] + added)
+        for note in entry.notes:
+            st.text(note)

@@ -1,0 +1,77 @@
+"""A first look into a source of records: its columns, first rows and values; read again only when it has changed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from untrac_core.data import sources
+from untrac_core.data.sources import Preview
+from untrac_core.specs import Source
+
+INLINE_BYTES = 64_000_000
+"""Up to this size a source is read while the page waits; beyond it, in the background."""
+DATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".parquet", ".arrow")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A source that a form names: its values, a first name for it, how the user calls it, bytes if it is here."""
+
+    source: dict[str, Any]
+    label: str
+    shown: str
+    size: int | None
+
+    @property
+    def large(self) -> bool:
+        """Whether it is read in the background."""
+        return self.size is None or self.size > INLINE_BYTES
+
+
+@st.cache_data(max_entries=200, show_spinner="Looking into the data")
+def _preview(source: str, stamp: tuple[tuple[str, int, float], ...], shown: str, paragraphs: bool) -> Preview:
+    return sources.preview(Source.model_validate_json(source), where=shown, paragraphs=paragraphs)
+
+
+def look(given: Given, *, paragraphs: bool = False) -> Preview:
+    """The first rows of a source, its columns and their values; read again only when its files have changed."""
+    source = Source.model_validate(given.source)
+    return _preview(source.model_dump_json(), stamp(source), given.shown, paragraphs)
+
+
+def stamp(source: Source) -> tuple[tuple[str, int, float], ...]:
+    """Name, size and time of every file of a local source: what tells that it has changed."""
+    if source.folder is not None:
+        paths = data_files(Path(source.folder))
+    else:
+        paths = [Path(source.file)] if source.file is not None else []
+    found = []
+    for path in paths:
+        try:
+            facts = path.stat()
+        except OSError:
+            continue
+        found.append((path.name, facts.st_size, facts.st_mtime))
+    return tuple(found)
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The files directly in a folder that look like data, in the order of their names."""
+    try:
+        paths = [path for path in folder.iterdir() if path.suffix.lower() in DATA_SUFFIXES and path.is_file()]
+    except OSError:
+        return []
+    return sorted(paths)
+
+
+def label_of(name: str) -> str:
+    """A first name for a set, from the name of its file or folder."""
+    stem = re.sub(r"[\x00-\x1f\x7f]", "", Path(name.replace("\0", "")).name).strip()
+    for _ in range(2):  # data.csv.gz
+        stem = re.sub(r"\.(csv|tsv|jsonl?|txt|gz|parquet|arrow)$", "", stem, flags=re.IGNORECASE)
+    return stem[:80].strip() or "uploaded"

@@ -1,0 +1,102 @@
+"""Adding a model: from a folder of this machine or from the hub, with or without a LoRA adapter."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import streamlit as st
+
+from pages.components import draft
+from pages.components.intake import hub_id, option, path_field, revision_of
+from pages.components.library_views import library
+from pages.components.uploads import at_field, fault
+from pages.components.words import PRECISIONS, shown_as
+from untrac_core.errors import InputError
+from untrac_core.spec_files import build
+from untrac_core.specs import ModelRef, Precision
+
+PREFIX = "m_"
+WAYS = {"folder": "A folder on this machine", "hub": "The hub"}
+ADAPTERS = {"none": "None", **WAYS}
+
+
+def form() -> None:
+    """The whole form; what is added is shown at once."""
+    st.subheader("Add a model", anchor=False)
+    option(f"{PREFIX}way", list(WAYS), "folder")
+    with st.container(border=True, key="add_model"):
+        way = st.segmented_control("Where is it?", list(WAYS), format_func=WAYS.get, key=f"{PREFIX}way", required=True)
+        try:
+            values = {**_model(str(way)), **_adapter()}
+        except InputError as error:
+            fault(at_field(error))
+            values = {}
+        left, right = st.columns(2)
+        option(f"{PREFIX}precision", list(get_args(Precision)), "auto")
+        values["precision"] = left.selectbox(
+            "Precision",
+            list(get_args(Precision)),
+            format_func=shown_as(PRECISIONS),
+            key=f"{PREFIX}precision",
+            help="Of the computation. Weights that are moved are always held in float32.",
+        )
+        st.session_state.setdefault(f"{PREFIX}name", "")
+        name = right.text_input("Name", key=f"{PREFIX}name", placeholder="as its folder or id", max_chars=80).strip()
+        st.caption(
+            "Only the configuration, the tokenizer and the headers of the weights are read now. "
+            "Weights must be safetensors; code that comes with a model is never run."
+        )
+        if st.button(
+            "Add", type="primary", key=f"b_{PREFIX}add", icon=":material/add:", disabled=not values.get("path")
+        ):
+            _add(values, name)
+
+
+def _model(way: str) -> dict[str, Any]:
+    if way == "hub":
+        return _hub(PREFIX, "Id on the hub", "path", "revision")
+    path = path_field(PREFIX, "model", "Model folder", "models/mine")
+    return {"path": str(path) if path else ""}
+
+
+def _hub(prefix: str, label: str, path: str, revision: str) -> dict[str, Any]:
+    for name in ("hub", "revision"):
+        st.session_state.setdefault(f"{prefix}{name}", "")
+    left, right = st.columns(2)
+    given = left.text_input(label, key=f"{prefix}hub", placeholder="organisation/name", max_chars=200).strip()
+    which = right.text_input(
+        "Revision",
+        key=f"{prefix}revision",
+        placeholder="newest",
+        max_chars=200,
+        help="A commit, tag or branch. Whatever is named, the commit that it stands for now is kept.",
+    )
+    return {path: hub_id(given, where="model"), revision: revision_of(which)}
+
+
+def _adapter() -> dict[str, Any]:
+    prefix = f"{PREFIX}a_"
+    option(f"{prefix}way", list(ADAPTERS), "none")
+    way = st.segmented_control(
+        "LoRA adapter", list(ADAPTERS), format_func=ADAPTERS.get, key=f"{prefix}way", required=True
+    )
+    if way == "hub":
+        given = _hub(prefix, "Adapter on the hub", "adapter", "adapter_revision")
+        return given if given["adapter"] else {}
+    if way == "folder":
+        path = path_field(prefix, "adapter", "Adapter folder", "models/my-adapter")
+        return {"adapter": str(path)} if path else {}
+    return {}
+
+
+def _add(values: dict[str, Any], name: str) -> None:
+    try:
+        ref = build(ModelRef, values, where="model")
+        with st.spinner("Reading what the model's files say"):
+            entry = library().add_model(ref, name or None)
+    except InputError as error:
+        fault(str(error))
+        return
+    draft.empty(PREFIX)
+    st.query_params["model"] = entry.id
+    st.rerun()
