@@ -212,3 +212,12 @@ def test_a_download_shows_how_much_of_it_is_here(ledger, monkeypatch):
             reporter._beaten = 0.0
             reporter.tick(done, 1_000_000)
     assert parts == [0.0, 0.25, 0.75, 0.99]
+
+
+def test_a_look_at_a_large_source_shows_how_far_it_is_before_any_cell_is_known(ledger):
+    run_id = ledger.store.submit(trace_spec())
+    ledger.claim("cpu")
+    reporter = Reporter(ledger, run_id, 1)
+    reporter.one_pass = True
+    reporter.tick(300, 1000)
+    assert ledger.store.run(run_id).progress == pytest.approx(0.3)

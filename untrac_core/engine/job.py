@@ -83,11 +83,14 @@ class Reporter:
             self._beaten = time.monotonic()
 
     def _part(self) -> float:
-        """Share of the cell that is done: against the ticks of the last cell, else a guess that only grows."""
-        if not self._in_cell:
-            return 0.0
+        """Share of the cell that is done: against the ticks of the last cell, else a guess that only grows.
+
+        Before the cells of a fetch are known, its look at a large source is a pass of its own.
+        """
         if self.one_pass:
             return min(0.99, self._share)
+        if not self._in_cell:
+            return 0.0
         return min(0.99, self._ticks / self._usual) if self._usual else self._passes / (self._passes + 4)
 
     @contextmanager

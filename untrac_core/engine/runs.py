@@ -97,7 +97,7 @@ def to_run(row: sqlite3.Row, folder: Path) -> Run:
     spec = _spec(row)
     status, total, done = str(row["status"]), int(row["cells_total"]), int(row["cells_done"])
     running = status in ("running", "cancelling")
-    part = float(row["part"]) if running and done < total else 0.0
+    part = float(row["part"]) if running and (done < total or not total) else 0.0
     now = time.time()
     heard, usual = row["heartbeat"] or row["started"], row["cell_seconds"]
     return Run(
@@ -116,7 +116,7 @@ def to_run(row: sqlite3.Row, folder: Path) -> Run:
         phase=row["phase"],
         cells_done=done,
         cells_total=total,
-        progress=1.0 if status == "done" else (done + part) / total if total else 0.0,
+        progress=1.0 if status == "done" else (done + part) / total if total else part,
         eta_seconds=usual * (total - done - part) if status == "running" and usual is not None else None,
         heartbeat=row["heartbeat"],
         silent=running and heard is not None and now - heard > SILENT_SECONDS,
