@@ -31,11 +31,15 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
+PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+
+# Two processes or more, then, alone, what is held to a time.
 test: $(VENV)/.dev
-	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q --ignore=tests/browser $(ARGS)
+	@$(PYTEST) -n logical --maxprocesses 4 --dist loadfile -m "not timed" --ignore=tests/browser $(ARGS)
+	@$(PYTEST) -m timed --ignore=tests/browser $(ARGS)
 
 test-browser: $(VENV)/.dev
-	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q tests/browser $(ARGS)
+	@$(PYTEST) tests/browser $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -15,6 +15,8 @@ from untrac_core.specs import MethodSpec
 from untrac_core.statistics import pearson
 from untrac_core.tracing import trace
 
+pytestmark = pytest.mark.timed
+
 
 def planted(result, prompt_set, side):
     """Planted statements by subset; for the contrast, harmful minus harmless ones."""

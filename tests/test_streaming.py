@@ -11,20 +11,15 @@ import pytest
 
 from untrac_core.home import PROJECT
 
+pytestmark = pytest.mark.timed
 SIZE = 2_000_000_000
 SCRIPT = """
-import json, pathlib, resource, sys, time
+import json, sys, time
 from untrac_core.data.collections import members
 from untrac_core.data.sources import preview
 from untrac_core.data.subsets import load_subsets
+from untrac_core.devices import own_peak_mb
 from untrac_core.specs import Collection, Source
-
-def peak_mb():
-    # On Linux ru_maxrss would also count the memory of the process which started this one.
-    status = pathlib.Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 source = Source(file=sys.argv[1])
 times = [time.monotonic()]
@@ -40,7 +35,7 @@ print(json.dumps({
     "characters": sum(len(document.text) for data in loaded.values() for document in data.documents),
     "whole": look.whole,
     "rows": look.count,
-    "peak_mb": peak_mb(),
+    "peak_mb": own_peak_mb(),
     "seconds": [later - sooner for sooner, later in zip(times, times[1:])],
 }))
 """

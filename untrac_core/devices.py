@@ -115,3 +115,15 @@ def _torch_knows_cuda() -> bool:
         return not version("torch").endswith("+cpu")
     except PackageNotFoundError:
         return False
+
+
+def own_peak_mb() -> float:
+    """The most main memory that this process has held, in 2^20 bytes."""
+    import resource
+    import sys
+
+    try:  # On Linux, ru_maxrss also counts the memory of the process that started this one.
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.split("VmHWM:")[1].split()[0]) / 2**10
+    except (OSError, IndexError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

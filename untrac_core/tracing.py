@@ -19,7 +19,7 @@ from untrac_core.check import context_and_block, cut_notes, encode, load_records
 from untrac_core.costs import choose_precision, cost_of
 from untrac_core.data import overlap
 from untrac_core.data.expansion import expand
-from untrac_core.devices import device_facts
+from untrac_core.devices import device_facts, own_peak_mb
 from untrac_core.home import PROJECT
 from untrac_core.model_files import fetch_adapter, fetch_model, inspect_model
 from untrac_core.progress import Progress, Silent
@@ -224,15 +224,11 @@ def trace(
 
 def peak_memory_mb() -> float:
     """The most memory that this process has held, in MB; on CUDA, the device's memory."""
-    import resource
-    import sys
-
     import torch
 
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return own_peak_mb()
 
 
 def git_revision() -> str | None:

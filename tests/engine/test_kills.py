@@ -76,6 +76,7 @@ def kill_somewhere(store, run_id, draw, loading, cell):
     os.kill(job, signal.SIGKILL)
 
 
+@pytest.mark.timed
 def test_ten_kills_at_random_moments_leave_no_trace_in_the_result(spec, home, tmp_path, monkeypatch):
     calm = Store(tmp_path / "calm")
     with monkeypatch.context() as elsewhere:

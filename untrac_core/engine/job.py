@@ -171,9 +171,9 @@ def peak_memory_mb() -> float:
         from untrac_core.tracing import peak_memory_mb as with_device
 
         return with_device()
-    import resource
+    from untrac_core.devices import own_peak_mb
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return own_peak_mb()
 
 
 @contextmanager
