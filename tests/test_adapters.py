@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from families import CONTEXT, make_adapter, make_model
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from test_families import DOCUMENTS, ITEMS, request
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from untrac_core.adapters import _is_slow
 from untrac_core.errors import InputError
 from untrac_core.losses import example_losses
 from untrac_core.models import hash_weights, load_model
@@ -133,6 +134,11 @@ FAULTS = {
     "more modules": (lambda f: edit(f, target_modules="all-linear", exclude_modules=None, bias="all"), None),
     "no such module": (lambda f: edit(f, target_modules=["nothing"]), "could not be put on the model"),
     "a slow pattern": (lambda f: edit(f, target_modules="(.*)*x"), "take for ever"),
+    "repeats": (lambda f: edit(f, target_modules=".*" * 14 + "!"), "take for ever"),
+    "repeats of a rank": (lambda f: edit(f, rank_pattern={".*" * 14 + "!": 4}), "take for ever"),
+    "repeats of an alpha": (lambda f: edit(f, alpha_pattern={".+" * 14 + "!": 4}), "take for ever"),
+    "repeats of a copy": (lambda f: edit(f, modules_to_save=[".*" * 14 + "!"]), "take for ever"),
+    "half a pattern": (lambda f: edit(f, modules_to_save=["*x"]), "no usable pattern"),
     "odd types": (lambda f: edit(f, target_modules={"a": 1}), "no usable 'target_modules'"),
     "code": (lambda f: edit(f, auto_mapping={"parent_library": "os"}), None),
     "malformed": (lambda f: (f / "adapter_config.json").write_text("{"), "malformed"),
@@ -152,3 +158,98 @@ def test_what_does_not_fit_is_one_line(homes, tmp_path, fault):
         load_model(broken, CPU)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SLOW = [
+    "(.*)*x",
+    "(a|b)*x",
+    ".*" * 4,
+    ".?" * 30,
+    "(.|.)" * 30,
+    r"(\w|\d)" * 30,
+    "[ab|]+" * 4,
+    ".{0,99}" * 4,
+    "(?x)(.*)#a\n*",
+]
+PLAIN = [
+    r".*\.(q_proj|v_proj)|lm_head",
+    r"model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(?:gate|up|down)_proj)",
+    r"^(?!.*vision).*?[a-z_]+\.weight$",
+    "model.layers.0.self_attn.q_proj",
+]
+
+
+@pytest.mark.parametrize("pattern", SLOW)
+def test_slow_patterns_are_known(pattern):
+    assert _is_slow(pattern)
+
+
+@pytest.mark.parametrize("pattern", PLAIN)
+def test_patterns_that_people_write_are_not_slow(pattern):
+    assert not _is_slow(pattern)
+
+
+def made_by_peft(base, folder, *, seq2seq=False, convert=False, **settings):
+    """An adapter as peft makes and saves it, moved away from its start; with the logits of the model that has it."""
+    kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
+    task = "SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM"
+    adapted = get_peft_model(
+        kind.from_pretrained(base).eval(), LoraConfig(r=4, lora_alpha=8, task_type=task, **settings)
+    )
+    start = {}
+    if convert:
+        adapted.peft_config["default"].init_lora_weights = True  # as peft's guide does it
+        adapted.save_pretrained(folder.parent / "start")
+        start["path_initial_model_for_weight_conversion"] = str(folder.parent / "start")
+        adapted.peft_config["default"].init_lora_weights = settings["init_lora_weights"]
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    given = {"input_ids": IDS} | ({"decoder_input_ids": IDS} if seq2seq else {})
+    with torch.no_grad():
+        logits = adapted(**given).logits
+    adapted.save_pretrained(folder, **start)
+    return given, logits
+
+
+IDS = torch.arange(10, 40)[None]
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_what_moved_its_base_is_refused_until_it_is_converted(homes, tmp_path, start):
+    settings = {"target_modules": ["q_proj", "v_proj"], "init_lora_weights": start}
+    made_by_peft(homes / "llama", tmp_path / "moved", **settings)
+    with pytest.raises(InputError, match="path_initial_model_for_weight_conversion"):
+        load_model(ModelRef(path=str(homes / "llama"), adapter=str(tmp_path / "moved")), CPU)
+    given, theirs = made_by_peft(homes / "llama", tmp_path / "plain", convert=True, **settings)
+    model = load_model(ModelRef(path=str(homes / "llama"), adapter=str(tmp_path / "plain")), CPU)
+    with torch.no_grad():
+        torch.testing.assert_close(model.module(**given).logits, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "targets", "tied"),
+    [
+        ("qwen", ["q_proj", "embed_tokens"], True),
+        ("qwen", ["lm_head"], True),
+        ("qwen", ["q_proj"], False),
+        ("t5", ["wo", "lm_head"], True),
+        ("llama", ["q_proj", "embed_tokens", "lm_head"], False),
+    ],
+)
+def test_a_tied_embedding_is_not_merged_into_both_ends(homes, tmp_path, family, targets, tied):
+    base = homes / family if family != "qwen" else make_model(tmp_path / "qwen", "qwen")
+    given, theirs = made_by_peft(base, tmp_path / "lora", seq2seq=family == "t5", target_modules=targets)
+    ref = ModelRef(path=str(base), adapter=str(tmp_path / "lora"))
+    beside = load_model(ref, CPU, "lora")
+    with torch.no_grad():
+        torch.testing.assert_close(beside.module(**given).logits, theirs, rtol=1e-4, atol=1e-5)
+    if tied:
+        with pytest.raises(InputError, match=r"cannot be merged\. Use moves: lora") as caught:
+            load_model(ref, CPU)
+        assert "\n" not in str(caught.value)
+        return
+    with torch.no_grad():
+        torch.testing.assert_close(load_model(ref, CPU).module(**given).logits, theirs, rtol=1e-4, atol=1e-5)

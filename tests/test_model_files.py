@@ -7,6 +7,8 @@ from families import FAMILIES, MORE, make_adapter, make_model
 
 from untrac_core import model_files
 from untrac_core.errors import InputError
+from untrac_core.hub import models as hub_models
+from untrac_core.hub.repos import HubRepo
 from untrac_core.model_files import (
     fetch_adapter,
     find_adapter,
@@ -138,9 +140,35 @@ ADAPTER_FAULTS = {
     "cut": (lambda f: (f / "adapter_model.safetensors").write_bytes(b"abc"), "not a whole safetensors file"),
     "kind": (lambda f: edit(f / "adapter_config.json", peft_type="PREFIX_TUNING"), "not LoRA"),
     "rank": (lambda f: edit(f / "adapter_config.json", r=10**9), "rank is not a number"),
+    "ranks": (lambda f: edit(f / "adapter_config.json", rank_pattern={"q_proj": [1]}), "rank is not a number"),
+    "rank of words": (lambda f: edit(f / "adapter_config.json", rank_pattern={"q_proj": "x"}), "rank is not a number"),
+    "list of ranks": (lambda f: edit(f / "adapter_config.json", rank_pattern=[3]), "no usable 'rank_pattern'"),
+    "alphas": (lambda f: edit(f / "adapter_config.json", alpha_pattern={"q_proj": {}}), "alpha is not a number"),
+    "alpha nan": (lambda f: edit(f / "adapter_config.json", lora_alpha=float("nan")), "alpha is not a number"),
+    "alpha inf": (lambda f: edit(f / "adapter_config.json", lora_alpha=float("inf")), "alpha is not a number"),
+    "alpha long": (lambda f: edit(f / "adapter_config.json", lora_alpha=10**400), "alpha is not a number"),
+    "pissa": (lambda f: edit(f / "adapter_config.json", init_lora_weights="pissa_niter_4"), "Convert it to plain LoRA"),
+    "olora": (lambda f: edit(f / "adapter_config.json", init_lora_weights="olora"), "Convert it to plain LoRA"),
     "another rank": (lambda f: edit(f / "adapter_config.json", r=4), "do not have the rank"),
     "start": (lambda f: edit(f / "adapter_config.json", init_lora_weights="eva"), "'init_lora_weights'"),
 }
+
+
+@pytest.mark.parametrize("classifier", [False, True])
+def test_an_adapter_beside_the_model_is_refused(made, tmp_path, classifier):
+    shutil.copytree(made / "opt", tmp_path / "m")
+    if classifier:
+        edit(tmp_path / "m/config.json", architectures=["OPTForSequenceClassification"])
+    inspect_model(tmp_path / "m", "m", classifier=classifier)
+    shutil.copy(made / "lora/adapter_config.json", tmp_path / "m")
+    with pytest.raises(InputError, match="name the adapter as adapter, and the plain model as path"):
+        inspect_model(tmp_path / "m", "m", classifier=classifier)
+
+
+def test_an_adapters_config_is_not_among_the_files_that_come_with_a_model():
+    files = dict.fromkeys(("config.json", "adapter_config.json", "tokenizer.json", "model.safetensors"), 1)
+    repo = HubRepo("guild/both", "model", "0" * 40, files, gated=False, private=False)
+    assert hub_models._side(repo) == ["config.json", "tokenizer.json"]
 
 
 @pytest.mark.parametrize("fault", ADAPTER_FAULTS)

@@ -94,6 +94,12 @@ def test_what_must_not_be_loaded_is_refused(folder, fault):
         load_model(ModelRef(path=str(folder)), torch.device("cpu"))
 
 
+def test_an_adapter_in_the_models_folder_is_not_loaded_with_it(folder):
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"beside config\.json"):
+        load_model(ModelRef(path=str(folder)), torch.device("cpu"))
+
+
 def test_weights_that_do_not_fit_the_config_are_one_line(folder):
     edit_config(folder, hidden_size=64, word_embed_proj_dim=64)
     with pytest.raises(InputError, match="could not be loaded") as caught:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ PLAIN: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 """The settings that are taken from a stored config, and their types."""
 LONGEST_PATTERN = 2_000
+CHOICES_MOST = 3
+"""Repeats and choices that a pattern may have: the time to match grows with the name's length to this power."""
 
 
 def add_adapter(module: nn.Module, folder: Path, name: str, *, seq2seq: bool, merge: bool) -> nn.Module:
@@ -44,6 +47,8 @@ def add_adapter(module: nn.Module, folder: Path, name: str, *, seq2seq: bool, me
     try:
         adapted = _wrap(module, config, seq2seq=seq2seq)
         _fill(adapted, load_file(folder / adapter_files.WEIGHTS), where)
+        if merge:
+            _refuse_shared(adapted, where)
     except InputError:
         raise
     except Exception as error:
@@ -93,6 +98,21 @@ def _fill(adapted: Any, weights: dict[str, torch.Tensor], where: str) -> None:
         )
 
 
+def _refuse_shared(adapted: Any, where: str) -> None:
+    """Refuse to merge into a tensor that another module uses too, as a tied head's: that one would change with it."""
+    from peft.tuners.lora import LoraLayer
+
+    uses = Counter(id(tensor) for _, tensor in adapted.named_parameters(remove_duplicate=False))
+    for name, layer in adapted.named_modules():
+        if isinstance(layer, LoraLayer) and uses[id(getattr(layer.get_base_layer(), "weight", None))] > 1:
+            raise InputError(
+                f"it changes {name.removeprefix('base_model.model.')[:80]!r}, whose weights the model also uses "
+                "elsewhere, so it cannot be merged",
+                where=where,
+                mend="use moves: lora",
+            )
+
+
 def _plain_settings(path: Path, where: str) -> dict[str, Any]:
     """The settings of a stored config that say what the adapter is; :class:`InputError` for a malformed one."""
     config = json.loads(path.read_text(encoding="utf-8"))
@@ -105,17 +125,36 @@ def _plain_settings(path: Path, where: str) -> dict[str, Any]:
             raise InputError(f"{path.name} has no usable {key!r}", where=where, mend="save the adapter again")
         settings[key] = value
     for pattern in _patterns(settings):
-        if len(pattern) > LONGEST_PATTERN or re.search(r"\)\s*[*+{]", pattern):
+        try:
+            re.compile(pattern)  # peft puts some in the middle of its own, where a half pattern would mean another
+        except (re.error, OverflowError, RecursionError):
+            raise InputError(f"{path.name} has no usable pattern", where=where, mend="list the modules") from None
+        if len(pattern) > LONGEST_PATTERN or _is_slow(pattern):
             raise InputError(
                 f"{path.name} has a pattern that could take for ever to match", where=where, mend="list the modules"
             )
     return settings
 
 
+def _is_slow(pattern: str) -> bool:
+    """Whether matching could take for ever: repeated groups, or many repeats and choices one after the other.
+
+    Choices between plain names are not counted: few of them match at one place of a module's name.
+    """
+    if re.search(r"\)\s*[*+{]|\(\?[aiLmsux-]", pattern):  # flags could hide a repeat behind a comment
+        return True
+    text = re.sub(r"\\([.-])", "_", pattern)
+    text = re.sub(r"\\.|\[\^?\]?[^\]]*\]", ".", text, flags=re.DOTALL)
+    names = re.compile(r"\((\?:)?[\w-]*(\|[\w-]*)*\)")
+    while (shorter := names.sub("_", text)) != text:
+        text = shorter
+    return len(re.findall(r"[*+{|]|(?<![(*+?}])\?", text)) > CHOICES_MOST
+
+
 def _patterns(settings: dict[str, Any]) -> list[str]:
     """What peft will use as a regular expression."""
     found = [settings[key] for key in ("target_modules", "exclude_modules") if isinstance(settings.get(key), str)]
-    for key in ("rank_pattern", "alpha_pattern"):
-        found += [str(name) for name in settings.get(key, {})]
+    for key in ("rank_pattern", "alpha_pattern", "modules_to_save"):
+        found += [str(name) for name in settings.get(key, ())]
     layers = settings.get("layers_pattern", [])
     return found + ([layers] if isinstance(layers, str) else [str(layer) for layer in layers])

@@ -139,8 +139,9 @@ def fetch_side_files(path: str, revision: str | None, progress: Progress | None 
 
 
 def _side(repo: HubRepo) -> list[str]:
-    """Patterns for a model's configs, tokenizer and card."""
+    """Patterns for a model's configs, tokenizer and card; never an adapter's config, which transformers would obey."""
     names = [name for name in repo.files if name.endswith(SIDE_FILES) and not _weight(name)]
+    names = [name for name in names if name != adapter_files.CONFIG]
     return [_literal(name) for name in [*names, *(["README.md"] if "README.md" in repo.files else [])]]
 
 

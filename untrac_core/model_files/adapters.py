@@ -19,8 +19,11 @@ REFUSED = (
     "lora_ga_config", "velora_config", "monteclora_config", "kasa_config", "use_bdlora", "alora_invocation_tokens",
     "auto_map", "loftq_config",
 )  # fmt: skip
-STARTS = (True, False, None, "gaussian", "orthogonal", "pissa", "olora")
-"""Ways of ``init_lora_weights`` that need no data."""
+STARTS = (True, False, None, "gaussian", "orthogonal")
+"""Ways of ``init_lora_weights`` that need no data and leave the model's own weights as they are."""
+MOVED_BASE = ("pissa", "olora")
+"""Beginnings of those that change the model's weights as well: on the untouched model such an adapter is wrong."""
+ALPHA_MOST = 1e6
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,8 @@ def describe_adapter(
     """Check an adapter against the tensors of its model; :class:`InputError` for what must not or cannot be loaded."""
     where = f"adapter {name!r}"
     _refuse(config, where)
-    rank, alpha = config.get("r"), config.get("lora_alpha", 8)
-    if type(rank) is not int or not 1 <= rank <= RANK_MOST or type(alpha) not in (int, float):
-        raise InputError(f"its rank is not a number from 1 to {RANK_MOST}", where=where, mend="save the adapter again")
+    rank, alpha = config.get("r", 0), config.get("lora_alpha", 8)
+    stated = _numbers(config, rank, alpha, where)
     modules = {}
     for key, tensor in tensors.items():
         if ".lora_A." in key and len(tensor.shape) == 2:
@@ -65,14 +67,13 @@ def describe_adapter(
     if not modules:
         raise InputError("it has no LoRA weights", where=where, mend="name a LoRA adapter saved by peft")
     ranks = {down[0] for down, _ in modules.values()}
-    patterns = config.get("rank_pattern") or {}
-    if not ranks <= {rank, *(patterns.values() if isinstance(patterns, dict) else ())}:
+    if not ranks <= stated:
         raise InputError("its weights do not have the rank it states", where=where, mend="save the adapter again")
     _fit(modules, base, where)
     return AdapterFacts(
         name=name,
         folder=folder,
-        rank=rank,
+        rank=int(rank),
         alpha=float(alpha),
         targets=sorted({module.rsplit(".", 1)[-1] for module in modules}),
         parameters=sum(tensor.size for tensor in tensors.values()),
@@ -82,12 +83,39 @@ def describe_adapter(
     )
 
 
+def _numbers(config: dict[str, Any], rank: Any, alpha: Any, where: str) -> set[int]:
+    """All ranks that a config states; :class:`InputError` where a rank or an alpha is no number within bounds."""
+    patterns = {}
+    for key in ("rank_pattern", "alpha_pattern"):
+        patterns[key] = {} if config.get(key) is None else config[key]
+        if not isinstance(patterns[key], dict):
+            raise InputError(f"{CONFIG} has no usable {key!r}", where=where, mend="save the adapter again")
+    for value in (rank, *patterns["rank_pattern"].values()):
+        if type(value) is not int or not 1 <= value <= RANK_MOST:
+            raise InputError(
+                f"its rank is not a number from 1 to {RANK_MOST}", where=where, mend="save the adapter again"
+            )
+    for value in (alpha, *patterns["alpha_pattern"].values()):
+        if type(value) not in (int, float) or not abs(value) <= ALPHA_MOST:  # so for NaN
+            raise InputError(
+                f"its alpha is not a number up to {ALPHA_MOST:,.0f}", where=where, mend="save the adapter again"
+            )
+    return {rank, *patterns["rank_pattern"].values()}
+
+
 def _refuse(config: dict[str, Any], where: str) -> None:
     kind = config.get("peft_type")
     if kind != "LORA":
         raise InputError(f"it is a {str(kind)[:40]!r} adapter, not LoRA", where=where, mend="use a LoRA adapter")
     refused = next((key for key in REFUSED if config.get(key)), None)
-    if refused is None and config.get("init_lora_weights", True) not in STARTS:
+    start = config.get("init_lora_weights", True)
+    if isinstance(start, str) and start.lower().startswith(MOVED_BASE):
+        raise InputError(
+            f"it was made with init_lora_weights={start[:40]!r}, which also changed the model's own weights",
+            where=where,
+            mend="convert it to plain LoRA: save_pretrained(..., path_initial_model_for_weight_conversion=...)",
+        )
+    if refused is None and start not in STARTS:
         refused = "init_lora_weights"
     if refused:
         raise InputError(f"{CONFIG} sets {refused!r}, which this program does not load", where=where, mend="use LoRA")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from untrac_core.errors import InputError
+from untrac_core.model_files.adapters import CONFIG as ADAPTER_CONFIG
 from untrac_core.model_files.adapters import AdapterFacts
 from untrac_core.model_files.weights import (
     MEND,
@@ -78,6 +79,12 @@ def describe_model(
 ) -> ModelFacts:
     """Facts from a checked config, the weights' headers and the names of the files, here or on the hub."""
     where = f"model {name!r}"
+    if ADAPTER_CONFIG in files:  # transformers would put that adapter on the model, unasked and unchecked
+        raise InputError(
+            f"there is an {ADAPTER_CONFIG} beside config.json",
+            where=where,
+            mend="keep the two apart: name the adapter as adapter, and the plain model as path",
+        )
     if not any(file in files for file in TOKENIZER_FILES):
         raise InputError("the folder has no tokenizer", where=where, mend="save the tokenizer beside the weights")
     # Models that also see or hear keep the numbers of their language part one level down.
