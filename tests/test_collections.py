@@ -1,4 +1,6 @@
+import gzip
 import json
+import os
 
 import pytest
 from worlds import WORDS, sentences, write_jsonl
@@ -91,6 +93,40 @@ def test_too_many_values_and_unknown_columns_are_refused(mixed, monkeypatch):
     monkeypatch.setattr(gathering, "VALUES_MOST", 2)
     with pytest.raises(InputError, match="has over 2 values"):
         members(by_trade(mixed))
+
+
+def test_values_that_are_texts_are_refused(tmp_path):
+    rows = [{"text": "The net waits.", "trade": "x" * 1001}]
+    source = Source(file=str(write_jsonl(tmp_path / "a.jsonl", rows)))
+    with pytest.raises(InputError, match=r"has a value of 1,001 characters. Name a column whose values repeat"):
+        members(Collection(source=source, by="column", column="trade"))
+    rows[0]["trade"] = "x" * 1000
+    source = Source(file=str(write_jsonl(tmp_path / "b.jsonl", rows)))
+    assert len(members(Collection(source=source, by="column", column="trade"))) == 1
+
+
+def test_a_file_name_that_is_not_utf8_is_refused_in_one_line(tmp_path):
+    try:
+        (tmp_path / os.fsdecode(b"net\xff.txt")).write_text("The net waits.\n")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    (tmp_path / "loom.txt").write_text("The loom waits.\n")
+    with pytest.raises(InputError, match=r"the file name 'net.*udcff\.txt' is not UTF-8. Rename the file") as caught:
+        members(Collection(source=Source(folder=str(tmp_path)), by="file"))
+    assert str(caught.value).isascii()
+
+
+def test_a_bounded_pass_over_compressed_files_meets_files_at_random(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNTRAC_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "d"
+    folder.mkdir()
+    for k in range(6):
+        lines = "".join(json.dumps({"text": f"{i} The net waits. " * 20, "part": f"p{k}"}) + "\n" for i in range(1200))
+        (folder / f"p{k}.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    found = members(Collection(source=Source(folder=str(folder), scan=1), by="column", column="part", text="text"))
+    assert [subset.name for subset in found] not in (["p0", "p1"], ["p0", "p1", "p2"])
+    drawn = load_subsets(found)
+    assert all("taken at random" in data.notes[0] for data in drawn.values())
 
 
 def test_names_are_clean_and_unique():

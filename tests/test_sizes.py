@@ -8,8 +8,9 @@ from worlds import sentences, write_jsonl
 
 from untrac_core.check import check, cut_notes
 from untrac_core.data.sizes import sized
-from untrac_core.data.subsets import Document, SubsetData
+from untrac_core.data.subsets import Document, SubsetData, load_subset
 from untrac_core.data.tokens import Example, Packed
+from untrac_core.engine.library import Library
 from untrac_core.specs import Source, Subset
 
 
@@ -81,3 +82,28 @@ def test_a_check_counts_what_a_run_will_use(request_of, tmp_path, sizes):
     else:
         assert used["many"] == given["many"]
         assert used["smiths"].tokens / used["many"].tokens == pytest.approx(150 / 400, rel=0.1)
+
+
+def test_proportional_sizes_look_past_the_bound_of_a_scan(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNTRAC_HOME", str(tmp_path / "home"))
+    subsets = {}
+    for name, rows in (("large", 6000), ("small", 2000)):
+        path = write_jsonl(
+            tmp_path / f"{name}.jsonl", [{"text": f"{i} " + "The rope waits. " * 60} for i in range(rows)]
+        )
+        subsets[name] = load_subset(Subset(name=name, source=Source(file=str(path), scan=1)))
+    assert subsets["large"].characters == pytest.approx(subsets["small"].characters, rel=0.01)
+    cut = sized({name: packed(90) for name in subsets}, subsets, "proportional")
+    assert counts(cut) == {"large": 90, "small": 30}
+    assert "in proportion to 'large', estimated from stored sizes" in cut["small"].why
+
+
+def test_the_library_remembers_what_a_bounded_pass_did_not_see(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNTRAC_HOME", str(tmp_path / "home"))
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": f"{i} " + "The rope waits. " * 60} for i in range(3000)])
+    given = Subset(name="a", source=Source(file=str(path), scan=1))
+    read = load_subset(given)
+    kept = load_subset(Library().add_subset(given).value)
+    assert (kept.seen, kept.characters) == (read.seen, read.characters)
+    assert kept.scale == pytest.approx(read.scale, rel=0.001)
+    assert kept.scale == pytest.approx(2.95, rel=0.05)

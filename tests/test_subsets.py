@@ -1,5 +1,10 @@
+import gzip
 import json
+import os
+from collections import Counter
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from worlds import WORDS, sentences, write_jsonl
 
@@ -148,3 +153,105 @@ def test_a_folder_is_one_subset_whose_documents_say_their_file(tmp_path, home):
     assert sorted(document.id for document in data.documents) == [
         "one.txt line 1", "one.txt line 3", "two.txt line 1", "two.txt line 3",
     ]  # fmt: skip
+
+
+def bundle(folder, kind, files=6, rows=2500):
+    """Files that hold more text than they have bytes, 2.5 MB in all; each document names its file."""
+    folder.mkdir()
+    for k in range(files):
+        texts = [f"file {k} " + f"The boat {i} and the net wait by the tide. " * 4 for i in range(rows)]
+        if kind == "parquet":
+            pq.write_table(pa.table({"text": texts}), folder / f"p{k}.parquet", compression="zstd")
+        else:
+            lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+            (folder / f"p{k}.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["gz", "parquet"])
+def test_a_bounded_pass_over_compressed_files_takes_them_at_random(tmp_path, home, kind):
+    folder = bundle(tmp_path / "d", kind)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1_000_000
+    data = load_subset(Subset(name="a", source=Source(folder=str(folder), scan=1)))
+    read = Counter(document.text.split()[1] for document in data.documents)
+    assert set(read) != {"0", "1", "2"}  # the first in the order of their names
+    assert len(read) == 3
+    assert "in 3 of 6 files, taken at random" in data.notes[0]
+    assert data.seen == len(data.documents) == sum(read.values())  # the first attempt counts for nothing
+    again = load_subset(Subset(name="a", source=Source(folder=str(folder), scan=1)))
+    assert (again.documents, again.digest) == (data.documents, data.digest)
+
+
+def test_compressed_files_that_are_read_whole_stay_in_the_order_of_their_names(tmp_path, passes, home):
+    folder = bundle(tmp_path / "d", "gz", rows=40)
+    packed = load_subset(Subset(name="a", source=Source(folder=str(folder), scan=1)))
+    for path in list(folder.iterdir()):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    plain = load_subset(Subset(name="a", source=Source(folder=str(folder))))
+    assert [d.text for d in packed.documents] == [d.text for d in plain.documents]
+    assert (packed.whole, packed.scale, packed.notes, len(passes)) == (True, 1, [], 2)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "gz", "parquet", "arrow"])
+def test_a_bounded_pass_tells_how_much_larger_the_source_is(tmp_path, home, kind):
+    texts = [f"{i} {os.urandom(400).hex()}" for i in range(5000)]  # 4 MB
+    path = tmp_path / ("a.jsonl.gz" if kind == "gz" else f"a.{kind}")
+    if kind == "parquet":
+        pq.write_table(pa.table({"text": texts}), path)
+    elif kind == "arrow":
+        table = pa.table({"text": texts})
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        lines = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+        path.write_bytes(gzip.compress(lines) if kind == "gz" else lines)
+    data = load_subset(Subset(name="a", source=Source(file=str(path), scan=1)))
+    assert data.seen < 1300
+    assert data.seen * data.scale == pytest.approx(5000, rel=0.1)
+
+
+def test_a_column_that_begins_late_is_known(tmp_path, home, monkeypatch):
+    monkeypatch.setattr(samples, "UNKNOWN_ROWS", 150)
+    rows = [{"trade": "net", "text": f"net {i}"} for i in range(300)]
+    rows += [{"trade": "loom", "content": f"loom {i}"} for i in range(30)]
+    source = Source(file=str(write_jsonl(tmp_path / "a.jsonl", rows)))
+    loom = Only(column="trade", value="loom")
+    assert len(load_subset(Subset(name="a", source=source, text="content", only=loom)).documents) == 30
+    with pytest.raises(InputError, match="has no column 'body'"):
+        load_subset(Subset(name="a", source=source, text="body", only=loom))
+    with pytest.raises(InputError, match="has no column 'body'"):
+        load_subset(Subset(name="a", source=source, text="body"))
+
+
+def test_a_file_name_that_is_not_utf8_can_be_kept(tmp_path, home, monkeypatch):
+    small_limits(monkeypatch)
+    folder = tmp_path / "d"
+    folder.mkdir()
+    try:
+        write_jsonl(folder / os.fsdecode(b"net\xff.jsonl"), [{"text": "The net waits. " * 20}] * 20)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    write_jsonl(folder / "loom.jsonl", [{"text": "The loom waits."}])
+    data = load_subset(Subset(name="a", source=Source(folder=str(folder))))
+    assert len(json.dumps([d.id for d in data.documents], ensure_ascii=False).encode()) > 0
+    assert {d.id.split(" line")[0] for d in data.documents} == {"net\\udcff.jsonl", "loom.jsonl"}
+    (kept,) = (home / "samples").iterdir()
+    assert kept.name.endswith(".jsonl.gz")
+
+
+def test_a_sample_that_cannot_be_written_leaves_nothing(mixed, home, monkeypatch):
+    small_limits(monkeypatch)
+    load_subset(Subset(name="all", source=mixed))
+    (kept,) = (home / "samples").iterdir()
+    sample = samples._load(kept)
+    old, new = kept.with_name(".a.jsonl.gz.1.part"), kept.with_name(".b.jsonl.gz.2.part")
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    samples.keep_sample(kept, sample)
+    assert (old.exists(), new.exists()) == (False, True)  # another process may still write the new one
+    new.unlink()
+    broken = samples.Document("\udcff", "text", 1)
+    samples.keep_sample(kept, samples.Sample(**{**vars(sample), "documents": [broken]}))
+    assert list((home / "samples").iterdir()) == [kept]

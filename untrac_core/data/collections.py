@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from untrac_core.data.files import files_of
+from untrac_core.data.files import files_of, storable
 from untrac_core.data.reservoir import Keys, Reservoir, Shelf
 from untrac_core.data.samples import (
     PASS_BYTES,
@@ -25,6 +25,8 @@ from untrac_core.specs import Collection, Only, Source, Subset
 
 VALUES_MOST = 2_000
 """Different values of a column that is to name subsets; more, and it names documents."""
+VALUE_CHARACTERS = 1_000
+"""Of a value that names a subset; a longer one is a text."""
 NAME_CHARACTERS = 80
 
 
@@ -95,6 +97,8 @@ def _by_file(collection: Collection, progress: Progress) -> list[Part]:
     where = _where(collection)
     parts = []
     for file in files_of(collection.source, where=where):
+        if file.path is not None and str(file.path) != storable(str(file.path)):
+            raise InputError(f"the file name {file.name!r} is not UTF-8", where=where, mend="rename the file")
         name = re.sub(r"(\.[A-Za-z]+)?(\.gz)?$", "", file.name)
         parts.append(Part(name, file.size, Source(file=str(file.path), scan=collection.source.scan), ""))
     largest = sorted(parts, key=lambda part: (-part.size, part.name))[: collection.most]
@@ -151,6 +155,12 @@ def _by_column(collection: Collection, progress: Progress) -> list[Part]:
     columns = frozenset({"id", text, column, *([collection.prompt] if collection.prompt else [])})
     reading = Reading(source, where=where, paragraphs=True, progress=progress, shorten=True, columns=columns)
     progress.phase(f"reading {reading.title}")
+    return _drawn(collection, source, reading, text)
+
+
+def _drawn(collection: Collection, source: Source, reading: Reading, text: str) -> list[Part]:
+    """The parts of a collection by column, from one pass, or two where its files must be read in random order."""
+    column, where = str(collection.column), reading.where
     takers: dict[str, Taker] = {}
     # Twice what is kept in the end: a value that is left out then takes nothing from those that stay.
     shelf: Shelf[tuple[int, Document]] = Shelf(2 * PASS_BYTES)
@@ -162,13 +172,13 @@ def _by_column(collection: Collection, progress: Progress) -> list[Part]:
         value = row.values.get(column, "")
         taker = takers.get(value)
         if taker is None:
-            if len(takers) == VALUES_MOST:
-                what = f"the column {column!r} has over {VALUES_MOST:,} values"
-                raise InputError(what, where=where, mend="name a column whose values repeat")
-            taker = takers[value] = Taker(Want(text, collection.prompt, Only(column=column, value=value[:1000])))
+            _check_value(len(takers), value, column, where)
+            taker = takers[value] = Taker(Want(text, collection.prompt, Only(column=column, value=value)))
         document = taker.look(row, reading.several)
         if document is not None and key < shelf.of(value).below:
             shelf.add(value, key, len(document.text) + len(document.prompt), (count, document))
+    if reading.again():
+        return _drawn(collection, source, reading, text)
     missing = None if met else column
     if met and not any(taker.met for taker in takers.values()):
         missing = text
@@ -177,6 +187,16 @@ def _by_column(collection: Collection, progress: Progress) -> list[Part]:
     if missing is not None:
         raise unknown_column(missing, read_records(source, where=where, rows=100).columns, reading.title, where)
     return _kept_parts(collection, source, reading, takers, shelf, text)
+
+
+def _check_value(met: int, value: str, column: str, where: str) -> None:
+    """Refuse a column that names documents, or is a text, not a group of them."""
+    what = f"over {VALUES_MOST:,} values" if met == VALUES_MOST else ""
+    if len(value) > VALUE_CHARACTERS:
+        what = f"a value of {len(value):,} characters"
+    if what:
+        what = f"the column {column!r} has {what}"
+        raise InputError(what, where=where, mend="name a column whose values repeat")
 
 
 def _kept_parts(

@@ -8,7 +8,7 @@ from untrac_core.data.collections import members, unique_names
 from untrac_core.errors import InputError
 from untrac_core.model_files import is_local
 from untrac_core.progress import Progress
-from untrac_core.specs import FetchSpec, GenerateSpec, ModelRef, PromptSet, Source, Subset, TraceSpec
+from untrac_core.specs import FetchSpec, GenerateSpec, ModelRef, PromptSet, Scorer, Source, Subset, TraceSpec
 
 SUBSETS_MOST = 500
 S = TypeVar("S", TraceSpec, FetchSpec, GenerateSpec)
@@ -25,7 +25,9 @@ def expand(spec: S, progress: Progress | None = None) -> S:
     if isinstance(spec, TraceSpec | GenerateSpec):
         spec = spec.model_copy(update={"model": _pinned_model(spec.model)})
     if isinstance(spec, GenerateSpec):
-        return spec if spec.source is None else spec.model_copy(update={"source": _pinned(spec.source, pins)})
+        source = None if spec.source is None else _pinned(spec.source, pins)
+        scorer = None if spec.scorer is None else _pinned_scorer(spec.scorer, pins)
+        return spec.model_copy(update={"source": source, "scorer": scorer})
     subsets = [subset.model_copy(update={"source": _pinned(subset.source, pins)}) for subset in spec.subsets]
     for collection in spec.collections:
         found = members(collection, progress)
@@ -65,6 +67,15 @@ def _pinned(source: Source, pins: dict[tuple[str, str | None], str]) -> Source:
     if key not in pins:
         pins[key] = pin(source.hub, source.revision)
     return source.model_copy(update={"revision": pins[key]})
+
+
+def _pinned_scorer(scorer: Scorer, pins: dict[tuple[str, str | None], str]) -> Scorer:
+    """A scorer with the commit of its list or its classifier."""
+    if scorer.lexicon is not None:
+        return scorer.model_copy(update={"lexicon": _pinned(scorer.lexicon, pins)})
+    if scorer.classifier is not None:
+        return scorer.model_copy(update={"classifier": _pinned_model(scorer.classifier)})
+    return scorer
 
 
 def _pinned_model(ref: ModelRef) -> ModelRef:

@@ -70,8 +70,14 @@ def files_of(source: Source, *, where: str, progress: Progress | None = None) ->
     return _in_folder(path, where)
 
 
+def storable(name: str) -> str:
+    """A file's name as text that can be written: the bytes of a name that is not UTF-8 become ``\\udcNN``."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def local_file(path: Path, name: str, *, where: str) -> DataFile:
     """A file on this machine; refuses what is missing or no plain file (a device, a pipe)."""
+    name = storable(name)
     try:
         status = path.stat() if path.is_file() else None
     except (OSError, ValueError) as error:

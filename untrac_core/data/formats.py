@@ -50,6 +50,8 @@ class Tally:
     cut: int = 0
     """Fields that were cut to :data:`FIELD_CHARACTERS`."""
     bounded: bool = False
+    share: float = 1.0
+    """Of the parquet or arrow file in which a bounded pass ended: how much of it was read."""
 
 
 @dataclass(frozen=True)

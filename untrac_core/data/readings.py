@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from untrac_core.data.files import DataFile, files_of, local_file, title
+from untrac_core.data.files import DataFile, files_of, local_file, storable, title
 from untrac_core.data.formats import Piece, Tally, format_of, rows_in
 from untrac_core.errors import InputError
 from untrac_core.progress import Progress, Silent
@@ -72,8 +72,9 @@ class Reading:
     """One pass over a source, to be iterated once: its rows in order, and in the end what was met.
 
     ``most``: bytes of text after which it ends (``tally.bounded``). Where that will cut a source of several files,
-    they are read in a fixed random order, so that what is read is spread over the source. ``tally`` counts; ``digest``
-    is known after a pass that hashes and was not bounded.
+    they are read in a fixed random order (``permuted``), so that what is read is spread over the source; where only the
+    pass itself can tell, see :meth:`again`. ``tally`` counts; ``digest`` is known after a pass that hashes and was not
+    bounded.
     """
 
     def __init__(
@@ -91,9 +92,9 @@ class Reading:
         self.source, self.files, self.size, self.done = source, list[DataFile](), 0, 0
         self.progress, self.paragraphs, self.columns = progress or Silent(), paragraphs, columns
         if isinstance(source, Path):
-            self.title = source.name
-            self.where = where or source.name
-            self.files = [local_file(source, source.name, where=self.where)]
+            self.title = storable(source.name)
+            self.where = where or self.title
+            self.files = [local_file(source, self.title, where=self.where)]
             self.path = source
         else:
             self.title = title(source)
@@ -105,9 +106,9 @@ class Reading:
         self.size = sum(file.size for file in self.files)
         self.tally = Tally(scan_bytes(Source(file="x")) if most is None else most, shorten)
         self.order = list(range(len(self.files)))
+        self.permuted, self.opened = False, 0
         if self.size > self.tally.most:
-            self.order = np.random.default_rng(ORDER_SEED).permutation(len(self.files)).tolist()
-        self.opened = 0
+            self._permute()
         self._hash: hashlib._Hash | None = hashlib.sha256() if hashed else None
         self._hashes: list[str] = []
 
@@ -122,6 +123,30 @@ class Reading:
         if self._hash is None or self.tally.bounded or len(self._hashes) < len(self.files):
             return ""
         return self._hashes[0] if len(self._hashes) == 1 else hashlib.sha256("".join(self._hashes).encode()).hexdigest()
+
+    @property
+    def share(self) -> float:
+        """How much of the files, as they are stored, the pass has read: more than 0, at most 1."""
+        return min(self.done / self.size, 1.0) if self.tally.bounded and 0 < self.done < self.size else 1.0
+
+    def again(self) -> bool:
+        """Whether a finished pass must be made anew, for which the reading is then ready; to be asked once it ended.
+
+        Compressed files hold more text than they have bytes, so that a pass over several of them may prove bounded only
+        on its way; what it read in the order of their names is then no fair part of the source.
+        """
+        if self.permuted or not (self.several and self.tally.bounded):
+            return False
+        self._permute()
+        self.tally = Tally(self.tally.most, self.tally.shorten)
+        self.done, self.opened, self._hashes = 0, 0, []
+        self._hash = None if self._hash is None else hashlib.sha256()
+        self.progress.phase(f"reading {self.title} anew, its files in random order")
+        return True
+
+    def _permute(self) -> None:
+        self.permuted = True
+        self.order = np.random.default_rng(ORDER_SEED).permutation(len(self.files)).tolist()
 
     def fault(self, what: str, mend: str) -> InputError:
         """The error that names the source."""
@@ -177,6 +202,8 @@ class Reading:
             return
         buffered = io.BufferedReader(_Meter(stream, self), 1 << 20)
         yield from rows_in(piece, buffered, paragraphs=self.paragraphs)
+        if self.tally.bounded:
+            self.done -= len(buffered.peek(1))  # read ahead of what was used
         if self._hash is not None and not self.tally.bounded:
             while buffered.read(1 << 20):
                 pass
@@ -189,7 +216,7 @@ class Reading:
             if count % 256 == 0:
                 self.tick()
             yield row
-        self.done += file.size
+        self.done += round(file.size * self.tally.share)
 
     def _end_hash(self) -> None:
         if self._hash is not None:

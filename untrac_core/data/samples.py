@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import os
+import time
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from untrac_core.home import data_home
 from untrac_core.progress import Progress, Silent
 from untrac_core.specs import Only, Source
 
-VERSION = 1
+VERSION = 2
 PASS_BYTES = 64_000_000
 """Of text that one pass keeps, shared by the subsets of that pass."""
 SMALL_BYTES = 32_000_000
@@ -32,7 +33,9 @@ SMALL_BYTES = 32_000_000
 KEPT_BYTES = 4_000_000_000
 """Of all samples together; the longest unused ones go first."""
 UNKNOWN_ROWS = 50_000
-"""After so many rows without a column it is taken for misspelt."""
+"""After so many rows without a column it is taken for misspelt, by what takes from every row."""
+STALE_SECONDS = 3600
+"""After which a sample that is half written is left over from a process that ended."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,10 @@ class Sample:
     """Whether it ended before the source did."""
     files: int
     opened: int
+    permuted: bool = False
+    """Whether the files were read in random order."""
+    share: float = 1.0
+    """How much of the source, as it is stored, the pass read."""
 
 
 @dataclass
@@ -169,9 +176,12 @@ def _pass(reading: Reading, wants: Sequence[Want], budget: int) -> list[Sample]:
         if want.only is not None:
             chosen.setdefault(want.only.column, {}).setdefault(want.only.value, []).append(i)
     values: dict[str, Counter[str]] = {column: Counter() for column in chosen}
+    unmet = set[str]().union(*(want.columns() for want in wants))
     key_of = Keys().next
     for count, row in enumerate(reading):
         key = key_of()
+        if unmet:
+            unmet.difference_update(row.values)
         mine = always
         for column, by_value in chosen.items():
             value = row.values.get(column, "")
@@ -183,10 +193,12 @@ def _pass(reading: Reading, wants: Sequence[Want], budget: int) -> list[Sample]:
             if document is not None and key < reservoirs[i].below:
                 reservoirs[i].add(key, len(document.text) + len(document.prompt), (count, document))
         if count == UNKNOWN_ROWS:
-            _check_columns(reading, takers)
+            _check_columns(reading, [takers[i] for i in always], unmet)
+    if reading.again():
+        return _pass(reading, wants, budget)
     if not reading.tally.rows:
         raise reading.fault("has no records", "give a file with at least one")
-    _check_columns(reading, takers)
+    _check_columns(reading, takers, unmet)
     for taker in takers:
         only = taker.want.only
         if only is not None and not values[only.column][only.value] and not taker.met:
@@ -196,14 +208,15 @@ def _pass(reading: Reading, wants: Sequence[Want], budget: int) -> list[Sample]:
     return [make_sample(reading, taker, reservoir) for taker, reservoir in zip(takers, reservoirs, strict=True)]
 
 
-def _check_columns(reading: Reading, takers: Sequence[Taker]) -> None:
-    """Refuse columns that are not there, telling those that are."""
+def _check_columns(reading: Reading, takers: Sequence[Taker], unmet: set[str]) -> None:
+    """Refuse columns that no row had so far, telling those that are there."""
     for taker in takers:
         if taker.met and taker.given:
             continue
-        only, columns = taker.want.only, read_records(reading.source, where=reading.where, rows=100).columns
+        only = taker.want.only
         for name in (taker.want.text, taker.want.prompt, only.column if only else None):
-            if name is not None and name not in columns:
+            if name in unmet:
+                columns = read_records(reading.source, where=reading.where, rows=100).columns
                 raise unknown_column(name, columns, reading.title, reading.where)
 
 
@@ -227,6 +240,8 @@ def make_sample(reading: Reading, taker: Taker, reservoir: Reservoir[tuple[int, 
         bounded=tally.bounded,
         files=len(reading.files),
         opened=reading.opened,
+        permuted=reading.permuted,
+        share=reading.share,
     )
 
 
@@ -265,7 +280,7 @@ def keep_sample(path: Path, sample: Sample) -> None:
         partial.chmod(0o600)
         partial.replace(path)
         _sweep(path.parent)
-    except OSError:
+    except (OSError, ValueError):
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
@@ -285,6 +300,9 @@ def _load(path: Path) -> Sample | None:
 
 
 def _sweep(folder: Path) -> None:
+    for path in folder.glob(".*.part"):
+        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+            path.unlink(missing_ok=True)
     files = sorted(folder.glob("*.jsonl.gz"), key=lambda path: path.stat().st_mtime, reverse=True)
     total = 0
     for path in files:

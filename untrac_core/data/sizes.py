@@ -17,8 +17,9 @@ def sized(packed: Mapping[str, Packed], subsets: Mapping[str, SubsetData], sizes
     """The subsets' blocks cut so that they compare; ``Packed.why`` says what was cut and why.
 
     ``equal``: every subset gets about the scored tokens of the smallest. ``proportional``: the subset with the most
-    text keeps all its blocks, the others as many tokens as their share of the text says, or all that they have. What is
-    taken is a fixed random sample, never less than one block.
+    text keeps all its blocks, the others as many tokens as their share of the text says, or all that they have; of a
+    source that was read in part, the text of the whole is estimated from its stored size. What is taken is a fixed
+    random sample, never less than one block.
     """
     if sizes == "as-given" or not packed:
         return dict(packed)
@@ -26,19 +27,20 @@ def sized(packed: Mapping[str, Packed], subsets: Mapping[str, SubsetData], sizes
         smallest = min(packed, key=lambda name: packed[name].tokens)
         why = f"as many tokens as the smallest subset, {smallest!r}, has"
         return {name: _cut(part, float(packed[smallest].tokens), why) for name, part in packed.items()}
-    text = {name: float(subsets[name].characters or _characters(subsets[name])) for name in packed}
+    text = {name: subsets[name].scale * (subsets[name].characters or _characters(subsets[name])) for name in packed}
+    about = ", estimated from stored sizes" if any(subsets[name].scale > 1 for name in packed) else ""
     largest = max(text, key=lambda name: text[name])
     whole = sum(text.values())
     result = {}
     for name, part in packed.items():
         share = text[name] / text[largest]
         wanted = share * packed[largest].tokens
-        why = f"its {text[name] / whole:.1%} of all text, in proportion to {largest!r}"
+        why = f"its {text[name] / whole:.1%} of all text, in proportion to {largest!r}{about}"
         result[name] = _cut(part, wanted, why)
         # Text differs in tokens a character: what is a quarter short is short because of a limit.
         if part.tokens < 0.75 * wanted:
             result[name] = replace(
-                result[name], why=f"limit, fewer than its {text[name] / whole:.1%} of all text ask for"
+                result[name], why=f"limit, fewer than its {text[name] / whole:.1%} of all text{about} ask for"
             )
     return result
 

@@ -38,6 +38,8 @@ class SubsetData:
     """Of all those documents."""
     whole: bool = True
     """Whether ``documents`` are all that the source has."""
+    scale: float = 1.0
+    """The source as it is stored over what was read of it: more than 1 where the pass was bounded."""
 
 
 def load_subset(spec: Subset, progress: Progress | None = None) -> SubsetData:
@@ -80,20 +82,27 @@ def _made(spec: Subset, sample: Sample) -> SubsetData:
         order = np.random.default_rng(SAMPLE_SEED).permutation(len(documents))
         documents = [documents[i] for i in order.tolist()]
     whole = sample.whole and not sample.bounded
-    seen, characters = sample.counts.seen, sample.counts.characters
+    seen, characters, scale = sample.counts.seen, sample.counts.characters, 1 / sample.share
     if spec.source.kept is not None and (totals := kept_totals(spec.source.kept)):
         seen, characters, whole = totals["seen"], totals["characters"], False
+        scale *= totals["estimate"] / max(characters, 1)
     notes = _notes(where, spec, sample)
-    return SubsetData(spec, documents, sample.digest, title(spec.source), notes, seen, characters, whole)
+    return SubsetData(spec, documents, sample.digest, title(spec.source), notes, seen, characters, whole, scale)
 
 
 def kept_totals(digest: str) -> dict[str, int] | None:
-    """What the library's records are a sample of: documents ``seen`` and their ``characters``; ``None``: all of it."""
+    """What the library's records are a sample of; ``None``: all of it.
+
+    Documents ``seen``, their ``characters``, and an ``estimate`` of the characters of the whole source, where the pass
+    over it was bounded.
+    """
     path = data_home() / "library" / "data" / f"{digest}.totals"
     try:
         totals = json.loads(path.read_text(encoding="utf-8"))
-        return {"seen": int(totals["seen"]), "characters": int(totals["characters"])}
-    except (OSError, ValueError, TypeError, KeyError):
+        characters = int(totals["characters"])
+        estimate = max(int(totals.get("estimate", characters)), characters)
+        return {"seen": int(totals["seen"]), "characters": characters, "estimate": estimate}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -107,7 +116,8 @@ def _notes(where: str, spec: Subset, sample: Sample) -> list[str]:
     if sample.cut:
         notes.append(f"{where}: {sample.cut} fields of its source are cut to {FIELD_CHARACTERS:,} characters")
     if sample.bounded:
-        files = f" in {sample.opened} of {sample.files} files, taken at random" if sample.files > 1 else ""
+        drawn = ", taken at random" if sample.permuted else ""
+        files = f" in {sample.opened} of {sample.files} files{drawn}" if sample.files > 1 else ""
         notes.append(
             f"{where}: the first {sample.read / 1e6:,.0f} MB of text ({sample.rows:,} rows) of its source are read"
             f"{files}, not the rest (scan)"

@@ -43,6 +43,7 @@ def parquet_rows(piece: Piece, stream: BinaryIO, columns: frozenset[str] | None 
                 yield from _rows(piece, batch, first)
                 first += batch.num_rows
                 if piece.tally.bounded:
+                    piece.tally.share = min(first / max(file.metadata.num_rows, 1), 1.0)
                     return
     except (pa.ArrowException, OSError, ValueError, IndexError, struct.error) as error:
         if isinstance(error, ValueError) and hasattr(error, "mend"):  # an InputError
@@ -67,15 +68,17 @@ def arrow_rows(piece: Piece, stream: BinaryIO) -> Iterator[Numbered]:
         source.seek(start)
         reader = pa.ipc.open_stream(source)
         names = _readable(piece, reader.schema, None)
-        first = 0
+        first, before = 0, source.tell()
         for batch in reader:
             batch.validate(full=True)
             chosen = batch.select(names)
             for at in range(0, batch.num_rows, BATCH_ROWS):
                 yield from _rows(piece, chosen.slice(at, BATCH_ROWS), first + at)
                 if piece.tally.bounded:
+                    part = min(at + BATCH_ROWS, batch.num_rows) / batch.num_rows
+                    piece.tally.share = min((before + (source.tell() - before) * part) / max(source.size(), 1), 1.0)
                     return
-            first += batch.num_rows
+            first, before = first + batch.num_rows, source.tell()
     except (pa.ArrowException, OSError, ValueError, IndexError, struct.error) as error:
         if isinstance(error, ValueError) and hasattr(error, "mend"):
             raise

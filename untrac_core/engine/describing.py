@@ -171,7 +171,8 @@ def describe_subset(spec: Subset, progress: Progress | None = None, data: Subset
         "whole": data.whole,
         "given": sum(bool(document.prompt) for document in documents),
     }
-    totals = None if data.whole else {"seen": data.seen, "characters": data.characters}
+    estimate = round(data.characters * data.scale)
+    totals = None if data.whole else {"seen": data.seen, "characters": data.characters, "estimate": estimate}
     value = Subset(
         name=spec.name,
         source=Source(kept=NOT_KEPT),
