@@ -1,6 +1,7 @@
 """Generating: greedy text is the model's own likeliest, batches and families agree, interrupted runs end the same."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -130,6 +131,21 @@ def test_what_a_cell_depends_on_is_in_its_key(world):
     keys = {Generator(base.model_copy(update=change)).cells[0].key for change in changes}
     assert len(keys | {key}) == len(changes) + 1
     assert Generator(base.model_copy(update={"name": "another"})).cells[0].key == key
+
+
+def test_the_models_own_end_tokens_are_in_the_key(folders, tmp_path):
+    """They stand in a file that the model's digest does not cover, and they change what is written."""
+    folder = tmp_path / "model"
+    shutil.copytree(folders["llama"], folder)
+    spec = spec_of(folder, sampling=Sampling(tokens=20, temperature=3.0))
+    before = Generator(spec)
+    config = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(config | {"eos_token_id": list(range(2, 200))}))
+    after = Generator(spec)
+    assert before.cells[0].key == Generator(spec_of(folders["llama"], sampling=spec.sampling)).cells[0].key
+    assert before.cells[0].key != after.cells[0].key
+    first = list(before.run_cell(before.cells[0])["tokens"])
+    assert first != list(after.run_cell(after.cells[0])["tokens"])
 
 
 def test_without_a_scorer_nothing_is_labelled(world, tmp_path):

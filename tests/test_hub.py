@@ -16,6 +16,7 @@ from families import make_adapter, make_model
 from hub import HubStandIn
 
 from untrac_core import hub
+from untrac_core.data.expansion import expand
 from untrac_core.data.tokens import read_tokenizer
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.hub import data as hub_data
@@ -32,7 +33,8 @@ from untrac_core.model_files import (
     inspect_ref,
 )
 from untrac_core.models import load_model
-from untrac_core.specs import ModelRef, Source
+from untrac_core.scoring import LEXICON
+from untrac_core.specs import GenerateSpec, ModelRef, Scorer, Source
 
 CPU = torch.device("cpu")
 CARD = "---\nlicense: other\nlicense_name: guild-1.0\nconfigs:\n{}---\n# Tales\n"
@@ -493,6 +495,69 @@ def test_offline_what_is_here_is_used(stand_in, monkeypatch):
     [again] = hub.data_files(Source(hub="guild/plain", split="test", revision=file.sha))
     assert again.open().read() == text
     assert not os.environ.get("HF_TOKEN")
+
+
+def test_offline_a_revision_is_what_it_was_when_it_was_pinned(stand_in, served, monkeypatch):
+    """A run fetches by commit, so nothing but the pin itself says which commit the name was."""
+    model = hub_repos.pin("guild/opt", None)
+    tagged = hub_repos.pin("guild/opt", "old")
+    fetch_model(ModelRef(path="guild/opt", revision=model))
+    sha = hub_data.pin("guild/plain", None)
+    assert (model, tagged, sha) == (
+        stand_in.commit("models", "guild/opt"),
+        stand_in.commit("models", "guild/opt", "old"),
+        stand_in.commit("datasets", "guild/plain"),
+    )
+    _offline(stand_in, monkeypatch)
+    assert hub_repos.pin("guild/opt", None) == model
+    assert hub_repos.pin("guild/opt", "old") == tagged
+    assert hub_data.pin("guild/plain", None) == sha
+    assert find_model(ModelRef(path="guild/opt", revision=hub_repos.pin("guild/opt", None))) is not None
+
+
+def test_an_answer_without_a_commit_is_not_kept(stand_in, monkeypatch):
+    monkeypatch.setattr("hub.commit", lambda folder: "main")
+    with pytest.raises(InputError, match="incomplete"):
+        hub_repos.pin("guild/opt", None)
+    assert hub_repos.known_commit("guild/opt", None) is None
+
+
+def test_a_scorer_is_pinned_too(stand_in):
+    listed = GenerateSpec(model=ModelRef(path="demo"), texts=["a"], scorer=Scorer(lexicon=Source(hub="guild/plain")))
+    judged = listed.model_copy(update={"scorer": Scorer(classifier=ModelRef(path="guild/opt"))})
+    assert expand(listed).scorer.lexicon.revision == stand_in.commit("datasets", "guild/plain")
+    assert expand(judged).scorer.classifier.revision == stand_in.commit("models", "guild/opt")
+    assert expand(expand(judged)) == expand(judged)
+    plain = listed.model_copy(update={"scorer": Scorer(lexicon=LEXICON)})
+    assert expand(plain) == plain
+
+
+ALIASES = "- &a0 [x, x]\n" + "".join(f"- &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 15))
+MERGED = "- &a0 {x: x}\n" + "".join(f"- &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}\n" for i in range(1, 9))
+
+
+@pytest.mark.parametrize("values", [ALIASES, MERGED, "- &a [x, *a]\n"])
+def test_a_card_that_grows_by_its_aliases_is_refused(stand_in, tmp_path, values):
+    stand_in.root = tmp_path / "served"
+    folder = stand_in.root / "datasets/guild/laughs"
+    folder.mkdir(parents=True)
+    (folder / "train.csv").write_text("text\nnet\n")
+    (folder / "README.md").write_text(CARD.format(values))
+    before = time.monotonic()
+    with pytest.raises(InputError, match="its card is too large"):
+        hub.data_files(Source(hub="guild/laughs"))
+    assert time.monotonic() - before < 10
+
+
+def test_a_card_may_use_aliases(stand_in, tmp_path):
+    stand_in.root = tmp_path / "served"
+    folder = stand_in.root / "datasets/guild/twice"
+    folder.mkdir(parents=True)
+    (folder / "train.csv").write_text("text\nnet\n")
+    files = "  data_files: {}train.csv\n"
+    card = "- config_name: a\n" + files.format("&f ") + "- config_name: b\n  data_files: *f\n"
+    (folder / "README.md").write_text(CARD.format(card))
+    assert hub.configs("guild/twice") == ["a", "b"]
 
 
 def test_two_at_once_bring_a_file_once(stand_in, served, tmp_path):

@@ -12,6 +12,7 @@ from untrac_core.data.prompts import load_prompts
 from untrac_core.demo.request import demo_prompts
 from untrac_core.errors import InputError
 from untrac_core.scoring import LEXICON, Classifier, Lexicon, check_scorer, choose_label, read_lexicon
+from untrac_core.spec_files import build
 from untrac_core.specs import ModelRef, Scorer, Source
 
 CPU = torch.device("cpu")
@@ -148,6 +149,13 @@ def test_what_is_no_classifier_or_could_run_code_is_refused(tmp_path, world):
     (folder / "model.safetensors").unlink()
     with pytest.raises(InputError, match="pickle"):
         check_scorer(Scorer(classifier=ModelRef(path=str(folder))))
+
+
+@pytest.mark.parametrize(("key", "value"), [("adapter", "guild/lora"), ("precision", "float16")])
+def test_what_a_classifier_does_not_heed_is_refused(key, value):
+    with pytest.raises(InputError, match=f"a classifier takes no '{key}'") as caught:
+        build(Scorer, {"classifier": {"path": "guild/judge", key: value}}, where="scorer")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_classifier_without_its_head_is_refused(tmp_path):

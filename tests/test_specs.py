@@ -2,8 +2,19 @@ import pytest
 
 from untrac_core.errors import InputError
 from untrac_core.settings import ascent_settings
-from untrac_core.spec_files import load_spec, parse_spec, to_yaml
-from untrac_core.specs import MethodSpec, TraceSpec, TrainSpec, spec_hash
+from untrac_core.spec_files import build, load_spec, parse_spec, to_yaml
+from untrac_core.specs import (
+    GenerateSpec,
+    MethodSpec,
+    ModelRef,
+    Only,
+    PromptSet,
+    Source,
+    Subset,
+    TraceSpec,
+    TrainSpec,
+    spec_hash,
+)
 
 GOOD = """
 kind: trace
@@ -21,6 +32,31 @@ def test_yaml_comes_back_equal_and_hashes_alike(tmp_path):
     assert spec_hash(again) == spec_hash(spec)
     assert TraceSpec.model_validate_json(spec.model_dump_json()) == spec
     assert spec.method.learning_rate == 5e-5  # YAML reads 5e-5 as text
+
+
+@pytest.mark.parametrize("mark", ["\x80", "\x85", "\x9f", "\xa0", "\u2028", "\u2029", "\ufeff", "\uffff", "\U0001f41f"])
+@pytest.mark.parametrize("form", ["{}", "a{}b", "{}a", "a {}", "a: {} - \"b'\n#", "a{0}{0} b" + " net" * 60])
+def test_names_and_values_come_back_exactly(mark, form):
+    text = form.format(mark)
+    name = text.replace("\n", "")[:80]
+    source = Source(file="/x.jsonl")
+    subsets = [Subset(name=name, source=source, only=Only(column=name, value=text)), Subset(name="b", source=source)]
+    prompts = [PromptSet(name=name, source=source)]
+    spec = TraceSpec(name=name, model=ModelRef(path="demo"), prompts=prompts, subsets=subsets)
+    assert parse_spec(to_yaml(spec)) == spec
+
+
+@pytest.mark.parametrize("text", ["a\n", "a\nb\n\n", "\x01", "'", "\x7f", "é", "\U0001f41f\t", "\ufeff", "\x81", "網"])
+def test_a_request_with_as_many_texts_as_may_be_can_be_read_again(tmp_path, text):
+    size = len(text.encode())
+    count = 10_000 // len(text)
+    texts = [text * count] * (500_000 // (size * count))
+    spec = GenerateSpec(model=ModelRef(path="demo"), texts=texts)
+    (tmp_path / "spec.yaml").write_bytes(to_yaml(spec).encode())
+    assert load_spec(tmp_path / "spec.yaml") == spec
+    with pytest.raises(InputError, match=r"'texts' holds .* bytes, and 500,000 is the limit") as caught:
+        build(GenerateSpec, {"model": {"path": "demo"}, "texts": [*texts, *texts[:1], "b"]}, where="spec")
+    assert "\n" not in str(caught.value)
 
 
 def test_hash_sees_every_change():

@@ -103,6 +103,7 @@ class Generator:
         import torch
 
         from untrac_core.models import choose_device, load_model
+        from untrac_core.sampling import end_tokens
         from untrac_core.scoring import make_scorer
 
         if threads is not None:
@@ -117,6 +118,7 @@ class Generator:
         if spec.scorer is not None:
             self.progress.phase("loading the scorer")
             self.scorer = make_scorer(spec.scorer, device, self.progress)
+        self.ends = end_tokens(self.model)  # the model's digest does not hold those of generation_config.json
         facts = self.model.facts
         self.room = room_for_prompts(spec, facts.context if facts.kind == "causal" else None)
         self.notes: list[str] = []
@@ -204,7 +206,7 @@ class Generator:
         draws = self.batches[number]
         content = [
             "generate", LAYOUT, number, self.model.digest, str(self.model.precision), self.model.device.type,
-            self.spec.sampling.model_dump(), self.scorer.digest if self.scorer else "",
+            self.ends, self.spec.sampling.model_dump(), self.scorer.digest if self.scorer else "",
             self.scorer.threshold if self.scorer else 0.0,
             [(self.prompts[prompt].text, self.prompts[prompt].group, sample) for prompt, sample in draws],
         ]  # fmt: skip

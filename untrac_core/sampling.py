@@ -40,7 +40,7 @@ def sample_tokens(
     Raises:
         InputError: where the model's probabilities are not numbers.
     """
-    ends = _ends(model)
+    ends = end_tokens(model)
     pad = ends[0] if ends else 0
     width = max(len(ids) for ids in given)
     seq2seq = model.encoder.seq2seq
@@ -86,7 +86,7 @@ def sample_tokens(
     return [_until(ids, ends) for ids in new.tolist()]
 
 
-def _ends(model: LoadedModel) -> list[int]:
+def end_tokens(model: LoadedModel) -> list[int]:
     """The tokens that end a text: the tokenizer's, and those that the model's own files name beside it."""
     named = getattr(getattr(model.module, "generation_config", None), "eos_token_id", None)
     several = list(named) if isinstance(named, list | tuple) else [named]

@@ -15,17 +15,29 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from untrac_core.errors import InputError
-from untrac_core.specs import KINDS, ModelRef, Source, Spec
+from untrac_core.specs import KINDS, TEXTS_BYTES, ModelRef, Source, Spec
 
-SPEC_BYTES = 1_000_000
+SPEC_BYTES = 5 * TEXTS_BYTES
 S = TypeVar("S", bound=BaseModel)
+
+
+class _Exact(yaml.SafeDumper):  # type: ignore[misc]
+    """Escapes the line breaks of Unicode, which the plain dumper writes as they are and YAML reads as others."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(character in text for character in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Exact.add_representer(str, _text)
 
 
 def to_yaml(spec: Spec) -> str:
     """The spec as YAML without the settings that stand at their default; parses back to an equal spec."""
     values = spec.model_dump(mode="json", exclude_defaults=True)
     values = {"kind": spec.kind, **{key: value for key, value in values.items() if key != "kind"}}
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
+    return str(yaml.dump(values, Dumper=_Exact, sort_keys=False, allow_unicode=True, width=120))
 
 
 def load_spec(path: str | Path) -> Spec:
@@ -34,7 +46,9 @@ def load_spec(path: str | Path) -> Spec:
     where = str(path)
     try:
         if path.stat().st_size > SPEC_BYTES:
-            raise InputError("the spec is over 1 MB", where=where, mend="name data by file, not in the spec")
+            raise InputError(
+                f"the spec is over {SPEC_BYTES / 1e6:.1f} MB", where=where, mend="name data by file, not in the spec"
+            )
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError("the file is not UTF-8 text", where=where, mend="save it as UTF-8") from None

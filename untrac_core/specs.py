@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+TEXTS_BYTES = 500_000
+"""Of prompts that stand in a request itself, in UTF-8: with its escapes, YAML makes up to four times as much of it."""
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -302,6 +304,10 @@ class Scorer(Strict):
     def _one_scorer(self) -> Self:
         if (self.lexicon is None) == (self.classifier is None):
             raise ValueError("name exactly one of 'lexicon' and 'classifier'")
+        if self.classifier is not None and self.classifier.adapter is not None:
+            raise ValueError("a classifier takes no 'adapter': merge it into the classifier's weights")
+        if self.classifier is not None and self.classifier.precision != "auto":
+            raise ValueError("a classifier takes no 'precision', it always computes in float32: leave it out")
         return self
 
 
@@ -325,6 +331,10 @@ class GenerateSpec(Strict):
     def _has_prompts(self) -> Self:
         if bool(self.texts) == (self.source is not None):
             raise ValueError("name exactly one of 'texts' and 'source'")
+        size = sum(len(text.encode()) for text in self.texts)
+        if size > TEXTS_BYTES:
+            limit = f"{TEXTS_BYTES:,} is the limit: put them into a file, and name it as 'source'"
+            raise ValueError(f"'texts' holds {size:,} bytes, and {limit}")
         return self
 
 

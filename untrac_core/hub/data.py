@@ -34,6 +34,8 @@ BLOCKS = 6
 """Blocks of a remote file that are held in memory."""
 LISTED = 100_000
 """Most files of a split."""
+NODES = 500_000
+"""Most values of a data set's card, each alias of it written out."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,9 @@ def _refuse_foreign(repo: str, sha: str) -> None:
         text = bring(found, card, lambda _: None).read_bytes()[:2_000_000].decode("utf-8", "replace")
         front = text.split("\n---", 1)[0].removeprefix("---") if card == "README.md" else text
         try:
-            values = yaml.safe_load(front) if card != "README.md" or text.startswith("---") else None
+            values = _parsed(front, where) if card != "README.md" or text.startswith("---") else None
+        except InputError:
+            raise
         except (yaml.YAMLError, ValueError, RecursionError):
             raise InputError("its card is malformed", where=where, mend="choose another data set") from None
         for pattern in _patterns(values.get("configs") if isinstance(values, dict) else None):
@@ -273,6 +277,31 @@ def _refuse_foreign(repo: str, sha: str) -> None:
                 raise InputError(
                     f"its card points to data elsewhere ({pattern[:60]!r})", where=where, mend="use a plain data set"
                 )
+
+
+def _parsed(text: str, where: str) -> Any:
+    """The values of a card, whose aliases must not make much of little: each would be walked, and merged, in full."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _spread(node, {}) > NODES:
+            raise InputError("its card is too large", where=where, mend="choose another data set")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _spread(node: Any, known: dict[int, int]) -> int:
+    """How many nodes a node is with its aliases written out; one that holds itself is endless."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = NODES + 1  # what it is while its own inside is counted
+        inside = (part for pair in node.value for part in pair) if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = min(1 + sum(_spread(part, known) for part in inside), NODES + 1)
+    return known[id(node)]
 
 
 def _patterns(value: Any, depth: int = 0) -> Iterator[str]:

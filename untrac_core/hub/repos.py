@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -152,7 +152,7 @@ def describe(repo: str, revision: str | None, kind: Kind = "model", *, sizes: bo
 def pin(repo: str, revision: str | None, kind: Kind = "model") -> str:
     """The commit (40 hexadecimal digits) that a revision, or the main branch, is now; a commit is itself.
 
-    Where the hub cannot be reached, what it was when something was last fetched.
+    Noted in the cache: where the hub cannot be reached, it is what it was when it was last asked for.
     """
     from huggingface_hub import HfApi, constants
 
@@ -162,12 +162,17 @@ def pin(repo: str, revision: str | None, kind: Kind = "model") -> str:
     try:
         with said(repo, kind, revision):
             api = HfApi(endpoint=constants.ENDPOINT, token=token())
-            return str(api.repo_info(repo, revision=revision, repo_type=kind, timeout=TIMEOUT).sha)
+            sha = str(api.repo_info(repo, revision=revision, repo_type=kind, timeout=TIMEOUT).sha)
+            if not _SHA.fullmatch(sha):
+                raise InputError(f"the hub's answer for {repo!r} is incomplete", where=CALLED[kind], mend="try again")
     except InputError as error:
         known = known_commit(repo, revision, kind) if "could not be reached" in error.what else None
         if known is None:
             raise
         return known
+    with suppress(OSError):  # a cache that cannot be written to still serves a run that is online
+        _remember(repo, kind, revision, sha)
+    return sha
 
 
 def storage(repo: str, kind: Kind = "model") -> Path:
@@ -236,7 +241,7 @@ def fetch(
         done += found.files[file]
         listener.tick(done, total)
     if revision is None or not _SHA.fullmatch(revision):
-        _remember(found, revision)
+        _remember(name, found.kind, revision, found.sha)
     return folder
 
 
@@ -254,10 +259,10 @@ def require_disk(size: int, repo: str, kind: Kind) -> None:
         )
 
 
-def _remember(repo: HubRepo, revision: str | None) -> None:
+def _remember(repo: str, kind: Kind, revision: str | None, sha: str) -> None:
     """Note in the cache which commit a branch or a tag was, as ``huggingface_hub`` does, for use without the hub."""
-    path = storage(repo.id, repo.kind) / "refs" / (revision or "main")
+    path = storage(repo, kind) / "refs" / (revision or "main")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(repo.sha, encoding="ascii")
+    part.write_text(sha, encoding="ascii")
     os.replace(part, path)
