@@ -50,7 +50,8 @@ def show(run: Run, result: Result) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.text(run.name)
             st.caption(f"{shape(result.spec)} · {finished(run.finished)}")
-    ranked = data.ranking(result.summary, prompts.name, side)
+    picture = data.picture(run, prompts.name, side)
+    ranked = picture.ranked
     view.answer(result, prompts, side)
     if ranked.empty:
         lines(result.summary.get("warnings", []), heading="Before you trust it", icon=":material/warning:")
@@ -62,14 +63,14 @@ def show(run: Run, result: Result) -> None:
     with left:
         view.bars(ranked, prompts, side)
     with right:
-        view.path(result, ranked, prompts, side, height=max(280, 34 * len(ranked) + 20))
+        view.path(picture, side, height=max(280, 34 * len(ranked) + 20))
     lines(result.summary.get("warnings", []), heading="Before you trust it", icon=":material/warning:")
-    view.truth(result, ranked, prompts, side)
+    view.truth(picture, side)
     table, texts, said, how, take = st.tabs(["Numbers", "Training texts", "Notes", "Method", "Take away"])
     with table:
-        view.numbers(result, ranked, prompts, side)
+        view.numbers(picture, side)
     with texts:
-        view.examples(result, prompts, side)
+        view.examples(picture)
     with said:
         view.notes(result)
     with how:

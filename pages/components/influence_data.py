@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from untrac_core.engine import Run
 from untrac_core.figures import colour
 from untrac_core.results import Result, load_result
 
+EXAMPLES_MOST = 200
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -27,7 +29,49 @@ def load(run: Run) -> Result:
     Raises:
         InputError, OSError: when the files cannot be read.
     """
-    return _load(run.folder, (run.folder / "summary.json").stat().st_mtime)
+    return _load(run.folder, _changed(run))
+
+
+def _changed(run: Run) -> float:
+    return (run.folder / "summary.json").stat().st_mtime
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is drawn of one side of a prompt set: frames as :func:`ranking`, :func:`trajectory` and ``beside_*`` return.
+
+    ``examples``: the training texts with the greatest influence, best first; ``None`` where the method has none.
+    ``examples_all``: how many there are.
+    """
+
+    ranked: pd.DataFrame
+    path: pd.DataFrame
+    retrained: pd.DataFrame
+    planted: pd.DataFrame
+    examples: pd.DataFrame | None
+    examples_all: int
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _picture(folder: Path, changed: float, prompt_set: str, side: str) -> Picture:
+    result = _load(folder, changed)
+    ranked = ranking(result.summary, prompt_set, side)
+    texts = result.examples
+    if texts is not None:
+        texts = texts[(texts["prompt_set"] == prompt_set) & (texts["side"] == side)]
+    return Picture(
+        ranked=ranked,
+        path=trajectory(result.influence, prompt_set, side),
+        retrained=beside_truth(ranked, result.truth, prompt_set, side),
+        planted=beside_doses(ranked, result.doses, prompt_set, side),
+        examples=None if texts is None else texts.nlargest(EXAMPLES_MOST, "influence"),
+        examples_all=0 if texts is None else len(texts),
+    )
+
+
+def picture(run: Run, prompt_set: str, side: str) -> Picture:
+    """The frames of one side, computed once for all visits, so that switching sides is quick; never to be altered."""
+    return _picture(run.folder, _changed(run), prompt_set, side)
 
 
 def sides_of(summary: dict, prompt_set: str) -> list[str]:

@@ -25,7 +25,6 @@ from untrac_core.spec_files import to_yaml
 from untrac_core.specs import PromptSet
 
 CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoom2d", "pan2d", "autoScale2d"]}
-EXAMPLES_MOST = 200
 
 
 def choose(result: Result) -> tuple[PromptSet, str]:
@@ -81,15 +80,16 @@ def bars(ranked: pd.DataFrame, prompts: PromptSet, side: str) -> None:
     st.caption(legend(prompts, side))
 
 
-def path(result: Result, ranked: pd.DataFrame, prompts: PromptSet, side: str, height: int) -> None:
+def path(picture: data.Picture, side: str, height: int) -> None:
     """How the influence grew as the model unlearned."""
     st.subheader("Does the order hold on the way?", anchor=False)
-    points = data.trajectory(result.influence, prompts.name, side)
-    if points.empty:
+    if picture.path.empty:
         st.caption("The two sides were not measured at a common step, so there is no line to draw.")
         return
     st.plotly_chart(
-        figures.trajectory(points, colours=data.subset_colours(ranked, side), dark=is_dark(), height=height),
+        figures.trajectory(
+            picture.path, colours=data.subset_colours(picture.ranked, side), dark=is_dark(), height=height
+        ),
         config=CHART,
         key="path",
         alt="Influence of each subset over the unlearning steps, with the band of its seeds",
@@ -97,18 +97,16 @@ def path(result: Result, ranked: pd.DataFrame, prompts: PromptSet, side: str, he
     st.caption("A line is the mean over seeds, its band reaches from the least to the greatest seed.")
 
 
-def truth(result: Result, ranked: pd.DataFrame, prompts: PromptSet, side: str) -> None:
+def truth(picture: data.Picture, side: str) -> None:
     """The estimate beside what is known to be true, where a result knows it."""
-    retrained = data.beside_truth(ranked, result.truth, prompts.name, side)
-    planted = data.beside_doses(ranked, result.doses, prompts.name, side)
     shown = [
         (
-            retrained,
+            picture.retrained,
             "without",
             "true influence by retraining without it, nats per token",
             "Retrained without it",
         ),
-        (planted, "planted", _planted_axis(side), "Planted in it"),
+        (picture.planted, "planted", _planted_axis(side), "Planted in it"),
     ]
     shown = [part for part in shown if not part[0].empty]
     if not shown:
@@ -125,7 +123,7 @@ def truth(result: Result, ranked: pd.DataFrame, prompts: PromptSet, side: str) -
             st.markdown(f"**{heading}**: {said} ({count(len(pairs), 'subset')})")
             st.plotly_chart(
                 figures.truth_scatter(
-                    pairs, colours=data.subset_colours(ranked, side), across=across, dark=is_dark(), height=330
+                    pairs, colours=data.subset_colours(picture.ranked, side), across=across, dark=is_dark(), height=330
                 ),
                 config=CHART,
                 key=f"truth_{key}",
@@ -141,13 +139,11 @@ def _planted_axis(side: str) -> str:
     return "planted statements, harmful minus harmless" if side == "contrast" else f"planted {side} statements"
 
 
-def numbers(result: Result, ranked: pd.DataFrame, prompts: PromptSet, side: str) -> None:
+def numbers(picture: data.Picture, side: str) -> None:
     """The ranking as a table, with the truth beside it where it is known."""
+    ranked = picture.ranked
     table = ranked.assign(separable=["yes" if settled else "no" for settled in ranked["separable"]])
-    for name, pairs in (
-        ("true", data.beside_truth(ranked, result.truth, prompts.name, side)),
-        ("planted", data.beside_doses(ranked, result.doses, prompts.name, side)),
-    ):
+    for name, pairs in (("true", picture.retrained), ("planted", picture.planted)):
         if not pairs.empty:
             table = table.merge(pairs[["subset", "truth"]].rename(columns={"truth": name}), on="subset", how="left")
     number = {
@@ -170,15 +166,13 @@ def numbers(result: Result, ranked: pd.DataFrame, prompts: PromptSet, side: str)
     st.dataframe(table[order], hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
 
 
-def examples(result: Result, prompts: PromptSet, side: str) -> None:
+def examples(picture: data.Picture) -> None:
     """The training texts with the greatest influence; hidden until asked for."""
-    if result.examples is None:
+    if picture.examples is None:
         st.caption("UnTrac unlearns whole subsets, so it has no numbers for single training texts; UnTrac-Inv has.")
         return
-    rows = result.examples[(result.examples["prompt_set"] == prompts.name) & (result.examples["side"] == side)]
     open_text = st.toggle("Show the texts (they may be harmful)", key="show_texts")
-    top = rows.sort_values("influence", ascending=False).head(EXAMPLES_MOST)
-    top = top[["subset", "text", "influence", "low", "high", "tokens", "reference"]]
+    top = picture.examples[["subset", "text", "influence", "low", "high", "tokens", "reference"]]
     if not open_text:
         top = top.assign(text=[mask(text) for text in top["text"].astype(str)])
     number = {
@@ -193,7 +187,7 @@ def examples(result: Result, prompts: PromptSet, side: str) -> None:
         **number,
     }
     st.dataframe(top, hide_index=True, column_config=config, alt="The most influential training texts", key="examples")
-    st.caption(f"The {len(top)} of {len(rows):,} texts with the greatest influence, in nats per token.")
+    st.caption(f"The {len(top)} of {picture.examples_all:,} texts with the greatest influence, in nats per token.")
 
 
 def notes(result: Result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import streamlit as st
@@ -28,6 +29,13 @@ def _store(home: Path) -> Store:
     return store
 
 
+@st.cache_resource(max_entries=len(PAGES), show_spinner=False)
+def _settle(tab: str) -> None:
+    """Take what a page has imported out of the garbage collection that Streamlit makes after each answer."""
+    gc.collect()
+    gc.freeze()
+
+
 def shell(tab: str) -> Store:
     """Set up the page whose browser tab is named ``tab`` and return the store of runs; called first on every page."""
     st.set_page_config(page_title=f"{tab} · untrac", page_icon=str(ASSETS / "favicon.png"), layout="wide")
@@ -36,6 +44,7 @@ def shell(tab: str) -> Store:
     with st.sidebar:
         for page, label, icon in PAGES:
             st.page_link(page, label=label, icon=icon, width="stretch")
+    _settle(tab)
     return _store(data_home())
 
 
