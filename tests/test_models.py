@@ -138,6 +138,16 @@ def test_pages_read_only_below_the_roots(tmp_path, monkeypatch):
     (tmp_path / "secret").write_text("x")
     (tmp_path / "root" / "link").symlink_to(tmp_path / "secret")
     assert within_roots(tmp_path / "root" / "a", where="x") == (tmp_path / "root" / "a").resolve()
-    for bad in ("link", "../secret", "a\0b", "none"):
-        with pytest.raises(InputError):
+    (tmp_path / "root" / "loop").symlink_to("loop")
+    for bad, said in (
+        ("link", "lies outside"),
+        ("../secret", "lies outside"),
+        ("../nothing", "lies outside"),  # as if it were there: a page does not tell what else is on this machine
+        ("none", "no file or folder"),
+        ("loop", "no file or folder"),
+        ("n" * 300, "no file or folder"),
+        ("a/b", "no file or folder"),
+        ("a\0b", "NUL"),
+    ):
+        with pytest.raises(InputError, match=said):
             within_roots(f"{tmp_path}/root/{bad}", where="x")

@@ -35,23 +35,33 @@ def allowed_roots() -> list[Path]:
 
 
 def within_roots(path: str | Path, *, where: str) -> Path:
-    """Resolve a path that came from a page, following links, and refuse it outside the allowed roots."""
+    """Resolve a path that came from a page, following links, and refuse it outside the allowed roots.
+
+    What lies outside is refused alike whether it exists or not, so that a page cannot be asked what else is here.
+    """
     text = str(path)
     if "\0" in text:
         raise InputError("the path has a NUL character", where=where, mend="type it again")
+    missing = InputError(
+        f"there is no file or folder {text!r}", where=where, mend="check the spelling (paths are the server's)"
+    )
     try:
-        resolved = Path(text).expanduser().resolve(strict=True)
-    except (OSError, RuntimeError):
-        raise InputError(
-            f"there is no file or folder {text!r}",
-            where=where,
-            mend="check the spelling (paths are the server's)",
-        ) from None
-    roots = allowed_roots()
-    if not any(resolved.is_relative_to(root) for root in roots):
+        resolved = Path(text).expanduser().resolve()
+    except (OSError, RuntimeError):  # a user or a loop of links that is nowhere
+        raise missing from None
+    if not any(resolved.is_relative_to(root) for root in allowed_roots()):
         raise InputError(
             f"{text!r} lies outside the folders that pages may read",
             where=where,
             mend="move it under one of them, or name its folder in UNTRAC_ROOTS before starting the server",
         )
+    if not _exists(resolved):
+        raise missing
     return resolved
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long a name
+        return False

@@ -46,10 +46,10 @@ def prompts_table(entries: Sequence[Entry], model: Entry | None) -> None:
         "origin": [entry.origin for entry in entries],
     }
     config = {
-        "sides": TEXT("Sides", width=180),
-        "items": TEXT("Items", width=105),
-        "tokens": TEXT("Scored tokens", width=105, help="Estimated on a sample of the texts"),
-        "duplicates": TEXT("Repeated", width=75),
+        "sides": TEXT("Sides", width=200),
+        "items": TEXT("Items", width=95),
+        "tokens": TEXT("Scored tokens", width=100, help="Estimated on a sample of the texts"),
+        "duplicates": TEXT("Repeated", width=70),
         "origin": TEXT("From", width=150),
     }
     table("prompts", entries, columns, config)

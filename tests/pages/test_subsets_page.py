@@ -118,9 +118,7 @@ def test_a_link_in_a_folder_that_leads_out(subsets, home, folder):
     assert not own(home)
 
 
-@pytest.mark.parametrize(
-    ("kind", "path"), [("file", "/etc/passwd"), ("folder", "/etc"), ("file", "../../../etc/passwd")]
-)
+@pytest.mark.parametrize(("kind", "path"), [("file", "/etc/passwd"), ("folder", "/etc"), ("file", "../../../etc/none")])
 def test_outside_the_roots(subsets, home, kind, path):
     way(subsets, "s_", kind)
     assert "outside the folders that pages may read" in said(type_in(subsets, f"s_{kind}_path", path))
