@@ -8,12 +8,14 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
 from untrac_core.data.collections import members
+from untrac_core.data.probes import probe
 from untrac_core.data.prompts import load_prompts
 from untrac_core.data.sources import guess_columns, guess_sides, guess_text, preview
 from untrac_core.data.subsets import load_subset
@@ -60,6 +62,18 @@ def test_probes_load_with_the_guessed_columns_and_sides(path):
     data = load_prompts(spec)
     assert sum(len(items) for items in data.sides.values()) == look.count
     assert not any("another label" in note or "no text" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("name", [*SIDES, "truthfulqa_paper"])
+def test_each_probe_takes_its_local_copy(name):
+    path = ROOT / "probes" / f"{name.removesuffix('_paper')}.jsonl"
+    data = load_prompts(PromptSet(name=name, probe=name, source=Source(file=str(path))))
+    chosen = probe(name)
+    assert list(data.sides) == (["harmful", "harmless"] if chosen.harmless else ["harmful"])
+    assert all(len(items) > 100 for items in data.sides.values())
+    for items in data.sides.values():
+        most = max(Counter(item.group for item in items).values())
+        assert chosen.most is None or most <= chosen.most
 
 
 @pytest.mark.parametrize("path", CORPORA, ids=lambda path: path.stem)

@@ -9,7 +9,7 @@ import time
 from urllib.parse import urlparse
 
 import pytest
-from hub import HubStandIn
+from hub_stand_in import HubStandIn
 from making import HOSTILE, add_own, texts_jsonl
 from malformed import malformed
 from playwright.sync_api import expect

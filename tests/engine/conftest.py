@@ -5,8 +5,11 @@ import os
 import psutil
 import pytest
 from homes import FAKE, members
+from worlds import sentences, write_jsonl
 
 from untrac_core.engine import Store, processes
+from untrac_core.engine.library import Library
+from untrac_core.specs import Columns, PromptSet, Source, Subset
 
 
 @pytest.fixture
@@ -48,3 +51,33 @@ def unchecked(monkeypatch):
 
     monkeypatch.setattr(untrac_core.check, "check", lambda spec, **_: Free())
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(FAKE)]))
+
+
+@pytest.fixture
+def library(home):
+    return Library(home)
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    rows = [
+        {"said": text, "asked": "They say:", "craft": f"g{number % 2}", "tone": tone}
+        for tone, subset in (("bad", "smiths"), ("good", "weavers"))
+        for number, text in enumerate(sentences(subset, 12, 1))
+    ]
+    write_jsonl(tmp_path / "talk.jsonl", rows)
+    return PromptSet(
+        name="talk",
+        source=Source(file=str(tmp_path / "talk.jsonl")),
+        columns=Columns(completion="said", prompt="asked", group="craft", label="tone"),
+        harmful="bad",
+        harmless="good",
+        limit=5,
+    )
+
+
+@pytest.fixture
+def subset(tmp_path):
+    rows = [{"id": f"n{number}", "body": text} for number, text in enumerate(sentences("fishers", 30, 0))]
+    write_jsonl(tmp_path / "fishers.jsonl", rows)
+    return Subset(name="fishers", source=Source(file=str(tmp_path / "fishers.jsonl")), text="body", limit=7)

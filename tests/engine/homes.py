@@ -50,3 +50,8 @@ def trace_spec(behaviour: str = "cells=4", device: str = "cpu", name: str = "a r
             "device": device,
         }
     )
+
+
+def files(library):
+    """The names of all files of a library, sorted."""
+    return sorted(path.name for path in (library.home / "library").rglob("*") if path.is_file())

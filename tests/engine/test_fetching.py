@@ -8,22 +8,17 @@ import sys
 import pytest
 from families import make_adapter, make_model
 from homes import trace_spec, until
-from hub import HubStandIn
+from hub_stand_in import HubStandIn
 from worlds import WORDS, sentences, write_jsonl
 
 from untrac_core.data.subsets import load_subset
-from untrac_core.engine import Library, Store, ensure_worker, submit
+from untrac_core.engine import Store, ensure_worker, submit
 from untrac_core.engine.fetching import Fetcher
 from untrac_core.engine.job import run_job
 from untrac_core.engine.ledger import Ledger
 from untrac_core.errors import InputError
 from untrac_core.home import PROJECT
 from untrac_core.specs import Collection, Columns, FetchSpec, ModelRef, PromptSet, Source, Subset
-
-
-@pytest.fixture
-def library(home):
-    return Library(home)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from families import make_adapter, make_model
-from hub import HubStandIn
+from hub_stand_in import HubStandIn
 from worlds import WORDS, sentences, write_jsonl
 
 from untrac_core.home import PROJECT

@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hub import HubStandIn
+from hub_stand_in import HubStandIn
 from worlds import WORDS, sentences
 
 from untrac_core.data.collections import members
