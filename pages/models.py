@@ -17,7 +17,7 @@ def main() -> None:
     )
     draft.restore(model_form.PREFIX, f"{model_form.PREFIX}way")
     entries = library().entries("model")
-    background.progress(store, "fetch", "models")
+    background.progress(store, "models")
     model_views.models_table(entries)
     entry = chosen("model", entries)
     if entry is not None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components import background, draft, prompt_form, prompt_views
 from pages.components.counting import choose_model
-from pages.components.generate_form import generate_way, written
+from pages.components.generate_form import written
 from pages.components.library_views import chosen, library, next_step
 from pages.components.shell import shell, title
 
@@ -21,7 +21,7 @@ def main() -> None:
     prompt_form.settle()
     shelf = library()
     entries = shelf.entries("prompts")
-    background.progress(store, "fetch", "prompts")
+    background.progress(store, "prompts")
     job = background.named_job(store)
     if job is not None and job.kind == "generate":
         written(store, job)
@@ -34,7 +34,7 @@ def main() -> None:
         st.caption("Only the demo's prompt sets are here. Show one to see how items look, or add your own below.")
     if any(not one.builtin for one in entries):
         next_step("pages/subsets.py", "Next: training subsets")
-    prompt_form.form(store, generate_way)
+    prompt_form.form(store)
     draft.keep(prompt_form.PREFIX)
 
 

@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from pages.components.run_views import badge, happening, remaining, result_page, runs_frame, silence
+from pages.components.run_views import badge, happening, remaining, result_page, runs_frame, silence, wake
 from pages.components.shell import shell, title
 from pages.components.words import ago, count, shape
 from untrac_core.engine import Event, Run, Store, ensure_worker
@@ -21,17 +21,6 @@ RESULTS = {
 }
 LOG_LINES = 400
 EVENTS_MOST = 200
-RESULTS = {
-    "trace": ("Look at the result", ":material/bar_chart:"),
-    "generate": ("See what it wrote", ":material/edit_note:"),
-    "fetch": ("See it in the library", ":material/library_books:"),
-}
-
-
-def wake(runs: list[Run]) -> None:
-    """Start a worker for every device that has work to do; one that runs already is left alone."""
-    for device in sorted({run.device for run in runs if run.active}):
-        ensure_worker(device)
 
 
 def chosen(store: Store) -> Run | None:

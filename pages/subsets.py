@@ -19,7 +19,7 @@ def main() -> None:
     draft.restore(subset_form.PREFIX, f"{subset_form.PREFIX}way")
     shelf = library()
     entries = shelf.entries("subset")
-    background.progress(store, "fetch", "subsets")
+    background.progress(store, "subsets")
     model = choose_model(shelf.entries("model"))
     subset_views.subsets_table(entries, model)
     entry = chosen("subset", entries)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
-from pages.components.run_views import badge, happening, remaining, silence
+from pages.components import draft
+from pages.components.run_views import badge, happening, remaining, silence, wake
 from pages.components.uploads import fault
 from pages.components.words import shape
 from untrac_core.engine import Run, Store, ensure_worker, submit
 from untrac_core.errors import InputError
+from untrac_core.spec_files import build
 from untrac_core.specs import FetchSpec, RunSpec
 
 SHOWN_MOST = 8
@@ -27,6 +31,18 @@ def launch(spec: RunSpec, store: Store, *, watch_it: bool = True) -> bool:
     return True
 
 
+def fetch(store: Store, prefix: str, name: str, **wanted: Any) -> None:
+    """Let a run bring ``prompts``, ``subsets`` or ``collections`` to the library, and empty the form that asked.
+
+    Raises:
+        InputError: when there is nothing that such a run could be asked for.
+    """
+    spec = build(FetchSpec, {"name": f"Fetch {name}"[:80], **wanted}, where="request")
+    if launch(spec, store):
+        draft.empty(prefix)
+        st.rerun()
+
+
 def named_job(store: Store) -> Run | None:
     """The run that the address names as the one to watch."""
     run_id = st.query_params.get("job")
@@ -39,42 +55,37 @@ def named_job(store: Store) -> Run | None:
         return None
 
 
-def concerns(run: Run, what: str) -> bool:
+def _brings(run: Run, what: str) -> bool:
     """Whether a run brings ``models``, ``prompts`` or ``subsets`` to the library."""
     spec = run.spec
     if not isinstance(spec, FetchSpec):
-        return what == "completions"
-    return bool(getattr(spec, what, None)) or (what == "subsets" and bool(spec.collections))
+        return False
+    return bool(getattr(spec, what)) or (what == "subsets" and bool(spec.collections))
 
 
-def watched(store: Store, kind: str, what: str) -> list[Run]:
-    """Runs of a kind that are under way, and the one that the address names, whatever became of it."""
-    active = [run for run in store.runs(kind=kind) if run.active and concerns(run, what)][:SHOWN_MOST]
+def _watched(store: Store, what: str) -> list[Run]:
+    """Fetches that are under way, and the one that the address names, whatever became of it."""
+    active = [run for run in store.runs(kind="fetch") if run.active and _brings(run, what)][:SHOWN_MOST]
     named = named_job(store)
-    if named is not None and named.kind == kind and concerns(named, what):
+    if named is not None and _brings(named, what):
         active = [named, *(run for run in active if run.id != named.id)]
     return active
 
 
-def progress(store: Store, kind: str, what: str) -> None:
-    """Draw what :func:`watched` finds, anew every second as long as something is under way."""
-    runs = watched(store, kind, what)
+def progress(store: Store, what: str) -> None:
+    """Draw the fetches of ``models``, ``prompts`` or ``subsets``, anew every second as long as one is under way."""
+    runs = _watched(store, what)
     if not runs:
         return
-    _serve(runs)
+    wake(runs)
     every = 1.0 if any(run.active for run in runs) else None
     st.fragment(_live, run_every=every)(store, [run.id for run in runs], [run.status for run in runs])
 
 
 def watch(store: Store, run: Run) -> None:
     """Draw one run, anew every second as long as it is under way."""
-    _serve([run])
+    wake([run])
     st.fragment(_live, run_every=1.0 if run.active else None)(store, [run.id], [run.status])
-
-
-def _serve(runs: list[Run]) -> None:
-    for device in sorted({run.device for run in runs if run.active}):
-        ensure_worker(device)
 
 
 def _live(store: Store, ids: list[str], was: list[str]) -> None:

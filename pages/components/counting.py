@@ -22,7 +22,6 @@ from untrac_core.specs import ModelRef, PromptSet
 SAMPLED = 200
 CHARACTERS_MOST = 400_000
 OVERLAP_CHARACTERS = 20_000_000
-NO_TOKENIZER = "not here yet"
 
 
 def choose_model(entries: Sequence[Entry]) -> Entry | None:
@@ -45,7 +44,9 @@ def choose_model(entries: Sequence[Entry]) -> Entry | None:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _encoder(model: str, stamp: str) -> Encoder | None:
     folder = find_model(ModelRef.model_validate_json(model))
-    return read_tokenizer(folder) if folder else None
+    if folder is None:  # raised, since that would not be kept: it may be here soon
+        raise InputError("its files are not here yet", where="model", mend="download it")
+    return read_tokenizer(folder)
 
 
 def encoder_of(entry: Entry | None) -> Encoder | None:
@@ -58,7 +59,7 @@ def encoder_of(entry: Entry | None) -> Encoder | None:
         return None
 
 
-@st.cache_data(max_entries=1024, show_spinner=False)
+@st.cache_data(max_entries=1024, show_spinner="Counting tokens")
 def _share(kind: str, entry_id: str, model_id: str, stamp: str, _entry: Entry, _encoder: Encoder) -> float:
     """Tokens a character, over the first texts of an entry."""
     value = _entry.value

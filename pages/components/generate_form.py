@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages.components.background import launch, watch
-from pages.components.intake import hub_id, option, path_field, revision_of
+from pages.components.intake import hub_model, option, path_field
 from pages.components.library_views import library, named
 from pages.components.texts import completions_table
 from pages.components.uploads import at_field, fault, given_of, listed, uploader
@@ -164,14 +164,7 @@ def _classifier() -> dict[str, Any]:
         path = path_field(f"{PREFIX}c_", "model", "Classifier folder", "models/classifier")
         ref = {"path": str(path) if path else ""}
     else:
-        for name in ("c_hub", "c_revision"):
-            st.session_state.setdefault(f"{PREFIX}{name}", "")
-        left, right = st.columns(2)
-        given = left.text_input(
-            "Classifier on the hub", key=f"{PREFIX}c_hub", placeholder="organisation/name", max_chars=200
-        )
-        which = right.text_input("Revision", key=f"{PREFIX}c_revision", placeholder="newest", max_chars=200)
-        ref = {"path": hub_id(given.strip(), where="classifier"), "revision": revision_of(which)}
+        ref = hub_model(f"{PREFIX}c_", "Classifier on the hub", "path", "revision")
     if not ref["path"]:
         raise InputError(
             "no classifier is named", where="scorer", mend="fill in the field, or score with the word list"

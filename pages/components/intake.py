@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from pages.components.looking import DATA_SUFFIXES, Given, data_files, label_of, stamp
+from pages.components.looking import Given, data_files, label_of, stamp
 from pages.components.uploads import at_field, fault
 from pages.components.words import shown_as
+from untrac_core.data.files import is_data
 from untrac_core.errors import InputError
 from untrac_core.home import allowed_roots, within_roots
 from untrac_core.specs import Source
@@ -21,7 +22,8 @@ HUB_ID = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)
 FOUND_MOST = 100
 LOOKED_AT_MOST = 4_000
 DEPTH = 3
-HUB_SECONDS = 60
+HUB_SECONDS = 900
+"""An answer of the hub is used for so long, or until "Look" is pressed."""
 T = TypeVar("T")
 
 
@@ -48,7 +50,7 @@ def _of_kind(kind: str, place: str, files: list[str]) -> list[str]:
     if "config.json" in files or "adapter_config.json" in files:
         weights = any(name.endswith(".safetensors") for name in files)
         return [place] if kind == "model" and weights and "config.json" in files else []
-    data = sorted(name for name in files if name.lower().endswith(DATA_SUFFIXES))
+    data = sorted(name for name in files if is_data(name))
     if kind == "folder":
         return [place] if data else []
     return [str(Path(place) / name) for name in data] if kind == "file" else []
@@ -181,6 +183,32 @@ def hub_set(prefix: str, *, by: str = "") -> Given | None:
             splits = ask_hub("splits", repository, source["config"], pinned)
             source["split"] = _pick(right, "Split", splits, f"{prefix}split")
     return Given(source, label_of(repository.rsplit("/", 1)[-1]), repository, None)
+
+
+def hub_model(prefix: str, label: str, path: str, revision: str) -> dict[str, str | None]:
+    """Fields for a model or an adapter on the hub: its id under the name ``path``, its revision under ``revision``."""
+    for name in ("hub", "revision"):
+        st.session_state.setdefault(f"{prefix}{name}", "")
+    left, right = st.columns(2)
+    given = left.text_input(label, key=f"{prefix}hub", placeholder="organisation/name", max_chars=200).strip()
+    which = right.text_input(
+        "Revision",
+        key=f"{prefix}revision",
+        placeholder="newest",
+        max_chars=200,
+        help="A commit, tag or branch. Whatever is named, the commit that it stands for now is kept.",
+    )
+    return {path: hub_id(given, where="model"), revision: revision_of(which)}
+
+
+def name_field(place: Any, prefix: str, given: Given) -> str:
+    """The name of what is to be added; another source brings its own first name."""
+    if st.session_state.get(f"{prefix}of") != given.shown:
+        if f"{prefix}of" in st.session_state:
+            st.session_state.pop(f"{prefix}name", None)
+        st.session_state[f"{prefix}of"] = given.shown
+    st.session_state.setdefault(f"{prefix}name", given.label)
+    return str(place.text_input("Name", key=f"{prefix}name", max_chars=80)).strip()
 
 
 def _pick(place: Any, label: str, options: list[str], key: str) -> str | None:

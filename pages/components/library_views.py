@@ -10,12 +10,10 @@ import streamlit as st
 
 from pages.components.uploads import fault
 from pages.components.words import ago, plain, shown_as
-from untrac_core.engine.library import Entry, Library
+from untrac_core.engine.library import TITLES, Entry, Library
 from untrac_core.errors import InputError
 from untrac_core.home import data_home
 
-PARAMETER = {"model": "model", "prompts": "prompts", "subset": "subset"}
-NOUN = {"model": "model", "prompts": "prompt set", "subset": "training subset"}
 TABLE_ROWS = 12
 
 
@@ -29,7 +27,7 @@ def named(entries: Mapping[str, Entry]) -> Callable[[Any], str]:
     return shown_as({one: entry.name for one, entry in entries.items()})
 
 
-def heading(text: str) -> None:
+def _heading(text: str) -> None:
     """A name as a heading; one that could hold markup, as plain text."""
     if plain(text) == text:
         st.subheader(text, anchor=False)
@@ -49,12 +47,12 @@ def facts(pairs: Mapping[str, str], *, across: int = 4) -> None:
 
 def chosen(kind: str, entries: Sequence[Entry]) -> Entry | None:
     """The entry that the address names; says so where there is none with that id."""
-    wanted = st.query_params.get(PARAMETER[kind])
+    wanted = st.query_params.get(kind)
     if wanted is None:
         return None
     found = next((entry for entry in entries if entry.id == wanted), None)
     if found is None:
-        st.warning(f"The library has no {NOUN[kind]} with the id in this address. It may have been removed.")
+        st.warning(f"The library has no {TITLES[kind]} with the id in this address. It may have been removed.")
     return found
 
 
@@ -72,7 +70,7 @@ def table(
     def open_row() -> None:
         row = st.session_state[f"{key}_open"]["row"]
         if 0 <= row < len(entries):
-            st.query_params[PARAMETER[kind]] = entries[row].id
+            st.query_params[kind] = entries[row].id
 
     frame = pd.DataFrame(
         {
@@ -88,7 +86,7 @@ def table(
     }
     height: Any = 35 * (TABLE_ROWS + 1) + 3 if len(entries) > TABLE_ROWS else "auto"
     st.dataframe(
-        frame, hide_index=True, column_config=layout, key=key, height=height, alt=f"Every {NOUN[kind]} of the library"
+        frame, hide_index=True, column_config=layout, key=key, height=height, alt=f"Every {TITLES[kind]} of the library"
     )
 
 
@@ -97,7 +95,17 @@ def next_step(page: str, label: str) -> None:
     st.page_link(page, label=label, icon=":material/arrow_forward:", width="content")
 
 
-def manage(entry: Entry) -> None:
+def card_head(entry: Entry) -> None:
+    """The first row of an entry's card: its name, the way to trace it, rename and remove."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container():
+            _heading(entry.name)
+        if st.button("Trace it", type="primary", icon=":material/conversion_path:", key=f"trace_{entry.kind}"):
+            st.switch_page("pages/trace.py", query_params={entry.kind: entry.id})
+        _manage(entry)
+
+
+def _manage(entry: Entry) -> None:
     """Rename and remove; the demo's own entries stay."""
     if entry.builtin:
         return
@@ -106,9 +114,9 @@ def manage(entry: Entry) -> None:
         if st.button("Rename it", key=f"renamed_{entry.id}", type="primary"):
             _change(lambda: library().rename(entry.kind, entry.id, name.strip()))
     with st.popover("Remove", icon=":material/delete:"):
-        st.markdown(f"The {NOUN[entry.kind]} leaves the library. Runs that used it keep what they need.")
+        st.markdown(f"The {TITLES[entry.kind]} leaves the library. Runs that used it keep what they need.")
         if st.button("Remove it", key=f"removed_{entry.id}", type="primary"):
-            st.query_params.pop(PARAMETER[entry.kind], None)
+            st.query_params.pop(entry.kind, None)
             _change(lambda: library().remove(entry.kind, entry.id))
 
 

@@ -10,12 +10,15 @@ from typing import Any
 import streamlit as st
 
 from untrac_core.data import sources
+from untrac_core.data.files import files_of, is_data
 from untrac_core.data.sources import Preview
+from untrac_core.errors import InputError
 from untrac_core.specs import Source
 
 INLINE_BYTES = 64_000_000
 """Up to this size a source is read while the page waits; beyond it, in the background."""
-DATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".parquet", ".arrow")
+Stamp = tuple[tuple[str, int, str], ...]
+"""Name, size and identity of each file of a source."""
 
 
 @dataclass(frozen=True)
@@ -33,37 +36,34 @@ class Given:
         return self.size is None or self.size > INLINE_BYTES
 
 
-@st.cache_data(max_entries=200, show_spinner="Looking into the data")
-def _preview(source: str, stamp: tuple[tuple[str, int, float], ...], shown: str, paragraphs: bool) -> Preview:
+@st.cache_resource(max_entries=200, show_spinner="Looking into the data")  # shared: nobody alters a preview
+def _preview(source: str, stamp: Stamp, shown: str, paragraphs: bool) -> Preview:
     return sources.preview(Source.model_validate_json(source), where=shown, paragraphs=paragraphs)
 
 
 def look(given: Given, *, paragraphs: bool = False) -> Preview:
-    """The first rows of a source, its columns and their values; read again only when its files have changed."""
+    """The first rows of a source, its columns and their values; read again only when its files have changed.
+
+    ``paragraphs``: of a plain text, its paragraphs are the rows, as they are for training texts, not its lines.
+    """
     source = Source.model_validate(given.source)
     return _preview(source.model_dump_json(), stamp(source), given.shown, paragraphs)
 
 
-def stamp(source: Source) -> tuple[tuple[str, int, float], ...]:
-    """Name, size and time of every file of a local source: what tells that it has changed."""
-    if source.folder is not None:
-        paths = data_files(Path(source.folder))
-    else:
-        paths = [Path(source.file)] if source.file is not None else []
-    found = []
-    for path in paths:
-        try:
-            facts = path.stat()
-        except OSError:
-            continue
-        found.append((path.name, facts.st_size, facts.st_mtime))
-    return tuple(found)
+def stamp(source: Source) -> Stamp:
+    """What tells that a local source has changed, all files that a run would read; empty for one on the hub."""
+    if source.hub is not None:
+        return ()
+    try:
+        return tuple((file.name, file.size, file.identity) for file in files_of(source, where=""))
+    except InputError:  # whoever reads it says so
+        return ()
 
 
 def data_files(folder: Path) -> list[Path]:
     """The files directly in a folder that look like data, in the order of their names."""
     try:
-        paths = [path for path in folder.iterdir() if path.suffix.lower() in DATA_SUFFIXES and path.is_file()]
+        paths = [path for path in folder.iterdir() if is_data(path.name) and path.is_file()]
     except OSError:
         return []
     return sorted(paths)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import streamlit as st
 
 from pages.components import draft
-from pages.components.intake import hub_id, option, path_field, revision_of
+from pages.components.intake import hub_model, option, path_field
 from pages.components.library_views import library
 from pages.components.uploads import at_field, fault
 from pages.components.words import PRECISIONS, shown_as
@@ -54,24 +54,9 @@ def form() -> None:
 
 def _model(way: str) -> dict[str, Any]:
     if way == "hub":
-        return _hub(PREFIX, "Id on the hub", "path", "revision")
+        return hub_model(PREFIX, "Id on the hub", "path", "revision")
     path = path_field(PREFIX, "model", "Model folder", "models/mine")
     return {"path": str(path) if path else ""}
-
-
-def _hub(prefix: str, label: str, path: str, revision: str) -> dict[str, Any]:
-    for name in ("hub", "revision"):
-        st.session_state.setdefault(f"{prefix}{name}", "")
-    left, right = st.columns(2)
-    given = left.text_input(label, key=f"{prefix}hub", placeholder="organisation/name", max_chars=200).strip()
-    which = right.text_input(
-        "Revision",
-        key=f"{prefix}revision",
-        placeholder="newest",
-        max_chars=200,
-        help="A commit, tag or branch. Whatever is named, the commit that it stands for now is kept.",
-    )
-    return {path: hub_id(given, where="model"), revision: revision_of(which)}
 
 
 def _adapter() -> dict[str, Any]:
@@ -81,7 +66,7 @@ def _adapter() -> dict[str, Any]:
         "LoRA adapter", list(ADAPTERS), format_func=ADAPTERS.get, key=f"{prefix}way", required=True
     )
     if way == "hub":
-        given = _hub(prefix, "Adapter on the hub", "adapter", "adapter_revision")
+        given = hub_model(prefix, "Adapter on the hub", "adapter", "adapter_revision")
         return given if given["adapter"] else {}
     if way == "folder":
         path = path_field(prefix, "adapter", "Adapter folder", "models/my-adapter")

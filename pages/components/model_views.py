@@ -12,7 +12,7 @@ import streamlit as st
 
 from pages.components.background import launch, watch
 from pages.components.intake import option
-from pages.components.library_views import facts, heading, manage, origin, table
+from pages.components.library_views import card_head, facts, origin, table
 from pages.components.texts import completions_table
 from pages.components.words import (
     METHODS,
@@ -82,21 +82,16 @@ def card(entry: Entry, store: Store) -> None:
     ref = entry.value
     assert isinstance(ref, ModelRef)  # noqa: S101 - the library's own promise
     with st.container(border=True, key="model"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            with st.container():
-                heading(entry.name)
-            if st.button("Trace it", type="primary", icon=":material/conversion_path:", key="trace_model"):
-                st.switch_page("pages/trace.py", query_params={"model": entry.id})
-            manage(entry)
+        card_head(entry)
         facts(_facts(entry, ref))
         origin(entry)
         here = bool(entry.facts.get("here", True))
         if not here:
             _download(entry, ref, store)
-        needs, writes = st.tabs(["What it needs here", "What it writes"])
-        with needs:
+        first, second = st.tabs(["What it needs here", "What it writes"])
+        with first:
             needs_table(entry, ref, store)
-        with writes:
+        with second:
             samples(entry, ref, store)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages.components import draft
-from pages.components.background import launch
+from pages.components.background import fetch
 from pages.components.intake import guarded, local_file, local_folder, option
 from pages.components.library_views import facts, library
 from pages.components.looking import Given
@@ -16,7 +16,7 @@ from untrac_core.data import probes
 from untrac_core.engine import Store
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build
-from untrac_core.specs import FetchSpec, PromptSet
+from untrac_core.specs import PromptSet
 
 COPIES = {"hub": "The hub", "file": "A local file", "folder": "A local folder"}
 
@@ -73,10 +73,7 @@ def _add(prefix: str, values: dict[str, Any], given: Given | None, store: Store)
     try:
         spec = build(PromptSet, values, where="probe")
         if given is None or given.large:
-            fetch = build(FetchSpec, {"name": f"Fetch {spec.name}"[:80], "prompts": [spec]}, where="probe")
-            if launch(fetch, store):
-                draft.empty(prefix)
-                st.rerun()
+            fetch(store, prefix, spec.name, prompts=[spec])
             return
         with st.spinner("Reading the items"):
             entry = library().add_prompts(spec)

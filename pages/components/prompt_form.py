@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 from pages.components import draft
-from pages.components.background import launch
-from pages.components.intake import guarded, hub_set, local_file, option
+from pages.components.background import fetch
+from pages.components.generate_form import generate_way
+from pages.components.intake import guarded, hub_set, local_file, name_field, option
 from pages.components.library_views import library
 from pages.components.looking import Given, look
 from pages.components.probe_form import probe_way
 from pages.components.texts import masked_table
-from pages.components.uploads import drop, fault, given_of, listed, paste, uploader
+from pages.components.uploads import drop, fault, given_of, listed, origin_of, paste, uploader, users_words
 from pages.components.words import count, shown_as
 from untrac_core.data.sources import Preview, guess_columns, guess_sides
 from untrac_core.engine import Store
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build
-from untrac_core.specs import FetchSpec, PromptSet
+from untrac_core.specs import PromptSet
 
 PREFIX = "p_"
 NONE = "(none)"
@@ -37,8 +37,8 @@ PREVIEW_ROWS = 8
 SIDES_MOST = 50
 
 
-def form(store: Store, generate: Callable[[Store], None]) -> None:
-    """The whole form; ``generate`` draws the way that lets a model write."""
+def form(store: Store) -> None:
+    """The whole form."""
     st.subheader("Add a prompt set", anchor=False)
     option(f"{PREFIX}way", list(WAYS), "upload")
     with st.container(border=True, key="add_prompts"):
@@ -48,7 +48,7 @@ def form(store: Store, generate: Callable[[Store], None]) -> None:
         if way == "probe":
             probe_way(PREFIX, store)
         elif way == "generate":
-            generate(store)
+            generate_way(store)
         elif way in ("file", "hub"):
             given = guarded(lambda: local_file(PREFIX) if way == "file" else hub_set(PREFIX))
             if given is not None:
@@ -82,8 +82,7 @@ def one_source(store: Store, given: Given, prefix: str, upload: int | None) -> N
     head, button, remove = st.columns(
         [5, 1.4, 1.6] if upload is not None else [5, 1.4, 0.1], vertical_alignment="bottom"
     )
-    st.session_state.setdefault(f"{prefix}name", given.label)
-    name = head.text_input("Name", key=f"{prefix}name", max_chars=80).strip()
+    name = name_field(head, prefix, given)
     values: dict[str, Any] = {"name": name, "source": given.source, **mapping(found, prefix)}
     if upload is not None:
         remove.button(
@@ -185,16 +184,12 @@ def add(store: Store, values: dict[str, Any], given: Given, upload: int | None) 
     try:
         spec = build(PromptSet, values, where="prompt set")
         if given.large:
-            fetch = build(FetchSpec, {"name": f"Fetch {spec.name}"[:80], "prompts": [spec]}, where="prompt set")
-            if launch(fetch, store):
-                draft.empty(PREFIX)
-                st.rerun()
+            fetch(store, PREFIX, spec.name, prompts=[spec])
             return
         with st.spinner("Reading the items"):
-            entry = library().add_prompts(spec, origin=_origin(given, upload))
+            entry = library().add_prompts(spec, origin=origin_of(given, upload))
     except InputError as error:
-        name = str(given.source.get("file", "")).rsplit("/", 1)[-1]
-        fault(str(error).replace(name, given.shown) if name else str(error))
+        fault(users_words(str(error), given))
         return
     if upload is not None:
         st.session_state[f"dropped_{PREFIX}"] = upload
@@ -202,10 +197,6 @@ def add(store: Store, values: dict[str, Any], given: Given, upload: int | None) 
         draft.empty(PREFIX)
     st.query_params["prompts"] = entry.id
     st.rerun()
-
-
-def _origin(given: Given, upload: int | None) -> str:
-    return f"upload {given.shown}"[:200] if upload is not None else ""
 
 
 def settle() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.counting import encoder_of, overlap, tokens_of
-from pages.components.library_views import facts, heading, library, manage, origin, table
+from pages.components.library_views import card_head, facts, library, origin, table
 from pages.components.shell import lines
 from pages.components.texts import masked_table
 from pages.components.uploads import fault
@@ -65,12 +65,7 @@ def card(entry: Entry, model: Entry | None) -> None:
     spec = entry.value
     assert isinstance(spec, PromptSet)  # noqa: S101 - the library's own promise
     with st.container(border=True, key="prompts"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            with st.container():
-                heading(entry.name)
-            if st.button("Trace it", type="primary", icon=":material/conversion_path:", key="trace_prompts"):
-                st.switch_page("pages/trace.py", query_params={"prompts": entry.id})
-            manage(entry)
+        card_head(entry)
         origin(entry)
         if entry.problem:
             return
@@ -119,7 +114,7 @@ def _tokens(spec: PromptSet, model: Entry | None) -> None:
 
 @st.cache_data(max_entries=64, show_spinner="Counting tokens")
 def _token_rows(spec: str, model: str, stamp: str, context: int | None, _model: Entry) -> list[dict[str, Any]]:
-    return prompt_facts(PromptSet.model_validate_json(spec), encoder_of(_model), context).rows()
+    return prompt_facts(_items(spec), encoder_of(_model), context).rows()
 
 
 def _items_table(data: PromptData, entry: Entry, model: Entry | None) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import streamlit as st
 
 from pages.components.words import STATUS, ago, count, duration, shape
+from untrac_core import engine
 from untrac_core.engine import Run
 from untrac_core.specs import FetchSpec, GenerateSpec
+
+
+def wake(runs: Iterable[Run]) -> None:
+    """Start a worker for every device that has work to do; one that runs already is left alone."""
+    for device in sorted({run.device for run in runs if run.active}):
+        engine.ensure_worker(device)
 
 
 def badge(run: Run) -> None:

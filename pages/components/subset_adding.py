@@ -8,10 +8,10 @@ from typing import Any
 import streamlit as st
 
 from pages.components import draft
-from pages.components.background import launch
+from pages.components.background import fetch, launch
 from pages.components.library_views import library
 from pages.components.looking import INLINE_BYTES, Given, look
-from pages.components.uploads import drop, fault, faults_in_a_box, listed
+from pages.components.uploads import drop, fault, faults_in_a_box, listed, origin_of, users_words
 from untrac_core.data.sources import guess_text
 from untrac_core.data.subsets import load_subsets
 from untrac_core.engine import Store
@@ -41,7 +41,7 @@ def subset_of(part: Part) -> Subset:
     """The subset as a spec. Raises :class:`InputError` with the name that the user knows."""
     columns = dict(part.columns)
     if columns.get("text") is None:
-        found = look(part.given)
+        found = look(part.given, paragraphs=True)
         columns["text"] = guess_text(found.columns, found.first)
     values = {"name": part.name, "source": part.given.source, **columns}
     return build(Subset, values, where=f"subset {part.name!r}")
@@ -56,9 +56,9 @@ def add_parts(store: Store, prefix: str, parts: list[Part], upload: int | None =
             try:
                 made.append((part, subset_of(part)))
             except InputError as error:
-                faults.append(_named(str(error), part))
+                faults.append(users_words(str(error), part.given))
     if made and _large(made):
-        _fetch(store, prefix, made)
+        _fetch(store, prefix, made, faults)
         return
     added, done = [], []
     with st.spinner("Reading the texts"):
@@ -67,7 +67,7 @@ def add_parts(store: Store, prefix: str, parts: list[Part], upload: int | None =
                 added.append(entry_id)
                 done.append(part)
             else:
-                faults.append(_named(said, part))
+                faults.append(users_words(said, part.given))
     _finish(prefix, added, done, faults, upload)
 
 
@@ -86,7 +86,7 @@ def _read(made: list[tuple[Part, Subset]]) -> list[tuple[Part, str, str]]:
                 loaded = {}
         for part, spec in group:
             try:
-                origin = f"upload {part.given.shown}"[:200] if part.upload is not None else ""
+                origin = origin_of(part.given, part.upload)
                 entry = library().add_subset(spec, origin=origin, data=loaded.get(spec.name))
                 results.append((part, entry.id, ""))
             except InputError as error:
@@ -100,16 +100,22 @@ def _large(made: list[tuple[Part, Subset]]) -> bool:
     return any(size is None for size in sizes.values()) or sum(size or 0 for size in sizes.values()) > INLINE_BYTES
 
 
-def _fetch(store: Store, prefix: str, made: list[tuple[Part, Subset]]) -> None:
+def _fetch(store: Store, prefix: str, made: list[tuple[Part, Subset]], faults: list[str]) -> None:
+    """Let a run read them; what cannot be added stays, and is said after the form was drawn anew."""
+    name = made[0][1].name if len(made) == 1 else f"{len(made)} subsets of {made[0][0].given.shown}"
     try:
-        name = made[0][1].name if len(made) == 1 else f"{len(made)} subsets of {made[0][0].given.shown}"
         spec = build(FetchSpec, {"name": f"Fetch {name}"[:80], "subsets": [one for _, one in made]}, where="subsets")
     except InputError as error:
-        fault(str(error))
+        faults_in_a_box([*faults, str(error)])
         return
-    if launch(spec, store):
+    if not launch(spec, store):
+        faults_in_a_box(faults)
+        return
+    st.session_state[f"dropped_{prefix}"] = [part.upload for part, _ in made if part.upload is not None]
+    st.session_state[f"said_{prefix}"] = faults
+    if not faults:
         draft.empty(prefix)
-        st.rerun()
+    st.rerun()
 
 
 def add_split(store: Store, prefix: str, given: Given, column: str, values: dict[str, Any], most: int) -> None:
@@ -120,14 +126,9 @@ def add_split(store: Store, prefix: str, given: Given, column: str, values: dict
             {"source": given.source, "by": "column", "column": column, "most": most, **values},
             where="subsets",
         )
-        name = f"Fetch {given.shown} by {column}"[:80]
-        spec = build(FetchSpec, {"name": name, "collections": [collection]}, where="subsets")
+        fetch(store, prefix, f"{given.shown} by {column}", collections=[collection])
     except InputError as error:
         fault(str(error))
-        return
-    if launch(spec, store):
-        draft.empty(prefix)
-        st.rerun()
 
 
 def _finish(prefix: str, added: list[str], done: list[Part], faults: list[str], upload: int | None) -> None:
@@ -147,9 +148,3 @@ def _finish(prefix: str, added: list[str], done: list[Part], faults: list[str], 
     else:
         st.query_params.pop("subset", None)
     st.rerun()
-
-
-def _named(text: str, part: Part) -> str:
-    """A message with the name of the file that the user knows."""
-    stored = str(part.given.source.get("file", "")).rsplit("/", 1)[-1]
-    return text.replace(stored, part.given.shown) if stored and stored != part.given.shown else text

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.components.intake import ask_hub, guarded, hub_set, local_file, local_folder, option
+from pages.components.intake import ask_hub, guarded, hub_set, local_file, local_folder, name_field, option
 from pages.components.looking import Given, data_files, label_of, look
 from pages.components.subset_adding import Part, add_parts, add_split, settled
 from pages.components.texts import masked_table
 from pages.components.uploads import drop, drop_all, fault, faults_in_a_box, given_of, listed, uploader
-from pages.components.words import bytes_in_words, count
+from pages.components.words import bytes_in_words, count, plain
 from untrac_core.data.collections import unique_names
 from untrac_core.data.sources import Preview, guess_split, guess_text
 from untrac_core.engine import Store
@@ -120,10 +120,9 @@ def preview(found: Preview, values: dict[str, Any], key: str) -> None:
 
 def one(store: Store, given: Given, prefix: str) -> None:
     """The whole source as one subset."""
-    found = look(given)
+    found = look(given, paragraphs=True)
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    st.session_state.setdefault(f"{prefix}name", given.label)
-    name = left.text_input("Name", key=f"{prefix}name", max_chars=80).strip()
+    name = name_field(left, prefix, given)
     place = right.empty()
     values = text_columns(found, prefix)
     preview(found, values, f"show_{prefix}")
@@ -160,7 +159,8 @@ def files(store: Store, given: Given, prefix: str) -> None:
     values: dict[str, Any] = {"text": None, "prompt": None}
     if chosen:
         first = chosen[0]
-        found = look(Given({"file": str(within_roots(first, where="file"))}, label_of(first.name), first.name, None))
+        given = Given({"file": str(within_roots(first, where="file"))}, label_of(first.name), first.name, None)
+        found = look(given, paragraphs=True)
         options = ["(guess for each file)", *found.columns]
         option(f"{prefix}text", options, options[0])
         text = st.selectbox("Text column", options, key=f"{prefix}text")
@@ -177,14 +177,12 @@ def files(store: Store, given: Given, prefix: str) -> None:
 
 def plain_name(name: str) -> str:
     """A file's name where it cannot hold markup."""
-    from pages.components.words import plain
-
     return plain(label_of(name)) or "as it is"
 
 
 def split(store: Store, given: Given, prefix: str, upload: int | None) -> None:
     """One data set, its rows parted by the values of a column, those that are chosen."""
-    found = look(given)
+    found = look(given, paragraphs=True)
     values = text_columns(found, prefix)
     others = [column for column in found.columns if column not in (values["text"], values["prompt"])]
     if not others:
@@ -294,10 +292,9 @@ def uploaded(store: Store) -> None:
 def _line(entry: dict[str, Any]) -> Part:
     """An upload as one line of the form: name, text column, and a way to take it off."""
     given, prefix = given_of(entry), f"{PREFIX}{entry['id']}_"
-    found = look(given)
+    found = look(given, paragraphs=True)
     first, second, third = st.columns([4, 3, 2], vertical_alignment="bottom")
-    st.session_state.setdefault(f"{prefix}name", given.label)
-    name = first.text_input("Name", key=f"{prefix}name", max_chars=80).strip()
+    name = name_field(first, prefix, given)
     option(f"{prefix}text", found.columns, guess_text(found.columns, found.first))
     text = second.selectbox(f"Text of {count(found.count, 'row')}", found.columns, key=f"{prefix}text")
     third.button(

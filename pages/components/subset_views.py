@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.components.counting import encoder_of, overlap, tokens_of
-from pages.components.library_views import facts, heading, library, manage, origin, table
+from pages.components.library_views import card_head, facts, library, origin, table
 from pages.components.shell import lines
 from pages.components.texts import masked_table
 from pages.components.words import count, number
 from untrac_core.check import BLOCK
+from untrac_core.data.samples import Document
 from untrac_core.data.subset_facts import SubsetSize, subset_facts
-from untrac_core.data.subsets import SubsetData, load_subset
+from untrac_core.data.subsets import load_subset
+from untrac_core.data.tokens import Encoder
 from untrac_core.engine.library import Entry
 from untrac_core.errors import InputError
 from untrac_core.specs import Subset
@@ -53,28 +55,22 @@ def subsets_table(entries: Sequence[Entry], model: Entry | None) -> None:
     table("subset", entries, columns, config)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the subset")
-def _documents(spec: str) -> SubsetData:
-    found = load_subset(Subset.model_validate_json(spec))
-    return SubsetData(found.spec, found.documents[:SHOWN], found.digest, found.file, found.notes)
+@st.cache_data(max_entries=64, show_spinner="Reading the subset")
+def _looked(
+    spec: str, model: str, stamp: str, block: int, _encoder: Encoder | None
+) -> tuple[SubsetSize, list[Document]]:
+    data = load_subset(Subset.model_validate_json(spec))
+    return subset_facts(data, _encoder, block), data.documents[:SHOWN]
 
 
-@st.cache_data(max_entries=64, show_spinner="Counting tokens")
-def _size(spec: str, model: str, stamp: str, block: int, _model: Entry | None) -> SubsetSize:
-    return subset_facts(Subset.model_validate_json(spec), encoder_of(_model), block)
-
-
-def _facts(entry: Entry, spec: Subset, model: Entry | None) -> dict[str, str]:
+def _facts(entry: Entry, size: SubsetSize | None, block: int) -> dict[str, str]:
     told = entry.facts
-    block = min(int((model.facts.get("context") if model else None) or BLOCK), BLOCK)
     pairs = {
         "Documents": f"{int(told.get('documents', 0)):,}",
         "Text": f"{number(told.get('characters'))} characters",
         "Kept": seen_in_words(entry) + ("" if told.get("whole", True) else " documents"),
     }
-    try:
-        size = _size(spec.model_dump_json(), model.id if model else "", model.stamp if model else "", block, model)
-    except (InputError, OSError):
+    if size is None:
         return pairs
     pairs["Repeated documents"] = f"{size.duplicates:,}"
     if size.tokens is not None:
@@ -89,17 +85,20 @@ def card(entry: Entry, model: Entry | None) -> None:
     spec = entry.value
     assert isinstance(spec, Subset)  # noqa: S101 - the library's own promise
     with st.container(border=True, key="subset"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            with st.container():
-                heading(entry.name)
-            if st.button("Trace it", type="primary", icon=":material/conversion_path:", key="trace_subset"):
-                st.switch_page("pages/trace.py", query_params={"subset": entry.id})
-            manage(entry)
+        card_head(entry)
         origin(entry)
         if entry.problem:
             return
         told = entry.facts
-        facts(_facts(entry, spec, model))
+        block = min(int((model.facts.get("context") if model else None) or BLOCK), BLOCK)
+        encoder = encoder_of(model)
+        counted_by = (model.id, model.stamp) if model is not None and encoder is not None else ("", "")
+        size, documents, said = None, list[Document](), ""
+        try:
+            size, documents = _looked(spec.model_dump_json(), *counted_by, block, encoder)
+        except (InputError, OSError) as error:
+            said = str(error)
+        facts(_facts(entry, size, block))
         if told.get("given"):
             st.caption(f"{count(int(told['given']), 'document')} with a text that is given and not scored.")
         st.caption(EXPLAINED)
@@ -107,10 +106,8 @@ def card(entry: Entry, model: Entry | None) -> None:
         lines(warnings, heading="Worth knowing", icon=":material/warning:")
         if large:
             st.caption("It is too large to compare with the prompt sets here; the check of a request does it.")
-        try:
-            documents = _documents(spec.model_dump_json()).documents
-        except InputError as error:
-            st.text(str(error))
+        if said:
+            st.text(said)
             return
         columns = {"Document": [document.id for document in documents], "Text": [one.text for one in documents]}
         masked_table(columns, words=["Text"], key=f"show_{entry.id}", alt="Documents of the subset")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -33,8 +34,6 @@ def masked_table(columns: Mapping[str, Sequence[str]], *, words: Sequence[str], 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _completions(path: str, changed: float) -> pd.DataFrame:
-    from pathlib import Path
-
     return read_frame(Path(path))
 
 

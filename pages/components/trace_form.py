@@ -54,10 +54,9 @@ def arrive(known: Shelf) -> None:
             st.session_state["t_model"] = brought["model"]
     option("t_model", list(known["model"]), next(iter(known["model"]), None))
     for data, kind in DATA.items():
-        name = "subset" if data == "subsets" else data
-        if brought[name] in known[kind]:
+        if brought[kind] in known[kind]:
             rest = fitting(known, st.session_state["t_model"], data) if data == "subsets" else []
-            st.session_state[f"t_{data}"] = list(dict.fromkeys([brought[name], *rest]))
+            st.session_state[f"t_{data}"] = list(dict.fromkeys([brought[kind], *rest]))
         held = st.session_state.get(f"t_{data}")
         if not isinstance(held, list):
             st.session_state[f"t_{data}"] = fitting(known, st.session_state["t_model"], data)

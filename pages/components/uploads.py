@@ -40,6 +40,17 @@ def given_of(entry: Listed) -> Given:
     return Given({"file": str(path)}, label_of(entry["name"]), entry["name"], path.stat().st_size)
 
 
+def origin_of(given: Given, upload: int | None) -> str:
+    """Where an entry of the library came from, where that was an upload; else its source tells."""
+    return f"upload {given.shown}"[:200] if upload is not None else ""
+
+
+def users_words(text: str, given: Given) -> str:
+    """A message with the name of the file that the user knows, not that of its copy here."""
+    stored = str(given.source.get("file", "")).rsplit("/", 1)[-1]
+    return text.replace(stored, given.shown) if stored else text
+
+
 def listed(prefix: str) -> list[Listed]:
     """The uploads of a form, oldest first; what a draft from elsewhere holds instead is left out."""
     entries = st.session_state.get(f"{prefix}files", [])

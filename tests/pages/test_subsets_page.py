@@ -7,9 +7,11 @@ import pytest
 from making import HOSTILE, add_own, no_markup, put, said, sound, texts_jsonl, way
 from malformed import malformed
 
+from pages.components import counting
+from pages.components.looking import stamp
 from untrac_core.data.subsets import load_subset
 from untrac_core.engine import Library
-from untrac_core.specs import FetchSpec
+from untrac_core.specs import FetchSpec, Source
 
 
 @pytest.fixture
@@ -256,3 +258,58 @@ def test_values_of_a_column_that_look_alike_stay_apart(subsets, home, tmp_path):
     assert sorted(entry.name for entry in own(home)) == ["en/us", "us", "us.txt"]
     for entry in own(home):
         assert all(one.text.startswith(f"{entry.name} number") for one in load_subset(entry.value).documents)
+
+
+def test_what_a_folder_offers_is_what_a_run_reads(subsets, home, folder):
+    (folder / "README.txt").write_text("About these texts.\n")
+    (folder / "more.ndjson").write_bytes(texts_jsonl("The quay"))
+    way(subsets, "s_", "folder")
+    at = type_in(subsets, "s_folder_path", folder)
+    assert at.multiselect(key="s_folder_files").value == ["ferry.txt", "market.jsonl", "more.ndjson", "tales.parquet"]
+
+
+def test_the_folders_in_a_folder_count_for_its_size(folder):
+    (folder / "deep").mkdir()
+    (folder / "deep" / "more.jsonl").write_bytes(texts_jsonl("The quay"))
+    files = stamp(Source(folder=str(folder)))
+    assert [name for name, _, _ in files] == ["deep/more.jsonl", "ferry.txt", "market.jsonl", "tales.parquet"]
+    (folder / "deep" / "more.jsonl").write_bytes(texts_jsonl("The quay", 50))
+    assert stamp(Source(folder=str(folder))) != files
+
+
+def test_the_rows_of_a_plain_text_are_its_paragraphs(subsets, home, tmp_path):
+    path = tmp_path / "ferry.txt"
+    path.write_text("The bridge\nis open.\n\nThe ferry\nis late.\n")
+    way(subsets, "s_", "file")
+    assert "2 rows" in said(type_in(subsets, "s_file_path", path))
+    press(subsets, "b_s_file_add")
+    assert own(home)[0].facts["documents"] == 2
+
+
+def test_another_file_brings_its_own_name(subsets, home, mixed, folder):
+    way(subsets, "s_", "file")
+    type_in(subsets, "s_file_path", mixed)
+    type_in(subsets, "s_file_name", "my sea")
+    at = type_in(subsets, "s_file_path", folder / "ferry.txt")
+    assert at.text_input(key="s_file_name").value == "ferry"
+    press(at, "b_s_file_add")
+    assert [entry.name for entry in own(home)] == ["ferry"]
+
+
+def test_what_is_wrong_is_said_also_where_the_others_are_read_in_the_background(subsets, store, folder, monkeypatch):
+    monkeypatch.setattr("pages.components.subset_adding.INLINE_BYTES", 10)
+    (folder / "zbad.jsonl").write_text('{"text": "a"}\n{"text":\n')
+    way(subsets, "s_", "folder")
+    at = press(type_in(subsets, "s_folder_path", folder), "b_s_folder_add")
+    assert [one.name for one in store.runs(kind="fetch")[0].spec.subsets] == ["ferry", "market", "tales"]
+    assert "zbad.jsonl: line 2 is not valid JSON" in said(at)
+
+
+def test_tokens_are_counted_as_soon_as_the_tokenizer_is_here(page, home, tmp_path, monkeypatch):
+    entry = add_own(home, tmp_path / "data")["subset"][0]
+    found = counting.find_model
+    monkeypatch.setattr(counting, "find_model", lambda ref: None)
+    counting._encoder.clear()
+    assert "Tokens a document" not in said(page("pages/subsets.py", subset=entry.id))
+    monkeypatch.setattr(counting, "find_model", found)
+    assert "Tokens a document" in said(page("pages/subsets.py", subset=entry.id))
