@@ -43,6 +43,12 @@ class HubStandIn:
         """Never answer a request whose path contains this."""
         self.damaged = False
         """Send large files with a byte that is wrong."""
+        self.surplus = 0
+        """Send so many bytes more of a large file than it has."""
+        self.once = False
+        """An address of a large file's bytes serves one request, and then refuses with 403."""
+        self.spent: set[str] = set()
+        """The addresses that have served."""
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         """Method, path with query, and headers (lower case) of all requests."""
         self._ended = threading.Event()
@@ -185,6 +191,9 @@ class _Handler(BaseHTTPRequestHandler):
             if parts[:1] == ["api"] and parts[1] in ("models", "datasets"):
                 return self._api(parts[1], parts[2:], parse_qs(address.query), body)
             if parts[:1] == ["large"]:
+                if hub.once and self.path in hub.spent:
+                    return self._send(403, b"")
+                hub.spent.add(self.path)
                 return self._body(Path("/") / "/".join(parts[2:]), parts[1])
             kind, rest = ("datasets", parts[1:]) if parts[:1] == ["datasets"] else ("models", parts)
             at = rest.index("resolve")
@@ -257,7 +266,8 @@ class _Handler(BaseHTTPRequestHandler):
         git, plain = digests(path)
         if name.endswith(LARGE):
             # Another name of the same machine: to a client, another site, which must not see the token.
-            head["Location"] = f"http://localhost:{self.hub.port}/large/{plain}{quote(str(path))}"
+            signed = f"?signed={len(self.hub.requests)}" if self.hub.once else ""
+            head["Location"] = f"http://localhost:{self.hub.port}/large/{plain}{quote(str(path))}{signed}"
             head |= {"X-Linked-Size": str(path.stat().st_size), "X-Linked-ETag": f'"{plain}"', "ETag": f'"{git}"'}
             return self._send(302, b"", head)
         return self._send(200, path.read_bytes(), head | {"ETag": f'"{git}"'})
@@ -272,7 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(206 if span else 200)
         if span:
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
-        self.send_header("Content-Length", str(end - start))
+        self.send_header("Content-Length", str(end - start + hub.surplus))
         self.send_header("ETag", f'"{etag}"')
         self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
@@ -296,6 +306,10 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 sent += len(chunk)
                 time.sleep(hub.pause)
+        try:
+            self.wfile.write(b"x" * hub.surplus)
+        except OSError:
+            self.close_connection = True
 
     def _json(self, value: Any) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

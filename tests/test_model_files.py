@@ -1,11 +1,13 @@
 import json
 import os
 import shutil
+import time
 
 import pytest
 from families import FAMILIES, MORE, make_adapter, make_model
 
 from untrac_core import model_files
+from untrac_core.cards import CARD_BYTES
 from untrac_core.errors import InputError
 from untrac_core.hub import models as hub_models
 from untrac_core.hub.repos import HubRepo
@@ -167,7 +169,7 @@ def test_an_adapter_beside_the_model_is_refused(made, tmp_path, classifier):
 
 def test_an_adapters_config_is_not_among_the_files_that_come_with_a_model():
     files = dict.fromkeys(("config.json", "adapter_config.json", "tokenizer.json", "model.safetensors"), 1)
-    repo = HubRepo("guild/both", "model", "0" * 40, files, gated=False, private=False)
+    repo = HubRepo("guild/both", "model", "0" * 40, files, gated=False)
     assert hub_models._side(repo) == ["config.json", "tokenizer.json"]
 
 
@@ -276,6 +278,24 @@ def test_a_classifier_is_one_only_where_it_is_wanted(made, tmp_path):
 )
 def test_the_licence_is_what_the_card_says(card, licence):
     assert licence_of(card) == licence
+
+
+def test_a_card_on_the_hub_is_cut_where_one_here_is(tmp_path, monkeypatch):
+    text = b"nets and looms " * 10_000
+    (tmp_path / "README.md").write_bytes(text)
+    repo = HubRepo("guild/long", "model", "0" * 40, {"README.md": len(text)}, gated=False)
+    monkeypatch.setattr(hub_models, "_small", lambda *_: text)
+    assert hub_models._read_card(repo) == model_files._card(tmp_path) == text[:CARD_BYTES].decode()
+
+
+MERGES = "- &a0 {x: x}\n" + "".join(f"- &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 40))
+
+
+@pytest.mark.parametrize("values", [MERGES, "- &a [x, *a]\n"])
+def test_a_card_that_grows_by_its_aliases_names_no_licence(values):
+    before = time.monotonic()
+    assert licence_of(f"---\nlicense: mit\nnets:\n{values}---\n") is None
+    assert time.monotonic() - before < 10
 
 
 def test_small_files_have_bounds(made, tmp_path):

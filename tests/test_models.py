@@ -5,7 +5,7 @@ import struct
 import pytest
 import torch
 
-from untrac_core.errors import InputError
+from untrac_core.errors import InputError, reason_of
 from untrac_core.home import within_roots
 from untrac_core.model_files import fetch_model, find_model, hash_model, inspect_model
 from untrac_core.models import choose_device, load_model
@@ -33,6 +33,14 @@ def test_the_hash_follows_the_content(folder):
     first = hash_model(folder)
     edit_config(folder, new_key=1)
     assert hash_model(folder) != first
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [("a net\nand a loom", "a net"), ("", "ValueError"), ("\n", "ValueError"), ("x" * 900, "x" * 200)],
+)
+def test_a_reason_is_one_line(said, reason):
+    assert reason_of(ValueError(said)) == reason
 
 
 def _pickle_only(folder):

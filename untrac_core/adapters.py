@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from untrac_core.costs import RANK
-from untrac_core.errors import InputError
+from untrac_core.errors import InputError, reason_of
 from untrac_core.model_files import adapters as adapter_files
 
 SEED = 0
@@ -52,9 +52,8 @@ def add_adapter(module: nn.Module, folder: Path, name: str, *, seq2seq: bool, me
     except InputError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(
-            f"the adapter could not be put on the model ({reason})",
+            f"the adapter could not be put on the model ({reason_of(error)})",
             where=where,
             mend="use the model that it was made for",
         ) from error

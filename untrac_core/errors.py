@@ -17,5 +17,11 @@ class InputError(ValueError):
         self.what, self.where, self.mend = what, where, mend
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error says, at most 200 characters; of one that says nothing, its kind."""
+    said = str(error).strip()
+    return said.splitlines()[0][:200] if said else type(error).__name__
+
+
 class Cancelled(Exception):  # noqa: N818 - a request, not an error
     """The user asked for the run to stop; what was finished is kept."""

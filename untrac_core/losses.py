@@ -23,28 +23,28 @@ def collate(examples: Sequence[Example], device: torch.device) -> tuple[torch.Te
 
     The score mask is true where a token's loss counts: not at the prompt, not at padding.
     """
-    longest = max(len(example.ids) for example in examples)
-    ids = torch.zeros(len(examples), longest, dtype=torch.long)
-    attention = torch.zeros(len(examples), longest, dtype=torch.long)
-    scored = torch.zeros(len(examples), longest, dtype=torch.bool)
+    ids, attention = _padded([example.ids for example in examples])
+    scored = torch.zeros_like(ids, dtype=torch.bool)
     for row, example in enumerate(examples):
-        length = len(example.ids)
-        ids[row, :length] = torch.from_numpy(example.ids)
-        attention[row, :length] = 1
-        scored[row, example.first : length] = True
+        scored[row, example.first : len(example.ids)] = True
     return ids.to(device), attention.to(device), scored.to(device)
 
 
 def collate_sources(examples: Sequence[Example], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """What the encoder reads: ids and attention mask, each of shape (examples, longest), padded on the right."""
     sources = [example.source for example in examples if example.source is not None]
-    longest = max(len(source) for source in sources)
-    ids = torch.zeros(len(sources), longest, dtype=torch.long)
-    attention = torch.zeros(len(sources), longest, dtype=torch.long)
-    for row, source in enumerate(sources):
-        ids[row, : len(source)] = torch.from_numpy(source)
-        attention[row, : len(source)] = 1
+    ids, attention = _padded(sources)
     return ids.to(device), attention.to(device)
+
+
+def _padded(rows: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and attention mask, zero where a row has ended."""
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    attention = torch.zeros_like(ids)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.from_numpy(row)
+        attention[number, : len(row)] = 1
+    return ids, attention
 
 
 def computing_in(precision: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:

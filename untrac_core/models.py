@@ -14,7 +14,7 @@ from torch import nn
 
 from untrac_core.adapters import add_adapter, fresh_adapter
 from untrac_core.data.tokens import Encoder, decoder_start, make_encoder
-from untrac_core.errors import InputError
+from untrac_core.errors import InputError, reason_of
 from untrac_core.losses import computing_in
 from untrac_core.model_files import ModelFacts, fetch_adapter, fetch_model, hash_model, inspect_model, require_memory
 from untrac_core.moves import hold_moving_in_float32, set_moves
@@ -121,9 +121,8 @@ def _read(folder: Path, facts: ModelFacts, dtype: torch.dtype) -> tuple[nn.Modul
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
         _ = tokenizer.backend_tokenizer
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(
-            f"the model could not be loaded ({reason})",
+            f"the model could not be loaded ({reason_of(error)})",
             where=f"model {facts.name!r}",
             mend="check that transformers can load it",
         ) from error

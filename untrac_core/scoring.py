@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from untrac_core.errors import InputError
+from untrac_core.errors import InputError, reason_of
 from untrac_core.progress import Progress
 from untrac_core.specs import ModelRef, Scorer, Source
 
@@ -181,9 +181,8 @@ def _load_classifier(folder: Path, ref: ModelRef, device: torch.device) -> tuple
             raise ValueError(f"the files have no weights for {sorted(report['missing_keys'])[0][:100]}")
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(
-            f"it could not be loaded ({reason})",
+            f"it could not be loaded ({reason_of(error)})",
             where=f"classifier {ref.path!r}",
             mend="check that transformers can load it",
         ) from error

@@ -128,6 +128,39 @@ def test_a_card_that_grows_by_its_aliases_is_refused(data_set, values):
     assert time.monotonic() - before < 10
 
 
+ELSEWHERE = CARD.format(
+    "- config_name: a\n  data_files:\n  - split: train\n    path: https://elsewhere.invalid/x.csv\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ("\n" + ELSEWHERE, "points to data elsewhere"),
+        ("\ufeff" + ELSEWHERE, "points to data elsewhere"),
+        (ELSEWHERE.replace("\n", "\r\n"), "points to data elsewhere"),
+        (ELSEWHERE.replace("configs:", "---x: 1\nconfigs:"), "points to data elsewhere"),
+        (ELSEWHERE.replace("---\n", "--- \n").replace("--- \n", "---\n", 1), "points to data elsewhere"),
+        (ELSEWHERE.replace("configs:", "# nets and looms\n" * 125_000 + "configs:"), "its card is too large"),
+        ("\n" + CARD.format(ALIASES), "its card is too large"),
+    ],
+    ids=["line before", "mark before", "other line ends", "key", "space after", "comments", "aliases"],
+)
+def test_a_card_is_read_as_the_library_reads_it(stand_in, data_set, card, says):
+    name = data_set(**TRAIN)
+    (stand_in.root / "datasets" / name / "README.md").write_bytes(card.encode())
+    before = time.monotonic()
+    with pytest.raises(InputError, match=says):
+        hub.data_files(Source(hub=name))
+    assert time.monotonic() - before < 10
+
+
+def test_a_long_text_below_the_front_matter_is_no_matter(data_set):
+    card = "- config_name: a\n  data_files: train.csv\n"
+    name = data_set(**TRAIN, **{"README.md": CARD.format(card) + "nets and looms\n" * 150_000})
+    assert hub.configs(name) == ["a"]
+
+
 def test_a_card_may_use_aliases(data_set):
     files = "  data_files: {}train.csv\n"
     card = "- config_name: a\n" + files.format("&f ") + "- config_name: b\n  data_files: *f\n"

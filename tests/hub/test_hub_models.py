@@ -69,6 +69,7 @@ def test_the_tokenizer_comes_alone(stand_in):
     assert read_tokenizer(folder) is not None
     assert find_model(ModelRef(path="guild/opt")) is None
     assert not list(folder.glob("model*.safetensors"))
+    assert not [path for path in stand_in.paths() if "/large/" in path]  # nor any header of them
 
 
 def test_a_model_comes_by_the_ordinary_way(stand_in, served):

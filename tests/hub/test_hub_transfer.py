@@ -74,6 +74,35 @@ def test_a_break_within_a_part_is_mended(stand_in, served, monkeypatch):
         data.read()
 
 
+@pytest.mark.parametrize("cuts", [0, 1])
+def test_a_file_that_comes_longer_than_was_said_is_damaged(stand_in, tmp_path, monkeypatch, cuts):
+    monkeypatch.setattr(hub_transfer.time, "sleep", lambda _: None)
+    stand_in.surplus, stand_in.cut_after, stand_in.cuts = 10, 700_000, cuts
+    with pytest.raises(InputError, match=r"train\.jsonl of 'guild/plain' came damaged") as caught:
+        hub.data_files(Source(hub="guild/plain"))[0].open()
+    one_line(caught)
+    assert len([path for path in stand_in.paths() if "/large/" in path]) == hub_transfer.RETRIES + 1 + cuts
+    assert not list((tmp_path / "cache/hub").rglob("*.part"))
+    stand_in.surplus = 0
+    assert hub.data_files(Source(hub="guild/plain"))[0].open().read(1) == b"{"
+
+
+def test_an_address_that_runs_out_is_asked_for_again(stand_in, served, monkeypatch):
+    monkeypatch.setattr(hub_transfer.time, "sleep", lambda _: None)
+    stand_in.once, stand_in.cut_after, stand_in.cuts = True, 700_000, 3
+    with hub.data_files(Source(hub="guild/plain"))[0].open() as file:
+        assert file.read() == (served / "datasets/guild/plain/train.jsonl").read_bytes()
+    assert stand_in.cuts == 0
+
+
+def test_an_address_that_is_refused_again_is_one_line(stand_in, monkeypatch):
+    monkeypatch.setattr("hub_stand_in._Handler._body", lambda self, *_: self._send(403, b""))
+    with pytest.raises(InputError, match="does not let you read") as caught:
+        hub.data_files(Source(hub="guild/plain"))[0].open()
+    one_line(caught)
+    assert len([path for path in stand_in.paths() if "/large/" in path]) == 2
+
+
 def test_damaged_bytes_are_not_kept(stand_in, served, tmp_path):
     stand_in.damaged = True
     with pytest.raises(InputError, match=r"train\.jsonl of 'guild/plain' came damaged") as caught:

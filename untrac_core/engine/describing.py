@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 EDGE_BYTES = 1_000_000
 GROUPS_LISTED = 50
-COMMIT = re.compile(r"[0-9a-f]{40}")
 NOT_KEPT = "0" * 64
 """Stands in a value until its records are kept."""
 
@@ -242,11 +240,11 @@ def pinned(ref: ModelRef) -> ModelRef:
 
 def pinned_source(source: Source) -> Source:
     """The source, and where it is a data set on the hub, the commit that its revision stands for now."""
-    if source.hub is None or (source.revision is not None and COMMIT.fullmatch(source.revision)):
+    if source.hub is None:
         return source
-    from untrac_core import hub
+    from untrac_core.hub.data import pin
 
-    return source.model_copy(update={"revision": hub.pin(source.hub, source.revision, "dataset")})
+    return source.model_copy(update={"revision": pin(source.hub, source.revision)})
 
 
 def _pin(path: str, revision: str | None, what: str) -> tuple[str, str | None]:
@@ -255,7 +253,9 @@ def _pin(path: str, revision: str | None, what: str) -> tuple[str, str | None]:
         return path, None
     if os.path.isdir(path):
         return os.path.realpath(path), None
-    if os.path.isabs(path) or path.startswith((".", "~")) or os.path.exists(path):
+    from untrac_core.model_files import is_local
+
+    if is_local(path):
         raise InputError(f"there is no {what} folder {path!r}", where=what, mend="check the path")
     from untrac_core import hub
 

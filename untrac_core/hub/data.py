@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
+from untrac_core import cards
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.home import data_home
 from untrac_core.hub import repos
@@ -34,8 +35,6 @@ BLOCKS = 6
 """Blocks of a remote file that are held in memory."""
 LISTED = 100_000
 """Most files of a split."""
-NODES = 500_000
-"""Most values of a data set's card, each alias of it written out."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class HubFile:
 
     def open(self) -> BinaryIO:
         """A seekable binary stream of its bytes; the listener is ticked in bytes, and may raise to stop it."""
-        repo = HubRepo(self.repo, "dataset", self.sha, {self.name: self.size}, gated=False, private=False)
+        repo = HubRepo(self.repo, "dataset", self.sha, {self.name: self.size}, gated=False)
         local = repos.snapshot(self.repo, self.sha, "dataset") / self.name
         if not local.exists():
             self.progress.phase(f"reading {Path(self.name).name} of {self.repo} from the hub")
@@ -215,12 +214,11 @@ def _listing(repo: str, sha: str) -> dict[str, Any]:
 
 
 def _files(repo: str, sha: str, config: str) -> dict[str, list[tuple[str, int]]]:
-    """Split to its files' names and bytes, in order."""
+    """Split to its files' names and bytes, in order; ``config`` is one of :func:`_listing`, which checks the card."""
     path = _kept(repo, sha, f"files {config}")
     kept = _read_kept(path)
     if isinstance(kept, dict):
         return {split: [(str(name), int(size)) for name, size in files] for split, files in kept.items()}
-    _refuse_foreign(repo, sha)
     with _library(repo, sha) as datasets:
         builder = datasets.load_dataset_builder(f"hf://datasets/{repo}", config, revision=sha, token=repos.token())
         found = {
@@ -264,10 +262,10 @@ def _refuse_foreign(repo: str, sha: str) -> None:
     for card in ("README.md", ".huggingface.yaml"):
         if card not in found.files:
             continue
-        text = bring(found, card, lambda _: None).read_bytes()[:2_000_000].decode("utf-8", "replace")
-        front = text.split("\n---", 1)[0].removeprefix("---") if card == "README.md" else text
+        text = bring(found, card, lambda _: None).read_bytes().decode("utf-8-sig", "replace")
+        front = cards.front_of(text) if card == "README.md" else text
         try:
-            values = _parsed(front, where) if card != "README.md" or text.startswith("---") else None
+            values = cards.parsed(front, where) if front else None
         except InputError:
             raise
         except (yaml.YAMLError, ValueError, RecursionError):
@@ -277,31 +275,6 @@ def _refuse_foreign(repo: str, sha: str) -> None:
                 raise InputError(
                     f"its card points to data elsewhere ({pattern[:60]!r})", where=where, mend="use a plain data set"
                 )
-
-
-def _parsed(text: str, where: str) -> Any:
-    """The values of a card, whose aliases must not make much of little: each would be walked, and merged, in full."""
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        if _spread(node, {}) > NODES:
-            raise InputError("its card is too large", where=where, mend="choose another data set")
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _spread(node: Any, known: dict[int, int]) -> int:
-    """How many nodes a node is with its aliases written out; one that holds itself is endless."""
-    if isinstance(node, yaml.ScalarNode):
-        return 1
-    if id(node) not in known:
-        known[id(node)] = NODES + 1  # what it is while its own inside is counted
-        inside = (part for pair in node.value for part in pair) if isinstance(node, yaml.MappingNode) else node.value
-        known[id(node)] = min(1 + sum(_spread(part, known) for part in inside), NODES + 1)
-    return known[id(node)]
 
 
 def _patterns(value: Any, depth: int = 0) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from untrac_core.cards import CARD_BYTES
 from untrac_core.errors import InputError
 from untrac_core.hub import repos
 from untrac_core.hub.repos import HubRepo
@@ -128,21 +129,22 @@ def fetch_model_files(
     card = model_card(path, revision)
     _facts(path, card, classifier=classifier)
     # The weights last: a folder that has them whole has the rest too (see is_complete).
-    return repos.fetch(card.repo, revision, [*_side(card.repo), *map(_literal, card.weights)], progress=progress)
+    return repos.fetch(card.repo, revision, [*_side(card.repo), *card.weights], progress=progress)
 
 
 def fetch_side_files(path: str, revision: str | None, progress: Progress | None = None) -> Path:
-    """Bring a model's configs and tokenizer here, without its weights; their folder."""
-    card = model_card(path, revision)
-    _facts(path, card)
-    return repos.fetch(card.repo, revision, _side(card.repo), progress=progress)
+    """Bring a model's configs and tokenizer here, without its weights; their folder.
+
+    Nothing is checked here: :func:`untrac_core.model_files.inspect_ref` looks at the model first.
+    """
+    repo = _top(repos.describe(path, revision))
+    return repos.fetch(repo, revision, _side(repo), progress=progress)
 
 
 def _side(repo: HubRepo) -> list[str]:
-    """Patterns for a model's configs, tokenizer and card; never an adapter's config, which transformers would obey."""
-    names = [name for name in repo.files if name.endswith(SIDE_FILES) and not _weight(name)]
-    names = [name for name in names if name != adapter_files.CONFIG]
-    return [_literal(name) for name in [*names, *(["README.md"] if "README.md" in repo.files else [])]]
+    """A model's configs, tokenizer and card; never an adapter's config, which transformers would obey."""
+    names = [name for name in repo.files if name.endswith(SIDE_FILES) and name != adapter_files.CONFIG]
+    return [*names, *(["README.md"] if "README.md" in repo.files else [])]
 
 
 def fetch_adapter_files(path: str, revision: str | None, progress: Progress | None = None) -> Path:
@@ -178,15 +180,6 @@ def _top(repo: HubRepo) -> HubRepo:
     return replace(repo, files={name: size for name, size in repo.files.items() if "/" not in name})
 
 
-def _weight(name: str) -> bool:
-    return name.endswith((".safetensors", ".bin", ".pt", ".pth"))
-
-
-def _literal(name: str) -> str:
-    """A file's name as a pattern that matches nothing else."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
-
-
 def _small(repo: HubRepo, name: str, most: int = SMALL) -> bytes:
     """A small file's content, by way of the cache."""
     if repo.files[name] > most:
@@ -197,7 +190,7 @@ def _small(repo: HubRepo, name: str, most: int = SMALL) -> bytes:
 def _read_card(repo: HubRepo) -> str:
     if not 0 < repo.files.get("README.md", 0) <= SMALL:
         return ""
-    return _small(repo, "README.md").decode("utf-8", "replace")
+    return _small(repo, "README.md")[:CARD_BYTES].decode("utf-8", "replace")
 
 
 def _headers(repo: HubRepo, weights: list[str], where: str) -> Tensors:

@@ -7,7 +7,6 @@ because that library's neither resume after a break nor can be stopped within a 
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 import shutil
@@ -39,7 +38,6 @@ class HubRepo:
     sha: str
     files: dict[str, int]
     gated: bool
-    private: bool
 
 
 def token() -> str | bool:
@@ -146,7 +144,7 @@ def describe(repo: str, revision: str | None, kind: Kind = "model", *, sizes: bo
         files = {file.rfilename: int(file.size or 0) for file in siblings if is_plain(file.rfilename)}
         if not _SHA.fullmatch(str(info.sha)):
             raise InputError(f"the hub's answer for {repo!r} is incomplete", where=CALLED[kind], mend="try again")
-        return HubRepo(repo, kind, str(info.sha), files, bool(getattr(info, "gated", False)), bool(info.private))
+        return HubRepo(repo, kind, str(info.sha), files, bool(getattr(info, "gated", False)))
 
 
 def pin(repo: str, revision: str | None, kind: Kind = "model") -> str:
@@ -154,17 +152,11 @@ def pin(repo: str, revision: str | None, kind: Kind = "model") -> str:
 
     Noted in the cache: where the hub cannot be reached, it is what it was when it was last asked for.
     """
-    from huggingface_hub import HfApi, constants
-
     _checked(repo, revision, kind)
     if revision is not None and _SHA.fullmatch(revision):
         return revision
     try:
-        with said(repo, kind, revision):
-            api = HfApi(endpoint=constants.ENDPOINT, token=token())
-            sha = str(api.repo_info(repo, revision=revision, repo_type=kind, timeout=TIMEOUT).sha)
-            if not _SHA.fullmatch(sha):
-                raise InputError(f"the hub's answer for {repo!r} is incomplete", where=CALLED[kind], mend="try again")
+        sha = describe(repo, revision, kind, sizes=False).sha
     except InputError as error:
         known = known_commit(repo, revision, kind) if "could not be reached" in error.what else None
         if known is None:
@@ -200,48 +192,28 @@ def snapshot(repo: str, sha: str, kind: Kind = "model") -> Path:
     return storage(repo, kind) / "snapshots" / sha
 
 
-def fetch(
-    repo: str | HubRepo,
-    revision: str | None,
-    patterns: list[str],
-    *,
-    kind: Kind = "model",
-    progress: Progress | None = None,
-    local_only: bool = False,
-) -> Path:
-    """Bring the files that match any of ``patterns`` here, in that order, and give the folder of their commit.
+def fetch(repo: HubRepo, revision: str | None, names: list[str], *, progress: Progress | None = None) -> Path:
+    """Bring the files of these names that the repository has here, in that order; the folder of their commit.
 
     ``progress`` is ticked in bytes of all files, at least once a second while they come, so that a tick that raises
-    :class:`untrac_core.errors.Cancelled` stops it; the next call goes on where it stopped. ``local_only``: give the
-    folder of what is here, whether all of it or not, or raise. A file whose bytes are not what the hub says they are
-    is not kept.
+    :class:`untrac_core.errors.Cancelled` stops it; the next call goes on where it stopped. A file whose bytes are not
+    what the hub says they are is not kept.
     """
     from untrac_core.hub.transfer import bring
 
-    name = repo if isinstance(repo, str) else repo.id
-    if local_only:
-        sha = known_commit(name, revision, kind)
-        if sha is None or not snapshot(name, sha, kind).is_dir():
-            raise InputError(f"{name!r} is not here yet", where=CALLED[kind], mend="fetch it while online")
-        return snapshot(name, sha, kind)
-    found = describe(repo, revision, kind) if isinstance(repo, str) else repo
-    folder = snapshot(name, found.sha, found.kind)
-    order = {
-        file: next((i for i, p in enumerate(patterns) if fnmatch.fnmatchcase(file, p)), None) for file in found.files
-    }
-    wanted = sorted((place, found.files[file], file) for file, place in order.items() if place is not None)
-    missing = [file for _, _, file in wanted if not (folder / file).exists()]
-    total = sum(found.files[file] for file in missing)
-    require_disk(total, name, found.kind)
+    folder = snapshot(repo.id, repo.sha, repo.kind)
+    missing = [name for name in names if name in repo.files and not (folder / name).exists()]
+    total = sum(repo.files[name] for name in missing)
+    require_disk(total, repo.id, repo.kind)
     listener, done = progress or Silent(), 0
     if missing:
-        listener.phase(f"downloading {name} ({total / 1e6:,.1f} MB)")
-    for file in missing:
-        bring(found, file, lambda here, before=done: listener.tick(before + here, total))  # type: ignore[misc]
-        done += found.files[file]
+        listener.phase(f"downloading {repo.id} ({total / 1e6:,.1f} MB)")
+    for name in missing:
+        bring(repo, name, lambda here, before=done: listener.tick(before + here, total))  # type: ignore[misc]
+        done += repo.files[name]
         listener.tick(done, total)
     if revision is None or not _SHA.fullmatch(revision):
-        _remember(name, found.kind, revision, found.sha)
+        _remember(repo.id, repo.kind, revision, repo.sha)
     return folder
 
 

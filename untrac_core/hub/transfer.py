@@ -52,7 +52,7 @@ def bring(repo: HubRepo, file: str, tick: Callable[[int], None]) -> Path:
         with _lock(repo, etag, lambda: tick(part.stat().st_size if part.exists() else 0)):
             if not (blobs / etag).exists():
                 require_disk(size - (part.stat().st_size if part.exists() else 0), repo.id, repo.kind)
-                _transfer(repo, url, location, size, part, tick)
+                _transfer(repo, file, url, location, size, part, tick)
                 _verify(part, etag, repo, file)
                 os.replace(part, blobs / etag)
         return Path(
@@ -83,11 +83,14 @@ def _lock(repo: HubRepo, etag: str, wait: Callable[[], None]) -> Iterator[None]:
         lock.release()
 
 
-def _transfer(repo: HubRepo, url: str, location: str, size: int, part: Path, tick: Callable[[int], None]) -> None:
+def _transfer(
+    repo: HubRepo, file: str, url: str, location: str, size: int, part: Path, tick: Callable[[int], None]
+) -> None:
     """Append to ``part`` until it has ``size`` bytes; a broken stream is taken up again, up to a few times in a row."""
     import httpx2
+    from huggingface_hub.errors import HfHubHTTPError
 
-    failures = 0
+    failures, longer, renewed = 0, 0, False
     while True:
         before = part.stat().st_size if part.exists() else 0
         if before > size:
@@ -99,23 +102,37 @@ def _transfer(repo: HubRepo, url: str, location: str, size: int, part: Path, tic
         try:
             with part.open("ab") as out, stream(url, location, before) as (chunks, resumed):
                 if not resumed:
-                    out.truncate(0)
+                    out.seek(0)
+                    out.truncate()
                 last = time.monotonic()
                 for chunk in chunks:
                     out.write(chunk)
+                    if out.tell() > size:
+                        break
                     if time.monotonic() - last > 0.2:
                         last = time.monotonic()
                         tick(out.tell())
-                if out.tell() >= size:
-                    failures = 0
-                    continue
-            raise httpx2.RemoteProtocolError("the stream ended early")
+                here = out.tell()
+            if here == size:
+                continue
+            if here < size:
+                raise httpx2.RemoteProtocolError("the stream ended early")
+            longer += 1  # never reset: each time, it begins again with nothing
+            if longer > RETRIES:
+                part.unlink()
+                raise _damaged(repo, file)
         except (httpx2.TransportError, httpx2.StreamError):
             here = part.stat().st_size
-            failures = 1 if here > before else failures + 1
+            failures, renewed = (1, False) if here > before else (failures + 1, renewed)
             if failures > RETRIES:
                 raise
             time.sleep(min(0.5 * failures, 2.0))
+        except HfHubHTTPError as error:
+            # A signed address runs out with 403; the hub is asked for a new one, once for each break.
+            if renewed or error.response.status_code != 403:
+                raise
+            url, location, *_ = ask(repo, file)
+            renewed = True
 
 
 @contextmanager
@@ -154,9 +171,11 @@ def _verify(part: Path, etag: str, repo: HubRepo, file: str) -> None:
             digest.update(chunk)
     if digest.hexdigest() != etag:
         part.unlink()
-        raise InputError(
-            f"{file} of {repo.id!r} came damaged", where=CALLED[repo.kind], mend="start the download again"
-        )
+        raise _damaged(repo, file)
+
+
+def _damaged(repo: HubRepo, file: str) -> InputError:
+    return InputError(f"{file} of {repo.id!r} came damaged", where=CALLED[repo.kind], mend="start the download again")
 
 
 def read_start(repo: HubRepo, file: str, size: int) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from untrac_core.cards import CARD_BYTES
 from untrac_core.errors import InputError
 from untrac_core.home import DEMO, allowed_roots
 from untrac_core.model_files import adapters as adapter_files
@@ -27,7 +28,7 @@ from untrac_core.specs import ModelRef
 
 __all__ = ["ModelFacts", "fetch_adapter", "fetch_model", "find_adapter", "find_model", "hash_model", "inspect_model"]
 
-CONFIG_BYTES, CARD_BYTES = 10_000_000, 100_000
+CONFIG_BYTES = 10_000_000
 
 
 def find_model(ref: ModelRef) -> Path | None:
@@ -152,13 +153,14 @@ def inspect_model(
     if not folder.is_dir():
         raise InputError("the folder is missing", where=where, mend="check the path, or remake the demo")
     config = read_config(folder / "config.json", where)
-    tensors = read_tensors(folder, where)
+    paths = weight_paths(folder, where)
+    tensors = _tensors(paths, where)
     facts = describe_model(
         name,
         config,
         tensors,
         files={path.name for path in folder.iterdir() if path.is_file()},
-        weight_bytes=sum(path.stat().st_size for path in weight_paths(folder, where)),
+        weight_bytes=sum(path.stat().st_size for path in paths),
         tokenizer=_optional_json(folder / "tokenizer_config.json"),
         card=_card(folder),
         classifier=classifier,
@@ -204,7 +206,10 @@ def weight_paths(folder: Path, where: str) -> list[Path]:
 
 def read_tensors(folder: Path, where: str) -> Tensors:
     """The names, types and shapes of all tensors that transformers will read from a model folder."""
-    paths = weight_paths(folder, where)
+    return _tensors(weight_paths(folder, where), where)
+
+
+def _tensors(paths: list[Path], where: str) -> Tensors:
     return {key: tensor for path in paths for key, tensor in weight_files.read_file(path, where).items()}
 
 

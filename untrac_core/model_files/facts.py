@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
+from untrac_core.cards import parsed
 from untrac_core.errors import InputError
 from untrac_core.model_files.adapters import CONFIG as ADAPTER_CONFIG
 from untrac_core.model_files.adapters import AdapterFacts
@@ -184,7 +185,7 @@ def licence_of(card: str) -> str | None:
     if not card.startswith("---"):
         return None
     try:
-        front = yaml.safe_load(card[3:].split("\n---", 1)[0])
+        front = parsed(card[3:].split("\n---", 1)[0], "card")
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
     if not isinstance(front, dict):
