@@ -3,6 +3,7 @@ import json
 import os
 
 import pytest
+from hub_stand_in import HubStandIn
 from worlds import NAMES_OF_BYTES, WORDS, sentences, write_jsonl
 
 from untrac_core.data import collections as gathering
@@ -11,6 +12,7 @@ from untrac_core.data.collections import members, unique_names
 from untrac_core.data.expansion import expand
 from untrac_core.data.subsets import load_subsets
 from untrac_core.errors import InputError
+from untrac_core.hub import repos
 from untrac_core.spec_files import to_yaml
 from untrac_core.specs import Collection, FetchSpec, Source, TraceSpec
 
@@ -158,6 +160,31 @@ def test_a_trace_needs_two_subsets_in_the_end(mixed, tmp_path):
     one = Source(file=str(write_jsonl(tmp_path / "one.jsonl", [{"body": "a", "meta": {"trade": "x"}}] * 3)))
     with pytest.raises(InputError, match="give 1 subset, and a trace compares at least 2"):
         expand(spec(one))
+
+
+@pytest.mark.parametrize("by", [{"by": "config"}, {"by": "split", "config": "smiths"}, {"by": "column"}])
+def test_the_hub_is_asked_once_for_the_commit_of_a_data_set(by, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNTRAC_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "served/datasets/guild/trades"
+    card = ""
+    for name in WORDS:
+        (folder / name).mkdir(parents=True)
+        card += f"- config_name: {name}\n  data_files:\n"
+        for split in ("train", "test"):
+            write_jsonl(folder / name / f"{split}.jsonl", [{"text": t, "trade": t} for t in sentences(name, 9, 0)])
+            card += f"  - split: {split}\n    path: {name}/{split}.jsonl\n"
+    (folder / "README.md").write_text(f"---\nconfigs:\n{card}---\n")
+    source = Source(hub="guild/trades", config=by.pop("config", "smiths" if by["by"] == "column" else None))
+    collection = Collection(source=source, column="trade" if by["by"] == "column" else None, **by)
+    asked = []
+    pin = repos.pin
+    monkeypatch.setattr(repos, "pin", lambda repo, revision, kind: asked.append(revision) or pin(repo, revision, kind))
+    with HubStandIn(tmp_path / "served") as hub, hub.here(tmp_path / "cache"):
+        found = expand(FetchSpec(collections=[collection, collection])).subsets
+        commits = {subset.source.revision for subset in found}
+        assert [revision for revision in asked if revision not in commits] == [None]
+        assert len(commits) == 1
+        assert {subset.source.revision for subset in members(collection)} == commits
 
 
 def test_a_probe_is_written_out(tmp_path):

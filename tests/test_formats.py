@@ -48,6 +48,7 @@ FILES = {
     "short.json": json.dumps(ROWS).encode(),
     "a.json.gz": gzip.compress(json.dumps(ROWS).encode()),
     "held.json": json.dumps({"version": 3, "data": ROWS}, indent=1).encode(),
+    "held_short.json": json.dumps({"version": 3, "data": ROWS}).encode(),
     "a.parquet": parquet(ROWS),
     "groups.parquet": parquet(ROWS, row_group_size=1, compression="zstd"),
     "a.arrow": arrow(ROWS, stream=False),
@@ -69,6 +70,32 @@ def test_a_pass_ends_where_it_may_not_read_on(name):
     assert tally.bounded
     assert [row for _, row in rows] == FLAT[: len(rows)]
     assert len(rows) == (1 if by_line or name.endswith(("parquet", "arrow")) else 0)
+
+
+@pytest.mark.parametrize("text", ['{"text": "one"}', '\n\n{"text": "one"}\n \n\n'])
+def test_a_record_that_is_alone_in_its_file_is_one_row(tmp_path, text):
+    for name in ("a.json", "a.jsonl"):
+        (tmp_path / name).write_text(text)
+        assert read_records(tmp_path / name).rows == [{"text": "one"}]
+
+
+def test_only_an_object_that_is_the_whole_file_holds_rows(tmp_path):
+    held = json.dumps({"version": 3, "data": ROWS})
+    (tmp_path / "a.jsonl").write_text(held)
+    (tmp_path / "b.json").write_text(f"\n{held}\n\n\n{held}\n")
+    assert len(read_records(tmp_path / "a.jsonl").rows) == 1
+    both = read_records(tmp_path / "b.json")
+    assert [row["version"] for row in both.rows] == ["3", "3"]
+    assert both.lines == [2, 5]
+
+
+def test_a_line_after_which_a_pass_may_not_read_on_is_a_row():
+    held = json.dumps({"version": 3, "data": ROWS}) + "\n"
+    for after in (held, "\n" + held):
+        tally = Tally(most=len(held) + 5)
+        ((_, row),) = rows_in(Piece("b.json", "", tally), io.BytesIO((held + after).encode()))
+        assert tally.bounded
+        assert row["version"] == "3"
 
 
 def test_one_object_is_read_whole_or_not_at_all():

@@ -99,6 +99,37 @@ def test_answers_are_remembered_and_follow_the_content(world_of, monkeypatch):
     assert changed == []
 
 
+def test_a_request_of_many_subsets_is_remembered_and_what_is_asked_for_again_stays(monkeypatch):
+    memory, hits = overlap._Memory(), 0
+    for _ in range(3):
+        for key in range(500):
+            hits += memory.get(key) is not None
+            memory.put(key, [])
+    assert hits == 1000
+    monkeypatch.setattr(overlap, "KEPT", 500)
+    assert memory.get(0) == []
+    memory.put("another", [])
+    assert (memory.get(0), memory.get(1)) == ([], None)
+
+
+def test_pairs_that_share_as_much_come_in_the_order_of_the_documents(world_of):
+    texts = [f"The boat of pier {i} waits." for i in range(10)]
+    _, subsets = world_of({}, {"all": texts, **{f"s{i}": [text, f"more {i}"] for i, text in enumerate(texts)}})
+    order = [texts.index(document.text) for document in subsets["all"].documents]
+    assert repeated_across(subsets) == [
+        f"Subsets 'all' and 's{i}' share 1 documents: what these do is told of both." for i in order
+    ]
+
+
+def test_texts_that_stand_in_many_subsets_are_counted_for_every_pair(world_of):
+    shared = [f"The boat of pier {i} waits." for i in range(4)]
+    _, subsets = world_of({}, {name: [*shared, f"only {name}"] for name in "abc"} | {"d": [shared[0], "only d"]})
+    assert repeated_across(subsets) == [
+        f"Subsets {one!r} and {other!r} share {4 if other != 'd' else 1} documents: what these do is told of both."
+        for one, other in ("ab", "ac", "bc", "ad", "bd", "cd")
+    ]
+
+
 def test_documents_repeated_within_and_across_subsets(world_of):
     one, other = sentences("fishers", 30, 1), sentences("smiths", 30, 1)
     one, other = list(dict.fromkeys(one)), list(dict.fromkeys(other))

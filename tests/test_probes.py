@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -120,6 +122,32 @@ def test_at_most_so_many_of_a_group_and_side_the_same_in_any_order(tmp_path):
     # A fair draw: the first and the second half of the rows are taken about equally often.
     early = {row["completion"] for row in first.rows} & {row["generation"] for row in rows[:450]}
     assert 200 < len(early) < 330
+
+
+def test_a_bounded_pass_over_compressed_files_meets_files_at_random(tmp_path, monkeypatch):
+    def rows(group: str, count: int) -> list[dict[str, str]]:
+        texts = [f"{i} {group} The net waits by the boat of the {'o' * 300}." for i in range(count)]
+        return [{"generation": text, "prompt_label": "1", "group": group} for text in texts]
+
+    folder = tmp_path / "d"
+    folder.mkdir()
+    for k in range(6):
+        lines = "".join(json.dumps(row) + "\n" for row in rows(f"g{k}", 1200))
+        (folder / f"g{k}.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    many = Source(folder=str(folder), scan=1)
+    alone = probe_records(of("toxigen", many))
+    groups = {row["group"] for row in alone.rows}
+    assert not {"g0", "g1"} <= groups
+    assert 2 <= len(groups) <= 4
+    # What was read before stays, and what the first pass over these files met is forgotten.
+    before = Source(file=str(jsonl(tmp_path / "first.jsonl", rows("first", 300))))
+    monkeypatch.setattr(probes, "sources", lambda spec: [before, many])
+    both = probe_records(of("toxigen", many))
+    assert Counter(row["group"] for row in both.rows)["first"] == 256
+    assert [row for row in both.rows if row["group"] != "first"] == alone.rows
+    assert not any("repeat" in note for note in both.notes)
+    (said, again) = (int(re.search(r" of ([\d,]+) items", "".join(r.notes))[1].replace(",", "")) for r in (alone, both))
+    assert again == said + 300
 
 
 def test_pairs_are_drawn_and_left_out_together(tmp_path):

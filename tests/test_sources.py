@@ -96,6 +96,16 @@ def test_a_bound_cuts_files_in_a_fixed_random_order(tmp_path):
     assert len(list(Reading(Source(folder=str(tmp_path))))) == 40
 
 
+def test_files_are_read_in_order_where_that_is_asked_for(tmp_path):
+    for i in range(40):
+        (tmp_path / f"{i:02}.jsonl").write_text(lines([f"{i} " + "x" * 100_000]))
+    reading = Reading(Source(folder=str(tmp_path), scan=1), ordered=True)
+    assert [int(row.values["text"].split()[0]) for row in reading] == list(range(9))
+    assert reading.tally.bounded
+    assert not reading.permuted
+    assert not reading.again()
+
+
 def test_a_reader_can_be_stopped(tmp_path):
     (tmp_path / "a.jsonl").write_text(lines(["x" * 1000] * 5000))
 

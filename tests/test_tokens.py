@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from worlds import write_jsonl
 
-from untrac_core.data.prompts import Item
+from untrac_core.data.prompt_facts import prompt_facts
+from untrac_core.data.prompts import Item, load_prompts
 from untrac_core.data.subsets import Document
 from untrac_core.data.tokens import POOL, Encoder, Example, batches, decoder_start, read_tokenizer
 from untrac_core.errors import InputError
+from untrac_core.specs import Columns, PromptSet, Source
 
 
 @pytest.fixture
@@ -41,6 +46,49 @@ def test_what_does_not_fit_is_cut_and_counted(encoder):
     assert cut.ids.tolist() == whole.ids[:-2].tolist()
     with pytest.raises(InputError, match="item '7' \\(line 3\\) has"):
         encoder.items([Item("7", "They say: " * 20, "x", "", 3)], context=32, where="q")
+
+
+def test_an_item_that_does_not_fit_leaves_its_error_in_its_place(encoder, monkeypatch):
+    texts = ("the anvil waits.", "", "the loom waits.")
+    items = [Item(str(i), "They say:" if text else "They say: " * 20, text, "", i) for i, text in enumerate(texts)]
+    calls = []
+    encode = Encoder._encode
+    monkeypatch.setattr(Encoder, "_encode", lambda self, batch: calls.append(batch) or encode(self, batch))
+    first, error, last = encoder.fitted(items, context=32, where="q")
+    assert len(calls) == 1
+    assert isinstance(error, InputError)
+    assert [first.id, last.id] == ["0", "2"]
+    with pytest.raises(InputError) as caught:
+        encoder.items(items, context=32, where="q")
+    assert str(caught.value) == str(error)
+    assert str(error).startswith("q: item '1' (line 1) has a prompt of")
+
+
+def test_facts_of_prompts_that_do_not_fit_tokenise_a_side_once(encoder, tmp_path, monkeypatch):
+    rows = [{"prompt": "They say: " * (20 if i % 2 else 1), "completion": "the anvil waits."} for i in range(6)]
+    source = Source(file=str(write_jsonl(tmp_path / "q.jsonl", rows)))
+    data = load_prompts(PromptSet(name="q", source=source, columns=Columns(prompt="prompt")))
+    calls = []
+    encode = Encoder._encode
+    monkeypatch.setattr(Encoder, "_encode", lambda self, batch: calls.append(len(batch)) or encode(self, batch))
+    (side,) = prompt_facts(data, encoder, context=32).sides
+    assert (calls, side.unfit) == ([6], 3)
+    assert side.fault.startswith("item 'line 2' (line 2) has a prompt of")
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_block_is_named_after_the_document_and_the_token_it_begins_at(encoder, ended):
+    encoder = replace(encoder, end=encoder.end if ended else None)
+    texts = ["" if i in (0, 5, 6, 39) else f"The anvil number {i} waits." for i in range(40)]
+    documents = [Document(f"d{i}", text, i) for i, text in enumerate(texts)]
+    origin = []
+    for document in documents:
+        size = len(encoder.tokenizer.encode(document.text, add_special_tokens=False).ids) + ended
+        origin += [(document, at) for at in range(size)]
+    for block in (3, 8):
+        blocks = encoder.blocks(documents, block, None).blocks
+        begins = [origin[number * block] for number in range(len(blocks))]
+        assert [(piece.id, piece.line) for piece in blocks] == [(f"{d.id} @{at}", d.line) for d, at in begins]
 
 
 @pytest.mark.parametrize("block", [8, 13, 64])
@@ -81,20 +129,21 @@ def test_batches_hold_every_index_once_within_the_budget():
 
 
 def test_records_are_examples_of_their_own(encoder):
-    documents = [Document(str(i), f"the anvil number {i} waits.", i) for i in range(100)]
-    prompts = [f"Smith {i} says:" for i in range(100)]
-    packed = encoder.records(documents, prompts, 70, context=None)
+    documents = [Document(str(i), f"the anvil number {i} waits.", i, f"Smith {i} says:") for i in range(100)]
+    packed = encoder.records(documents, 70, context=None)
     assert [example.id for example in packed.blocks] == [str(i) for i in range(70)]
     assert (packed.documents, packed.available, packed.unfit) == (70, 100, 0)
     for i, example in enumerate(packed.blocks):
-        assert encoder.text(example.ids[: example.first]) == prompts[i]
+        assert encoder.text(example.ids[: example.first]) == documents[i].prompt
         assert encoder.text(example.ids[example.first :]).strip() == documents[i].text
 
 
 def test_records_that_do_not_fit_are_left_out_and_counted(encoder):
-    documents = [Document(str(i), "" if i == 3 else "the anvil waits.", i) for i in range(8)]
-    prompts = ["They say: " * (20 if i in (0, 5) else 1) for i in range(8)]
-    packed = encoder.records(documents, prompts, None, context=32)
+    documents = [
+        Document(str(i), "" if i == 3 else "the anvil waits.", i, "They say: " * (20 if i in (0, 5) else 1))
+        for i in range(8)
+    ]
+    packed = encoder.records(documents, None, context=32)
     assert [example.id for example in packed.blocks] == ["1", "2", "4", "6", "7"]
     assert (packed.unfit, packed.pool, packed.available) == (3, 5, 8)
     assert all(len(example.ids) <= 32 for example in packed.blocks)

@@ -219,8 +219,7 @@ def _packed(encoder: Encoder, data: SubsetData, context: int | None, block: int)
     """Running text in blocks; where something is given and not scored, each record an example of its own."""
     if data.spec.prompt is None:
         return encoder.blocks(data.documents, block, data.spec.limit)
-    given = [document.prompt for document in data.documents]
-    return encoder.records(data.documents, given, data.spec.limit, context=context)
+    return encoder.records(data.documents, data.spec.limit, context=context)
 
 
 def cut_notes(

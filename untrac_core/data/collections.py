@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from untrac_core.data.files import files_of, storable
 from untrac_core.data.reservoir import Keys, Reservoir, Shelf
@@ -50,8 +50,7 @@ def members(collection: Collection, progress: Progress | None = None) -> list[Su
     """
     progress = progress or Silent()
     by = {"file": _by_file, "column": _by_column, "config": _by_config, "split": _by_split}[collection.by]
-    parts = sorted(by(collection, progress), key=lambda part: (-part.size, part.name))[: collection.most]
-    parts.sort(key=lambda part: part.name)
+    parts = sorted(by(collection, progress), key=lambda part: part.name)
     names = unique_names(part.name for part in parts)
     return [
         Subset(
@@ -84,6 +83,12 @@ def _where(collection: Collection) -> str:
     return f"collection {title(collection.source)!r}"
 
 
+def _largest(collection: Collection, parts: list[Part], where: str, progress: Progress) -> list[Part]:
+    """The ``most`` largest parts; only in these is the text's column looked for."""
+    largest = sorted(parts, key=lambda part: (-part.size, part.name))[: collection.most]
+    return [replace(part, text=_text(collection, part.source, f"{where}, {part.name}", progress)) for part in largest]
+
+
 def _text(collection: Collection, source: Source, where: str, progress: Progress) -> str:
     if collection.text is not None:
         return collection.text
@@ -101,11 +106,7 @@ def _by_file(collection: Collection, progress: Progress) -> list[Part]:
             raise InputError(f"the file name {file.name!r} is not UTF-8", where=where, mend="rename the file")
         name = re.sub(r"(\.[A-Za-z]+)?(\.gz)?$", "", file.name)
         parts.append(Part(name, file.size, Source(file=str(file.path), scan=collection.source.scan), ""))
-    largest = sorted(parts, key=lambda part: (-part.size, part.name))[: collection.most]
-    return [
-        Part(part.name, part.size, part.source, _text(collection, part.source, f"{where}, {part.name}", progress))
-        for part in largest
-    ]
+    return _largest(collection, parts, where, progress)
 
 
 def _by_config(collection: Collection, progress: Progress) -> list[Part]:
@@ -133,11 +134,7 @@ def _hub_parts(collection: Collection, named: list[tuple[str, Source]], progress
     if len(named) > collection.most:
         sizes = [sum(file.size for file in files_of(s, where=where, progress=progress)) for _, s in named]
     parts = [Part(name, size, source, "") for (name, source), size in zip(named, sizes, strict=True)]
-    largest = sorted(parts, key=lambda part: (-part.size, part.name))[: collection.most]
-    return [
-        Part(part.name, part.size, part.source, _text(collection, part.source, f"{where}, {part.name}", progress))
-        for part in largest
-    ]
+    return _largest(collection, parts, where, progress)
 
 
 def _pinned(source: Source) -> Source:

@@ -30,6 +30,7 @@ def expand(spec: S, progress: Progress | None = None) -> S:
         return spec.model_copy(update={"source": source, "scorer": scorer})
     subsets = [subset.model_copy(update={"source": _pinned(subset.source, pins)}) for subset in spec.subsets]
     for collection in spec.collections:
+        collection = collection.model_copy(update={"source": _pinned(collection.source, pins)})
         found = members(collection, progress)
         names = unique_names((subset.name for subset in found), (subset.name for subset in subsets))
         subsets += [subset.model_copy(update={"name": name}) for subset, name in zip(found, names, strict=True)]

@@ -160,6 +160,17 @@ def text_lines(piece: Piece, stream: BinaryIO) -> Iterator[str]:
             raise piece.fault(f"is not UTF-8 text (line {number})", "save it as UTF-8") from None
 
 
+def beginning(lines: Iterator[str], most: int) -> tuple[list[str], int]:
+    """The first lines, up to the one with which they have over ``most`` characters, and how many they have."""
+    taken, size = list[str](), 0
+    for line in lines:
+        taken.append(line)
+        size += len(line)
+        if size > most:
+            break
+    return taken, size
+
+
 def _csv(piece: Piece, stream: BinaryIO, delimiter: str) -> Iterator[Numbered]:
     csv.field_size_limit(LINE_BYTES // 4)
     # Each line ends where the file says: str.splitlines() would also end one at U+2028, a form feed and others.
@@ -193,12 +204,7 @@ def _csv(piece: Piece, stream: BinaryIO, delimiter: str) -> Iterator[Numbered]:
 def _txt(piece: Piece, stream: BinaryIO, paragraphs: bool) -> Iterator[Numbered]:
     lines = (line.rstrip("\n").removesuffix("\r") for line in text_lines(piece, stream))
     if paragraphs:
-        head, size = [], 0
-        for line in lines:
-            head.append(line)
-            size += len(line)
-            if size > HEAD_BYTES:
-                break
+        head, _ = beginning(lines, HEAD_BYTES)
         lines = itertools.chain(head, lines)  # type: ignore[assignment]
         filled = [i for i, line in enumerate(head) if line.strip()]
         paragraphs = bool(filled) and len(filled) < filled[-1] - filled[0] + 1

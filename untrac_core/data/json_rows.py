@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, BinaryIO
 
-from untrac_core.data.formats import COLUMNS_MOST, FIELD_CHARACTERS, LINE_BYTES, Numbered, Piece, text_lines
+from untrac_core.data.formats import COLUMNS_MOST, FIELD_CHARACTERS, LINE_BYTES, Numbered, Piece, beginning, text_lines
 
 DEPTH = 6
 """Objects within objects that become dotted columns; what lies deeper stays JSON text."""
 DOCUMENT_BYTES = 64_000_000
 """Of a JSON file that is one object: it is read whole."""
 CHUNK = 1_000_000
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+"""What stays JSON, as text."""
 
 
 def jsonl_rows(piece: Piece, stream: BinaryIO) -> Iterator[Numbered]:
@@ -46,24 +47,30 @@ def json_rows(piece: Piece, stream: BinaryIO) -> Iterator[Numbered]:
     it is one row.
     """
     lines = text_lines(piece, stream)
-    skipped = 0
-    for line in lines:
-        start = line.lstrip()
-        if start:
-            break
-        skipped += 1
-    else:
-        return
-    if start[0] == "[":
+    skipped, start = _filled(lines)
+    start = start.lstrip()
+    if start.startswith("["):
         yield from _array(piece, chain([start], lines), skipped)
-    elif start[0] == "{":
-        if _is_object(start):
-            blanks = iter([""] * skipped)
-            yield from _rows_of_lines(piece, chain(blanks, [start], lines))
+    elif start.startswith("{"):
+        # An object that is the only line is the whole file: it may hold the rows, as one of many lines may not.
+        blank, second = _filled(lines)
+        rest = chain(repeat("\n", blank), [second], lines)
+        if (second or piece.tally.bounded) and _is_object(start):
+            yield from _rows_of_lines(piece, chain(repeat("", skipped), [start], rest))
         else:
-            yield from _document(piece, chain([start], lines))
-    else:
+            yield from _document(piece, chain([start], rest))
+    elif start:
         raise piece.fault("is neither an array nor an object of JSON", "write a list of objects, or one object a line")
+
+
+def _filled(lines: Iterator[str]) -> tuple[int, str]:
+    """The next line that is not blank, empty where there is none, and how many blank ones stand before it."""
+    blank = 0
+    for line in lines:
+        if line.strip():
+            return blank, line
+        blank += 1
+    return blank, ""
 
 
 def _is_object(line: str) -> bool:
@@ -116,12 +123,7 @@ def _array(piece: Piece, lines: Iterator[str], skipped: int) -> Iterator[Numbere
 
 
 def _document(piece: Piece, lines: Iterator[str]) -> Iterator[Numbered]:
-    parts, size = [], 0
-    for part in lines:
-        parts.append(part)
-        size += len(part)
-        if size > DOCUMENT_BYTES:
-            break
+    parts, size = beginning(lines, DOCUMENT_BYTES)
     if size > DOCUMENT_BYTES or piece.tally.bounded:
         raise piece.fault(f"is one JSON object of over {size / 1e6:,.0f} MB", "write one object a line (jsonl)")
     try:
@@ -171,7 +173,7 @@ def _fill(row: dict[str, str], before: str, value: dict[str, Any], depth: int) -
         elif isinstance(item, dict) and depth < DEPTH:
             _fill(row, f"{before}{key}.", item, depth + 1)
         else:
-            row[before + key] = repr(item) if type(item) is int else _encode(item)
+            row[before + key] = repr(item) if type(item) is int else encode(item)
 
 
 def storable(text: str) -> str:

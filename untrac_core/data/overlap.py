@@ -34,7 +34,8 @@ PIECE = 2_000_000
 BETWEEN = " \x00 "
 """Stands between documents: a word of its own, which no item has."""
 LISTED = 12
-KEPT = 256
+KEPT = 1024
+"""Answers that are remembered: two requests of 500 subsets."""
 FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 Hashes = npt.NDArray[np.uint64]
@@ -105,13 +106,15 @@ def repeated_across(subsets: Mapping[str, SubsetData]) -> list[str]:
     places: dict[int, list[str]] = {}
     sizes: dict[str, int] = {}
     for name, data in subsets.items():
-        texts = {hash(document.text.strip()) for document in data.documents}
+        # In the order of the documents: a set of hashes has another order in every process.
+        texts = dict.fromkeys(hash(document.text.strip()) for document in data.documents)
         sizes[name] = len(texts)
         for text in texts:
             places.setdefault(text, []).append(name)
     shared: Counter[tuple[str, str]] = Counter()
-    for names in places.values():
-        shared.update(combinations(names, 2))
+    for names, count in Counter(map(tuple, places.values())).items():
+        for pair in combinations(names, 2):
+            shared[pair] += count
     # Subsets with all their texts in common have a warning of their own (check.same_texts).
     lines = [
         f"Subsets {one!r} and {other!r} share {count} documents: what these do is told of both."
@@ -153,6 +156,8 @@ class _Memory:
 
     def get(self, key: Hashable) -> list[Overlap] | None:
         with self.lock:
+            if key in self.answers:
+                self.answers.move_to_end(key)
             return self.answers.get(key)
 
     def put(self, key: Hashable, answer: list[Overlap]) -> None:

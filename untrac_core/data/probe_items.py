@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import Counter
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Self
 
 from untrac_core.data.probe_rules import FROM, Form, Made, Probe
+from untrac_core.data.readings import Row
 from untrac_core.errors import InputError
 
 MOST_ITEMS = 200_000
@@ -17,22 +19,6 @@ MET_ITEMS = 5_000_000
 """Looked at in one pass; beyond them the memory for telling repeats would grow too large."""
 SEED = 20240817
 """Of the fixed samples of items; an item is drawn by its text, so in whatever order and copy the data come."""
-
-
-class RowLike(Protocol):
-    """A row of a source (:class:`untrac_core.data.sources.Row`)."""
-
-    @property
-    def line(self) -> int:
-        """Its place in its file, from 1."""
-
-    @property
-    def values(self) -> dict[str, str]:
-        """Its cells by column."""
-
-    @property
-    def file(self) -> str:
-        """The file that it stands in."""
 
 
 @dataclass(frozen=True, order=True)
@@ -59,7 +45,16 @@ class Gathered:
         self.columns: list[str] = []
         self.rows = self.fitting = self.taken = self.held = 0
 
-    def add(self, row: RowLike, origin: str, part: str, where: str) -> None:
+    def copied(self) -> Self:
+        """As it is now: what is added to the one is not added to the other."""
+        made = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, (dict, set, list)):
+                setattr(made, name, value.copy())
+        made.heaps = {kind: heap.copy() for kind, heap in self.heaps.items()}
+        return made
+
+    def add(self, row: Row, origin: str, part: str, where: str) -> None:
         """The items of one more row; ``origin`` is its :data:`FROM`, ``part`` begins its id where it has none."""
         self.rows += 1
         self.rows_of[part] += 1
@@ -109,12 +104,11 @@ class Gathered:
         return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
     def _take(self, item: Made, base: str, line: int, where: str) -> None:
-        if self.probe.distinct:
-            digest = self._digest(item)
-            if digest in self.seen:
-                self.left["items repeat another"] += 1
-                return
-            self.seen.add(digest)
+        digest = self._digest(item)
+        if digest in self.seen:
+            self.left["items repeat another"] += 1
+            return
+        self.seen.add(digest)
         kind = (item.label, item.group if self.probe.of == "group" else "")
         self.counts[kind] += 1
         self.taken += 1

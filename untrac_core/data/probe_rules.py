@@ -248,8 +248,6 @@ class Probe(Strict):
     """Fewest and most words of a completion."""
     pairs: bool = False
     """A row counts only with as many items on one side as on the other, none of which was there before."""
-    distinct: bool = True
-    """An item that repeats another of its side is left out."""
     least: Annotated[int, Field(ge=1)] | None = None
     """Only groups with at least this many harmful items."""
     forms: Annotated[list[Form], Field(min_length=1)]

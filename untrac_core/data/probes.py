@@ -87,8 +87,11 @@ def probe_records(spec: PromptSet, progress: Progress | None = None) -> Records:
     gathered, bounded = Gathered(chosen), list[str]()
     for source in sources(spec):
         reading = Reading(source, where=where, progress=progress)
-        for row in reading:
-            gathered.add(row, *_origin(source, row), where)
+        before = gathered.copied() if reading.several else gathered
+        _gather(gathered, reading, source, where)
+        if reading.again():
+            gathered = before
+            _gather(gathered, reading, source, where)
         if reading.tally.bounded:
             bounded.append(f"{where}: {reading.title} is longer than one pass reads; the rest of it is not used")
     kept = gathered.kept(where)
@@ -105,6 +108,11 @@ def probe_records(spec: PromptSet, progress: Progress | None = None) -> Records:
         lines=[entry.line for entry in kept],
         notes=bounded + gathered.notes(where, len(kept)),
     )
+
+
+def _gather(gathered: Gathered, reading: Reading, source: Source, where: str) -> None:
+    for row in reading:
+        gathered.add(row, *_origin(source, row), where)
 
 
 def _origin(source: Source, row: Row) -> tuple[str, str]:

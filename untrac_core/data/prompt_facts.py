@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
-from untrac_core.data.prompts import Item, PromptData, load_prompts
+from untrac_core.data.prompts import PromptData, load_prompts
 from untrac_core.data.tokens import Encoder, Example
 from untrac_core.errors import InputError
 from untrac_core.progress import Progress
@@ -97,8 +97,12 @@ def _side(data: PromptData, side: str, encoder: Encoder | None, context: int | N
     repeated = len(items) - len({(item.prompt, item.completion) for item in items})
     if encoder is None:
         return SideFacts(side, label, len(items), characters, repeated)
-    examples, faults = _examples(encoder, items, context)
-    fitting = [example for example in examples if example is not None]
+    fitting, faults = list[Example](), list[str]()
+    for made in encoder.fitted(items, context=context):
+        if isinstance(made, Example):
+            fitting.append(made)
+        else:
+            faults.append(str(made))
     return SideFacts(
         side,
         label,
@@ -113,23 +117,6 @@ def _side(data: PromptData, side: str, encoder: Encoder | None, context: int | N
         unfit=len(faults),
         fault=faults[0] if faults else "",
     )
-
-
-def _examples(encoder: Encoder, items: Sequence[Item], context: int | None) -> tuple[list[Example | None], list[str]]:
-    """Each item's example, ``None`` where it does not fit, and what is wrong with those."""
-    try:
-        return list(encoder.items(items, context=context, where="")), []
-    except InputError:
-        pass  # some item does not fit: find out which
-    examples: list[Example | None] = []
-    faults = []
-    for item in items:
-        try:
-            examples += encoder.items([item], context=context, where="")
-        except InputError as error:
-            examples.append(None)
-            faults.append(str(error))
-    return examples, faults
 
 
 def _given(encoder: Encoder, example: Example) -> int:
@@ -160,9 +147,10 @@ def shown(data: PromptData, encoder: Encoder | None, context: int | None = None,
     each = max(1, rows // max(1, len(data.sides)))
     result = []
     for side, items in data.sides.items():
-        for item in items[:each]:
-            examples, faults = _examples(encoder, [item], context) if encoder else ([None], [])
-            example = examples[0]
+        first = items[:each]
+        made = encoder.fitted(first, context=context) if encoder else repeat(None, len(first))
+        for item, found in zip(first, made, strict=True):
+            example = found if isinstance(found, Example) else None
             result.append(
                 Shown(
                     item.id,
@@ -173,7 +161,7 @@ def shown(data: PromptData, encoder: Encoder | None, context: int | None = None,
                     _given(encoder, example) if encoder and example else None,
                     example.tokens if example else None,
                     example.cut if example else 0,
-                    faults[0] if faults else "",
+                    str(found) if isinstance(found, InputError) else "",
                 )
             )
     return result

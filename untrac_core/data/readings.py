@@ -73,8 +73,8 @@ class Reading:
 
     ``most``: bytes of text after which it ends (``tally.bounded``). Where that will cut a source of several files,
     they are read in a fixed random order (``permuted``), so that what is read is spread over the source; where only the
-    pass itself can tell, see :meth:`again`. ``tally`` counts; ``digest`` is known after a pass that hashes and was not
-    bounded.
+    pass itself can tell, see :meth:`again`. ``ordered``: they are read in the order of their names all the same.
+    ``tally`` counts; ``digest`` is known after a pass that hashes and was not bounded.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Reading:
         most: int | None = None,
         shorten: bool = False,
         hashed: bool = False,
+        ordered: bool = False,
         columns: frozenset[str] | None = None,
     ) -> None:
         self.source, self.files, self.size, self.done = source, list[DataFile](), 0, 0
@@ -107,7 +108,8 @@ class Reading:
         self.tally = Tally(scan_bytes(Source(file="x")) if most is None else most, shorten)
         self.order = list(range(len(self.files)))
         self.permuted, self.opened = False, 0
-        if self.size > self.tally.most:
+        self.ordered = ordered
+        if self.size > self.tally.most and not ordered:
             self._permute()
         self._hash: hashlib._Hash | None = hashlib.sha256() if hashed else None
         self._hashes: list[str] = []
@@ -135,7 +137,7 @@ class Reading:
         Compressed files hold more text than they have bytes, so that a pass over several of them may prove bounded only
         on its way; what it read in the order of their names is then no fair part of the source.
         """
-        if self.permuted or not (self.several and self.tally.bounded):
+        if self.ordered or self.permuted or not (self.several and self.tally.bounded):
             return False
         self._permute()
         self.tally = Tally(self.tally.most, self.tally.shorten)
@@ -150,8 +152,7 @@ class Reading:
 
     def fault(self, what: str, mend: str) -> InputError:
         """The error that names the source."""
-        named = what if self.where == self.title else f"{self.title} {what}"
-        return InputError(named, where=self.where, mend=mend)
+        return Piece(self.title, self.where, self.tally).fault(what, mend)
 
     def forget_hash(self) -> None:
         """Spare the hash: nothing asks for it."""

@@ -62,10 +62,6 @@ class Reservoir(Generic[T]):
         """What is kept, in the order of the keys, which is random."""
         return [item for _, _, item in sorted(self._heap, key=lambda entry: -entry[0])]
 
-    def in_order(self) -> list[tuple[float, T]]:
-        """Keys and what is kept, by key."""
-        return sorted(((-key, item) for key, _, item in self._heap), key=lambda entry: entry[0])
-
 
 class Shelf(Generic[T]):
     """Reservoirs by name that share one budget: what is over it is dropped from the largest of them."""

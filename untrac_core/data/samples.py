@@ -19,13 +19,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from untrac_core.data.reservoir import Keys, Reservoir
-from untrac_core.data.sources import Reading, Row, read_records, scan_bytes, title, unknown_column
+from untrac_core.data.sources import Reading, Row, read_records, scan_bytes, unknown_column
 from untrac_core.errors import InputError
 from untrac_core.home import data_home
 from untrac_core.progress import Progress, Silent
 from untrac_core.specs import Only, Source
 
-VERSION = 2
+VERSION = 3
 PASS_BYTES = 64_000_000
 """Of text that one pass keeps, shared by the subsets of that pass."""
 SMALL_BYTES = 32_000_000
@@ -309,9 +309,3 @@ def _sweep(folder: Path) -> None:
         total += path.stat().st_size
         if total > KEPT_BYTES:
             path.unlink(missing_ok=True)
-
-
-__all__ = [
-    "PASS_BYTES", "Document", "Sample", "Taker", "Want", "documents_digest", "draw", "keep_sample", "make_sample",
-    "sample_path", "title",
-]  # fmt: skip

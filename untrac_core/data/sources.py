@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from untrac_core.data.files import locate, title
-from untrac_core.data.formats import COLUMNS_MOST, FIELD_CHARACTERS, FORMATS, NAME_CHARACTERS
+from untrac_core.data.files import title
+from untrac_core.data.formats import COLUMNS_MOST, FIELD_CHARACTERS, NAME_CHARACTERS
 from untrac_core.data.guesses import guess_columns, guess_sides, guess_split, guess_text
 from untrac_core.data.readings import Reading, Row, scan_bytes
 from untrac_core.errors import InputError
@@ -21,12 +21,10 @@ from untrac_core.progress import Progress
 from untrac_core.specs import Source
 
 __all__ = [
-    "FIELD_CHARACTERS", "FILE_BYTES", "FORMATS", "SUFFIXES", "Preview", "Reading", "Records", "Row", "guess_columns",
-    "guess_sides", "guess_split", "guess_text", "locate", "preview", "read_records", "rows_of", "scan_bytes", "title",
+    "FIELD_CHARACTERS", "FILE_BYTES", "Preview", "Reading", "Records", "Row", "guess_columns", "guess_sides",
+    "guess_split", "guess_text", "preview", "read_records", "rows_of", "scan_bytes", "title",
 ]  # fmt: skip
 
-SUFFIXES = ("csv", "tsv", "jsonl", "txt")
-"""Of files that a page takes from a browser."""
 FILE_BYTES = 256 * 2**20
 """Of text that is held at once."""
 ROWS_MOST = 2_000_000
@@ -95,9 +93,14 @@ def read_records(
     malformed, with the number of the first bad line.
     """
     reading = Reading(
-        source, where=where, paragraphs=paragraphs, progress=progress, most=FILE_BYTES, hashed=rows is None
+        source,
+        where=where,
+        paragraphs=paragraphs,
+        progress=progress,
+        most=FILE_BYTES,
+        hashed=rows is None,
+        ordered=True,
     )
-    reading.order = list(range(len(reading.files)))
     packed = all(file.name.endswith(".gz") for file in reading.files)
     if rows is None and reading.size > FILE_BYTES and not packed:
         raise _too_large(reading, f"{reading.size / 2**20:.0f} MB, more than {FILE_BYTES // 2**20}")
@@ -165,8 +168,7 @@ def preview(
 
     Raises :class:`InputError` for what is malformed in the part that is read, and for a source without records.
     """
-    reading = Reading(source, where=where, paragraphs=paragraphs, progress=progress, most=PREVIEW_BYTES)
-    reading.order = list(range(len(reading.files)))
+    reading = Reading(source, where=where, paragraphs=paragraphs, progress=progress, most=PREVIEW_BYTES, ordered=True)
     small = reading.size <= PREVIEW_BYTES
     first: list[dict[str, str]] = []
     counts: dict[str, Counter[str]] = {}

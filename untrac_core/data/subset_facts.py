@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from untrac_core.data.overlap import duplicates
 from untrac_core.data.subsets import SubsetData, load_subset
@@ -78,14 +78,10 @@ def _in_tokens(size: SubsetSize, data: SubsetData, encoder: Encoder, block: int,
     stream = held * per_character + (len(data.documents) if encoder.end is not None else 0)
     blocks = len(data.documents) if data.spec.prompt is not None else max(1, math.ceil(round(stream) / block))
     whole = read == size.characters
-    return SubsetSize(
-        documents=size.documents,
-        held=size.held,
-        characters=size.characters,
-        duplicates=size.duplicates,
+    return replace(
+        size,
         tokens=tokens if whole else round(size.characters * per_character),
         exact=whole,
         blocks=blocks,
         used=min(blocks, data.spec.limit or blocks),
-        notes=size.notes,
     )

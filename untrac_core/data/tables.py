@@ -8,22 +8,21 @@ could point anywhere.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from untrac_core.data.formats import COLUMNS_MOST, FIELD_CHARACTERS, Numbered, Piece
-from untrac_core.data.json_rows import DEPTH
+from untrac_core.data.json_rows import DEPTH, encode
 from untrac_core.data.parquet_pages import largest_dictionary, row_groups
+from untrac_core.errors import InputError
 
 BATCH_BYTES = 64_000_000
 BATCH_ROWS = 64
 BATCHES = ("record batch", "dictionary")
 ROW_BYTES = 16
 """Counted for each row beside its text, so that rows without text end a pass too."""
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def parquet_rows(piece: Piece, stream: BinaryIO, columns: frozenset[str] | None = None) -> Iterator[Numbered]:
@@ -45,9 +44,9 @@ def parquet_rows(piece: Piece, stream: BinaryIO, columns: frozenset[str] | None 
                 if piece.tally.bounded:
                     piece.tally.share = min(first / max(file.metadata.num_rows, 1), 1.0)
                     return
-    except (pa.ArrowException, OSError, ValueError, IndexError, struct.error) as error:
-        if isinstance(error, ValueError) and hasattr(error, "mend"):  # an InputError
-            raise
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, IndexError, struct.error):
         raise piece.fault("is not a parquet file that can be read", "save it again") from None
 
 
@@ -79,9 +78,9 @@ def arrow_rows(piece: Piece, stream: BinaryIO) -> Iterator[Numbered]:
                     piece.tally.share = min((before + (source.tell() - before) * part) / max(source.size(), 1), 1.0)
                     return
             first, before = first + batch.num_rows, source.tell()
-    except (pa.ArrowException, OSError, ValueError, IndexError, struct.error) as error:
-        if isinstance(error, ValueError) and hasattr(error, "mend"):
-            raise
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, IndexError, struct.error):
         raise piece.fault("is not an arrow file that can be read", "save it again") from None
 
 
@@ -162,7 +161,7 @@ def _text(value: Any) -> str:
         return value
     if type(value) is int:
         return repr(value)
-    return _encode(value) if isinstance(value, (bool, float, list, dict, tuple)) else str(value)
+    return encode(value) if isinstance(value, (bool, float, list, dict, tuple)) else str(value)
 
 
 def _compressed(metadata: bytes, kind: str) -> bool:

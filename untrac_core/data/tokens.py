@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ POOL = 16
 LOGIT_ELEMENTS = 2**24
 """At most this many logits at once: 64 MB in float32, whatever the vocabulary."""
 Ids = npt.NDArray[np.int64]
+_Fault = tuple[str, str]
+"""Why an item cannot be scored, and how to mend it."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,6 @@ class Example:
         return len(self.ids) + (0 if self.source is None else len(self.source))
 
 
-class _UnfitError(ValueError):
-    """An item that cannot be scored: what is wrong, and how to mend it."""
-
-    def __init__(self, what: str, mend: str) -> None:
-        super().__init__(what)
-        self.mend = mend
-
-
 @dataclass(frozen=True)
 class Encoder:
     """A tokenizer with the two special tokens that are needed: what starts a text and what ends a document.
@@ -82,15 +77,22 @@ class Encoder:
         Seq2seq: the encoder reads the prompt and an end token; the decoder scores the completion and an end token.
         """
         examples = []
-        for item, made in zip(items, self._examples(items, context), strict=True):
-            if isinstance(made, _UnfitError):
-                raise InputError(f"item {item.id!r} (line {item.line}) {made}", where=where, mend=made.mend)
+        for made in self.fitted(items, context=context, where=where):
+            if isinstance(made, InputError):
+                raise made
             examples.append(made)
         return examples
 
-    def records(
-        self, documents: Sequence[Document], prompts: Sequence[str], limit: int | None, *, context: int | None
-    ) -> Packed:
+    def fitted(self, items: Sequence[Item], *, context: int | None, where: str = "") -> Iterator[Example | InputError]:
+        """As :meth:`items`, one by one; in the place of an item that cannot be scored, the error that says why."""
+        for item, made in zip(items, self._examples(items, context), strict=True):
+            if isinstance(made, Example):
+                yield made
+            else:
+                what, mend = made
+                yield InputError(f"item {item.id!r} (line {item.line}) {what}", where=where, mend=mend)
+
+    def records(self, documents: Sequence[Document], limit: int | None, *, context: int | None) -> Packed:
         """Training records with something given: each an example of its own, its prompt given, its text scored.
 
         ``documents`` come in an order that is random once and for all: the first ``limit`` that fit are taken. A
@@ -99,19 +101,19 @@ class Encoder:
         examples: list[Example] = []
         used = unfit = 0
         while used < len(documents) and (limit is None or len(examples) < limit):
-            part = range(used, min(used + 64, len(documents)))
-            items = [Item(documents[i].id, prompts[i], documents[i].text, "", documents[i].line) for i in part]
-            for made in self._examples(items, context):
+            part = documents[used : used + 64]
+            items = [Item(each.id, each.prompt, each.text, "", each.line) for each in part]
+            for made in self.fitted(items, context=context):
                 if limit is not None and len(examples) == limit:
                     break
                 used += 1
-                if isinstance(made, _UnfitError):
+                if isinstance(made, InputError):
                     unfit += 1
                 else:
                     examples.append(made)
         return Packed(examples, len(documents) - unfit, used, len(documents), unfit)
 
-    def _examples(self, items: Sequence[Item], context: int | None) -> Iterator[Example | _UnfitError]:
+    def _examples(self, items: Sequence[Item], context: int | None) -> Iterator[Example | _Fault]:
         if self.seq2seq:
             given = self._encode([item.prompt for item in items])
             scored = self._encode([item.completion for item in items])
@@ -121,7 +123,7 @@ class Encoder:
         for item, encoding in zip(items, self._encode([_join(i.prompt, i.completion) for i in items]), strict=True):
             yield self._line(item, encoding, context)
 
-    def _line(self, item: Item, encoding: Encoding, context: int | None) -> Example | _UnfitError:
+    def _line(self, item: Item, encoding: Encoding, context: int | None) -> Example | _Fault:
         """Prompt and completion as one sequence."""
         begin = [] if self.start is None else [self.start]
         given = len(item.prompt) if item.prompt else 0
@@ -129,26 +131,20 @@ class Encoder:
         first = next((i for i, (_, stop) in enumerate(encoding.offsets) if stop > given), len(encoding.ids))
         first = max(first + len(begin), 1)
         if context is not None and first >= context:
-            return _UnfitError(
-                f"has a prompt of {first} tokens, and the model's context is {context}", "shorten or remove it"
-            )
+            return f"has a prompt of {first} tokens, and the model's context is {context}", "shorten or remove it"
         if first >= len(ids):
-            return _UnfitError(
-                "has no token to score", "the completion needs more text, or a tokenizer with a start token"
-            )
+            return "has no token to score", "the completion needs more text, or a tokenizer with a start token"
         kept = ids[:context]
         return Example(item.id, kept, first, item.group, item.line, len(ids) - len(kept))
 
-    def _pair(self, item: Item, prompt: list[int], completion: list[int], context: int | None) -> Example | _UnfitError:
+    def _pair(self, item: Item, prompt: list[int], completion: list[int], context: int | None) -> Example | _Fault:
         """The prompt for the encoder, the completion for the decoder."""
         begin, tail = self._ends()
         source = np.array(prompt + tail, dtype=np.int64)
         if context is not None and len(source) > context:
-            return _UnfitError(
-                f"has a prompt of {len(source)} tokens, and the model's context is {context}", "shorten or remove it"
-            )
+            return f"has a prompt of {len(source)} tokens, and the model's context is {context}", "shorten or remove it"
         if not completion:
-            return _UnfitError("has no token to score", "the completion needs more text")
+            return "has no token to score", "the completion needs more text"
         ids = np.array(begin + completion + tail, dtype=np.int64)
         kept = ids[:context]
         return Example(item.id, kept, 1, item.group, item.line, len(ids) - len(kept), source)
@@ -168,23 +164,23 @@ class Encoder:
         the second (prefix language modelling).
         """
         stream: list[int] = []
-        origin: list[tuple[int, int]] = []  # (document, token in it) of every token in the stream
+        begins: list[int] = []  # where each document begins in the stream
         wanted = math.inf if limit is None else limit * POOL * block
         tail = [] if self.end is None else [self.end]
         used = 0
         while used < len(documents) and len(stream) < wanted:
             part = documents[used : used + 64]
-            for offset, encoding in enumerate(self._encode([document.text for document in part]), used):
-                ids = encoding.ids + tail
-                stream += ids
-                origin += [(offset, at) for at in range(len(ids))]
+            for encoding in self._encode([document.text for document in part]):
+                begins.append(len(stream))
+                stream += encoding.ids + tail
             used += len(part)
         starts = [start for start in range(0, len(stream), block) if len(stream) - start > 1]
         blocks = []
         for start in sample(starts, limit):
-            document, at = origin[start]
-            name = f"{documents[document].id} @{at}"
-            blocks.append(self._block(name, stream[start : start + block], documents[document].line))
+            number = bisect_right(begins, start) - 1  # of equal beginnings the last: those before it are empty
+            document = documents[number]
+            name = f"{document.id} @{start - begins[number]}"
+            blocks.append(self._block(name, stream[start : start + block], document.line))
         return Packed(blocks, len(starts), used, len(documents))
 
     def _block(self, name: str, piece: list[int], line: int) -> Example:
