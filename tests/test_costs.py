@@ -11,14 +11,15 @@ from families import make_model
 from test_families import request
 
 from untrac_core.check import check
-from untrac_core.costs import choose_precision, needs, reference_workload
+from untrac_core.costs import choose_precision, cost_of, needs, reference_workload
 from untrac_core.devices import DeviceFacts
 from untrac_core.model_files import inspect_model
 from untrac_core.settings import ascent_settings
 from untrac_core.spec_files import to_yaml
 from untrac_core.specs import MethodSpec
+from untrac_core.tracing import Tracer
 
-CPU = DeviceFacts("cpu", "CPU", 16_000, 12_000)
+CPU = DeviceFacts("cpu", "CPU", 16_000)
 MEASURE = """
 import sys
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_it_says_whether_it_fits_and_auto_steps_down(home):
     assert not needs(large, MethodSpec(), "float32", CPU).fits
     floats, halves = (needs(large, method, precision, CPU) for precision in ("float32", "bfloat16"))
     assert halves.memory_mb < 0.7 * floats.memory_mb
-    between = DeviceFacts("cuda:0", "x", (floats.memory_mb + halves.memory_mb) / 2, 1)
+    between = DeviceFacts("cuda:0", "x", (floats.memory_mb + halves.memory_mb) / 2)
     found = needs(large, method, "auto", between)
     assert (found.precision, found.fits) == ("bfloat16", True)
     settings = ascent_settings(method)
@@ -112,9 +113,23 @@ def test_the_reference_request_and_a_measured_rate(home):
 def test_a_check_warns_where_the_device_is_too_small(home, tmp_path, monkeypatch):
     spec = request(home, tmp_path, {"samples": 3})
     assert not [warning for warning in check(spec).warnings if "GB of memory" in warning]
-    monkeypatch.setattr("untrac_core.check.device_facts", lambda name: DeviceFacts("cpu", "CPU", 600, 500))
+    monkeypatch.setattr("untrac_core.check.device_facts", lambda name: DeviceFacts("cpu", "CPU", 600))
     (warning,) = [warning for warning in check(spec).warnings if "GB of memory" in warning]
     assert "let fewer parameters move" in warning
+
+
+def test_a_finished_run_asks_no_device_for_its_operations(tmp_path, monkeypatch):
+    folder = make_model(tmp_path / "llama", "llama")
+    tracer = Tracer(request(folder, tmp_path, {"preset": "paper", "steps": 1}, precision="float32"), threads=1)
+    frames, study = [tracer.run_cell(cell) for cell in tracer.cells], tracer.study
+    told = cost_of(study.spec, study.settings, study.model.facts, study.prompts, study.subsets)
+
+    def refuse(name):
+        raise TimeoutError(name)
+
+    for module in ("costs", "tracing"):
+        monkeypatch.setattr(f"untrac_core.{module}.device_facts", refuse)
+    assert tracer.write(tmp_path / "out", frames, 1.0, 1.0)["flop"] == told.flop > 0
 
 
 def test_facts_of_a_model_go_through_json(home):

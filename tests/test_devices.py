@@ -1,16 +1,18 @@
+import subprocess
+
 import psutil
 import pytest
 
-from untrac_core.devices import device_facts, devices, parse_cuda
+from untrac_core.devices import _listing, device_facts, devices, parse_cuda
 from untrac_core.errors import InputError
 
-LISTING = "0, GPU-aa, Type A, 81559, 80000\n1, GPU-bb, Type B, 24576, 1000\n2, GPU-cc, Type C, [N/A], [N/A]\nodd line\n"
+LISTING = "0, GPU-aa, Type A, 81559\n1, GPU-bb, Type B, 24576\n2, GPU-cc, Type C, [N/A]\nodd line\n"
 
 
 def test_the_cpu_is_always_there():
     first = devices()[0]
     assert (first.name, first.kind) == ("cpu", "cpu")
-    assert 0 < first.free_mb <= first.memory_mb <= psutil.virtual_memory().total / 2**20
+    assert 0 < first.memory_mb <= psutil.virtual_memory().total / 2**20
     assert device_facts("cpu").memory_mb == first.memory_mb
 
 
@@ -26,7 +28,7 @@ def test_auto_is_the_first_cuda_device_where_there_is_one(monkeypatch):
     assert device_facts("auto") == next((d for d in devices() if d.name == "cuda:0"), device_facts("auto"))
     monkeypatch.setattr("untrac_core.devices._cuda", lambda: parse_cuda(LISTING, None))
     assert device_facts("auto").label == device_facts("cuda").label == "Type A"
-    assert device_facts("cuda:1").free_mb == 1000
+    assert device_facts("cuda:1").memory_mb == 24576
     with pytest.raises(InputError, match="no device 'cuda:7'"):
         device_facts("cuda:7")
 
@@ -37,3 +39,32 @@ def test_visible_devices_are_numbered_as_torch_numbers_them():
     assert [d.label for d in parse_cuda(LISTING, "GPU-bb,9,0")] == ["Type B"]
     assert parse_cuda(LISTING, "") == parse_cuda("", None) == []
     assert parse_cuda(LISTING, "2")[0].memory_mb == devices()[0].memory_mb  # shared with the CPU
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """A driver's tool that answers what the file ``says`` holds, and notes in ``asked`` that it was started."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\necho \"$1\" >> '{tmp_path}/asked'\nexec cat '{tmp_path}/says'\n")
+    tool.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("untrac_core.devices._torch_knows_cuda", lambda: True)
+    _listing.cache_clear()
+    yield tmp_path
+    _listing.cache_clear()
+
+
+def test_the_driver_is_asked_once_and_again_only_after_a_failure(driver, monkeypatch):
+    asked = driver / "asked"
+    assert device_facts("cpu").name == "cpu"
+    assert not asked.exists()
+    assert [device.name for device in devices()] == ["cpu"]  # the tool fails
+    with pytest.raises(subprocess.CalledProcessError):
+        _listing()
+    (driver / "says").write_text(LISTING)
+    for _ in range(3):
+        assert [device.name for device in devices()] == ["cpu", "cuda:0", "cuda:1", "cuda:2"]
+    assert asked.read_text().splitlines() == ["--query-gpu=index,uuid,name,memory.total"] * 3
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert [device.label for device in devices()[1:]] == ["Type B"]

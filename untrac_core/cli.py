@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,8 @@ import typer
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.spec_files import load_spec
-from untrac_core.specs import FetchSpec, RunSpec, TraceSpec, TrainSpec, spec_hash
+from untrac_core.specs import FetchSpec, RunSpec, Spec, TraceSpec, TrainSpec, spec_hash
+from untrac_core.writing import write_bytes
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 PROGRAM = "python -m untrac_core"
@@ -287,15 +289,26 @@ def _usable_out(out: Path, spec: RunSpec) -> None:
     _make_folder(out)
     if not any(out.iterdir()):
         return
+    there = None
+    with suppress(InputError):  # not a result, so it is refused like any other content
+        there = load_spec(out / "spec.yaml")
+    if there is None or not _same(there, spec):
+        mend = "name a new or an empty folder in --out"
+        raise InputError("the folder holds something else", where=str(out), mend=mend)
+
+
+def _same(there: Spec, spec: RunSpec) -> bool:
+    """Whether a result's spec is this one, as it is or written out; that may cost a pass over a source, so it is last.
+
+    The result of a fetch has its spec as it was given.
+    """
+    if spec_hash(there) == spec_hash(spec):
+        return True
+    if isinstance(spec, FetchSpec) or there.kind != spec.kind:
+        return False
     from untrac_core.data.expansion import expand
 
-    whole: RunSpec = spec if isinstance(spec, FetchSpec) else expand(spec)  # type: ignore[type-var]
-    try:
-        if spec_hash(load_spec(out / "spec.yaml")) in (spec_hash(spec), spec_hash(whole)):
-            return
-    except InputError:
-        pass  # not a result, so it is refused like any other content
-    raise InputError("the folder holds something else", where=str(out), mend="name a new or an empty folder in --out")
+    return spec_hash(there) == spec_hash(expand(spec))  # type: ignore[type-var]
 
 
 def _make_folder(folder: Path) -> None:
@@ -311,7 +324,7 @@ def _make_folder(folder: Path) -> None:
 
 def _hand_over(folder: Path, out: Path) -> None:
     """Copy a result folder's files, each one whole or not at all."""
-    from untrac_core.results import FILES, write_bytes
+    from untrac_core.results import FILES
 
     for name in FILES:
         if (folder / name).is_file():

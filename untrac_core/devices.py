@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,12 +21,11 @@ MB = 2**20
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """A device that a run can name: ``cpu``, ``cuda:0`` ...; memory in MB (2^20 bytes), all of it and what is free."""
+    """A device that a run can name: ``cpu``, ``cuda:0`` ...; all of its memory in MB (2^20 bytes)."""
 
     name: str
     label: str
     memory_mb: float
-    free_mb: float
 
     @property
     def kind(self) -> str:
@@ -43,6 +43,8 @@ def device_facts(name: str) -> DeviceFacts:
 
     A device that is not here is an :class:`InputError`.
     """
+    if name == "cpu":
+        return _cpu()
     found = devices()
     if name == "auto":
         return found[1] if len(found) > 1 else found[0]
@@ -54,42 +56,39 @@ def device_facts(name: str) -> DeviceFacts:
 
 
 def _cpu() -> DeviceFacts:
-    memory = psutil.virtual_memory()
-    total, free = float(memory.total), float(memory.available)
+    total = float(psutil.virtual_memory().total)
     for path in LIMITS:
         try:
             limit = float(Path(path).read_text(encoding="ascii"))
         except (OSError, ValueError):  # absent, or the word 'max'
             continue
-        if limit < total:
-            total, free = limit, min(free, limit)
-    return DeviceFacts("cpu", f"CPU, {os.cpu_count() or 1} cores", total / MB, free / MB)
+        total = min(total, limit)
+    return DeviceFacts("cpu", f"CPU, {os.cpu_count() or 1} cores", total / MB)
 
 
 def _cuda() -> list[DeviceFacts]:
     """NVIDIA devices as their driver's own tool lists them, numbered as torch numbers those that are visible."""
     if shutil.which("nvidia-smi") is None or not _torch_knows_cuda():
         return []
-    query = "--query-gpu=index,uuid,name,memory.total,memory.free"
     try:
-        done = subprocess.run(
-            ["nvidia-smi", query, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        return parse_cuda(_listing(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     except (OSError, subprocess.SubprocessError):
         return []
-    return parse_cuda(done.stdout, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+@cache
+def _listing() -> str:
+    """What nvidia-smi says, asked once, as pages look at every rerun; a failure is raised, and so asked about again."""
+    command = ["nvidia-smi", "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
 
 
 def parse_cuda(listing: str, visible: str | None) -> list[DeviceFacts]:
-    """Devices from nvidia-smi's csv lines (index, uuid, name, total, free).
+    """Devices from nvidia-smi's csv lines (index, uuid, name, total memory).
 
     ``visible``: CUDA_VISIBLE_DEVICES, where it is set: only those, in its order.
     """
-    rows = [[cell.strip() for cell in line.split(",")] for line in listing.splitlines() if line.count(",") == 4]
+    rows = [[cell.strip() for cell in line.split(",")] for line in listing.splitlines() if line.count(",") == 3]
     by_key = {key: row for row in rows for key in (row[0], row[1])}
     if visible is not None:
         chosen = []
@@ -100,12 +99,12 @@ def parse_cuda(listing: str, visible: str | None) -> list[DeviceFacts]:
             chosen.append(row)
         rows = chosen
     found = []
-    for index, (_, _, name, total, free) in enumerate(rows):
+    for index, (_, _, name, total) in enumerate(rows):
         try:
-            found.append(DeviceFacts(f"cuda:{index}", name, float(total), float(free)))
+            memory_mb = float(total)
         except ValueError:  # '[N/A]': memory shared with the CPU
-            memory = _cpu()
-            found.append(DeviceFacts(f"cuda:{index}", name, memory.memory_mb, memory.free_mb))
+            memory_mb = _cpu().memory_mb
+        found.append(DeviceFacts(f"cuda:{index}", name, memory_mb))
     return found
 
 

@@ -23,6 +23,7 @@ from untrac_core.errors import InputError
 from untrac_core.progress import Progress, Silent
 from untrac_core.scoring import HARMFUL, HARMLESS, check_scorer
 from untrac_core.specs import GenerateSpec
+from untrac_core.writing import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +157,7 @@ class Generator:
         folder.mkdir(parents=True, exist_ok=True)
         table = pd.concat(frames, ignore_index=True)
         results.write_frame(table, folder / results.COMPLETIONS)
-        results.write_bytes(to_yaml(self.spec).encode(), folder / results.SPEC)
+        write_bytes(to_yaml(self.spec).encode(), folder / results.SPEC)
         results.write_json(self._environment(), folder / results.ENVIRONMENT)
         summary = {
             "run": run,

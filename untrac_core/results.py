@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from untrac_core.errors import InputError
 from untrac_core.spec_files import load_spec
 from untrac_core.specs import TraceSpec
+from untrac_core.writing import write_bytes
 
 SPEC, ENVIRONMENT, SUMMARY, LOG = "spec.yaml", "environment.json", "summary.json", "log.txt"
 INFLUENCE, EXAMPLES, TRUTH, DOSES = "influence.parquet", "examples.parquet", "truth.parquet", "doses.csv"
@@ -48,19 +48,6 @@ class Result:
         """The ranked subsets of one side of a prompt set, most influential first; empty where it was refused."""
         rows = [row for row in self.summary["ranking"] if (row["prompt_set"], row["side"]) == (prompt_set, side)]
         return pd.DataFrame(rows, columns=RANKING_COLUMNS)
-
-
-def write_bytes(data: bytes, path: Path) -> None:
-    """Write a file so that it is there whole or not at all, also after a crash."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_json(value: Any, path: Path) -> None:

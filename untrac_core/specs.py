@@ -359,12 +359,8 @@ class FetchSpec(Strict):
 RunSpec = TraceSpec | GenerateSpec | FetchSpec
 """What the queue runs; a recipe is trained by the command ``train``."""
 Spec = RunSpec | TrainSpec
-KINDS: dict[str, type[Spec]] = {
-    "trace": TraceSpec,
-    "generate": GenerateSpec,
-    "fetch": FetchSpec,
-    "train": TrainSpec,
-}
+RUN_KINDS: dict[str, type[RunSpec]] = {"trace": TraceSpec, "generate": GenerateSpec, "fetch": FetchSpec}
+KINDS: dict[str, type[Spec]] = {**RUN_KINDS, "train": TrainSpec}
 
 
 def spec_hash(spec: BaseModel) -> str:

@@ -64,7 +64,10 @@ class Display:
     def phase(self, text: str) -> None:
         """What is being done now."""
         self._phase = text
-        self._show(text, 0.0)
+        if self._bar:
+            self._bar.update(self._task, description=text, completed=0.0)
+        else:
+            self._line(text)
 
     def tick(self, done: int, total: int) -> None:
         """``done`` of ``total`` parts of the phase."""
@@ -90,12 +93,6 @@ class Display:
             took = f"{seconds:.1f} s" if seconds is not None else "kept from before"
             about = f", about {left}" if left else ""
             self._line(f"{event.data['done']} of {event.data['total']} cells: {event.text} ({took}{about})")
-
-    def _show(self, text: str, share: float) -> None:
-        if self._bar:
-            self._bar.update(self._task, description=text, completed=share)
-        else:
-            self._line(text)
 
     def _line(self, text: str) -> None:
         self._lined = time.monotonic()
@@ -128,7 +125,7 @@ def table(title: str, columns: list[tuple[str, bool]], rows: Iterable[Iterable[s
     return made
 
 
-def ranking(summary: dict[str, Any], side: str | None = None) -> None:
+def _ranking(summary: dict[str, Any], side: str | None) -> None:
     """Print each prompt set's ranking with its verdict: the contrast where there is one, or the side asked for."""
     out = console()
     rows = [row for row in summary["ranking"] if not row.get("group")]
@@ -151,8 +148,6 @@ def ranking(summary: dict[str, Any], side: str | None = None) -> None:
     for one in SIDES:
         if one in shown:
             out.print(Text(f"{one}: {MEANING[one]}"))
-    for line in (*summary.get("warnings", []), *summary.get("notes", [])):
-        out.print(Text(f"note: {line}"))
 
 
 def _ranked(title: str, rows: Iterable[dict[str, Any]]) -> Table:
@@ -182,8 +177,7 @@ def outcome(summary: dict[str, Any], side: str | None = None) -> None:
         headings = [(heading, False) for heading in ("", "name", "id", "", "from")]
         console().print(table("In the library now", headings, added))
     else:
-        ranking(summary, side)
-        return
+        _ranking(summary, side)
     for line in (*summary.get("warnings", []), *summary.get("notes", [])):
         console().print(Text(f"note: {line}"))
 

@@ -16,7 +16,7 @@ import pandas as pd
 from untrac_core import __version__
 from untrac_core.cells import Cell
 from untrac_core.check import context_and_block, cut_notes, encode, load_records, same_texts
-from untrac_core.costs import choose_precision, cost_of
+from untrac_core.costs import choose_precision, cost, workload_of
 from untrac_core.data import overlap
 from untrac_core.data.expansion import expand
 from untrac_core.devices import device_facts, own_peak_mb
@@ -32,13 +32,13 @@ from untrac_core.results import (
     Result,
     load_result,
     read_frame,
-    write_bytes,
     write_frame,
     write_json,
 )
 from untrac_core.settings import ascent_settings
 from untrac_core.spec_files import to_yaml
 from untrac_core.specs import ModelRef, TraceSpec
+from untrac_core.writing import write_bytes
 
 __all__ = ["Cell", "Tracer", "git_revision", "peak_memory_mb", "trace"]
 
@@ -110,6 +110,7 @@ class Tracer:
         spec, study = self.study.spec, self.study
         rows = ranking_rows(outcome)
         notes = cut_notes(study.prompt_data, study.subset_data, study.prompts, study.subsets)
+        work = workload_of(spec, study.prompts, study.subsets)  # operations are the same on every device
         return {
             "run": run,
             "name": spec.name,
@@ -135,7 +136,7 @@ class Tracer:
                     for name, packed in study.subsets.items()
                 },
             },
-            "flop": cost_of(spec, study.settings, study.model.facts, study.prompts, study.subsets).flop,
+            "flop": cost(study.model.facts, study.settings, work, "float32", "cpu").flop,
         }
 
     def _warnings(self, outcome: Any) -> list[str]:

@@ -10,7 +10,8 @@ import streamlit as st
 
 from pages.components.uploads import fault
 from pages.components.words import ago, plain, shown_as
-from untrac_core.engine.library import TITLES, Entry, Library
+from untrac_core.engine.entries import TITLES, Entry
+from untrac_core.engine.library import Library
 from untrac_core.errors import InputError
 from untrac_core.home import data_home
 

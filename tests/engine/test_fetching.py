@@ -18,7 +18,7 @@ from untrac_core.engine.job import run_job
 from untrac_core.engine.ledger import Ledger
 from untrac_core.errors import InputError
 from untrac_core.home import PROJECT
-from untrac_core.specs import Collection, Columns, FetchSpec, ModelRef, PromptSet, Source, Subset
+from untrac_core.specs import Collection, Columns, FetchSpec, ModelRef, Only, PromptSet, Source, Subset
 
 
 @pytest.fixture
@@ -99,6 +99,45 @@ def test_a_column_costs_one_pass_however_many_subsets_it_has(library, crafts, mo
     code, _ = here(FetchSpec(collections=[Collection(source=source, by="column", column="meta.craft")]))
     assert (code, len(passes)) == (0, 1)
     assert set(added(library, "subset")) == set(WORDS)
+
+
+def test_a_resumed_run_draws_the_records_that_an_uninterrupted_one_does(home, crafts, monkeypatch):
+    import untrac_core.data.subsets as subsets
+
+    monkeypatch.setattr(subsets, "PASS_BYTES", 1_500)  # less than the file has, so that each subset is a sample
+    spec = FetchSpec(
+        collections=[Collection(source=Source(file=str(crafts / "mixed.jsonl")), by="column", column="meta.craft")]
+    )
+
+    def brought(run_id, first):
+        task = Fetcher(spec, home, run_id)
+        rows = [task.run_cell(cell).iloc[0] for cell in task.cells[first:]]
+        return [(row["id"], json.loads(row["facts"])) for row in rows]  # the id is the hash of the kept bytes too
+
+    whole = brought("whole", 0)
+    assert all(facts["documents"] < facts["seen"] == 20 for _, facts in whole)
+    assert [brought(f"resumed{first}", first) for first in (1, 2)] == [whole[1:], whole[2:]]
+
+
+def test_a_source_is_read_once_though_another_comes_between_its_subsets(home, crafts, monkeypatch):
+    import untrac_core.data.subsets as subsets
+
+    passes = []
+    real = subsets.draw
+    monkeypatch.setattr(subsets, "draw", lambda *a, **k: passes.append(a) or real(*a, **k))
+    write_jsonl(crafts / "again.jsonl", [json.loads(line) for line in (crafts / "mixed.jsonl").open()])
+    parts = [
+        Subset(
+            name=f"{name} {file}",
+            source=Source(file=str(crafts / f"{file}.jsonl")),
+            only=Only(column="meta.craft", value=name),
+        )
+        for name in WORDS
+        for file in ("mixed", "again")
+    ]
+    task = Fetcher(FetchSpec(subsets=parts), home, "run")
+    assert [len(task.run_cell(cell)) for cell in task.cells] == [1] * 6
+    assert len(passes) == 2
 
 
 def test_a_fault_stops_it_and_what_came_before_stays_through_the_next_try(library, crafts):

@@ -42,3 +42,13 @@ def test_nothing_is_written_on_a_full_disk(home, monkeypatch):
     with pytest.raises(InputError, match="the disk is almost full"):
         save_upload("x.txt", b"x")
     assert not (home / "uploads").exists()
+
+
+def test_a_disk_that_fills_up_in_the_middle_leaves_nothing(home, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("untrac_core.writing.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_upload("x.txt", b"x")
+    assert list((home / "uploads").iterdir()) == []

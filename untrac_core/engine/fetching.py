@@ -18,9 +18,10 @@ from untrac_core.engine.describing import pinned
 from untrac_core.engine.entries import TITLES, Entry
 from untrac_core.engine.library import Library
 from untrac_core.progress import Progress, Silent
-from untrac_core.results import SPEC, SUMMARY, write_bytes, write_json
+from untrac_core.results import SPEC, SUMMARY, write_json
 from untrac_core.spec_files import build, to_yaml
 from untrac_core.specs import FetchSpec, ModelRef, PromptSet, Subset
+from untrac_core.writing import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,15 +91,19 @@ class Fetcher:
         return self.library.add_model(ref, progress=self.progress)
 
     def _data(self, subset: Subset) -> SubsetData | None:
-        """The documents of a subset that shares its source with later ones: they are read in one pass."""
+        """The documents of a subset that shares its source with others: they are read in one pass.
+
+        How much of each is kept depends on how many share, so those that a resumed run has already count as well.
+        """
         from untrac_core.data.subsets import load_subsets
 
         if subset.name not in self._read:
-            later = self.subsets[self.subsets.index(subset) :]
-            sharing = [part for part in later if part.source == subset.source and part.only is not None]
+            sharing = [part for part in self.subsets if part.source == subset.source and part.only is not None]
             if len(sharing) < 2 or subset.only is None:
                 return None
-            self._read = load_subsets(sharing, self.progress)
+            read = load_subsets(sharing, self.progress)
+            later = self.subsets[self.subsets.index(subset) :]
+            self._read |= {part.name: read[part.name] for part in later if part.name in read}
         return self._read.pop(subset.name)
 
     def _expanded(self, path: Path) -> FetchSpec:

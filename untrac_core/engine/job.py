@@ -34,6 +34,7 @@ from untrac_core.engine.tasks import MakeTask, Task, load_task
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.spec_files import to_yaml
 from untrac_core.specs import RunSpec
+from untrac_core.writing import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ class Reporter:
 
 def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_task: MakeTask = load_task) -> None:
     """Compute what is missing of a run and write its result folder; raises whatever stops it."""
-    from untrac_core.results import SPEC, write_bytes
+    from untrac_core.results import SPEC
 
     start = time.monotonic()
     store = ledger.store

@@ -20,6 +20,7 @@ from filelock import FileLock
 from untrac_core.engine import disk
 from untrac_core.engine.database import connect
 from untrac_core.errors import InputError
+from untrac_core.writing import write_bytes
 
 MENTION = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 Row = dict[str, str]
@@ -110,17 +111,8 @@ def _written() -> Iterator[None]:
 def write_text(text: str, path: Path) -> None:
     """Write a small file, readable by its owner alone, whole or not at all, also after a crash."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with _written():
-            with partial.open("w", encoding="utf-8", errors="replace") as file:
-                partial.chmod(0o600)
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _written():
+        write_bytes(text.encode("utf-8", "replace"), path, mode=0o600)
 
 
 def require(home: Path, spec: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from untrac_core.engine import kept
 from untrac_core.engine.entries import (
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from untrac_core.engine.runs import Run
 
 NAME_CHARACTERS = 80
-T = TypeVar("T")
 
 
 class Library:
@@ -121,7 +120,7 @@ class Library:
 
         return self._add_records("subset", spec.name, describe_subset(spec, progress, data), origin)
 
-    def add_completions(self, run: Run, name: str | None = None, progress: Progress | None = None) -> Entry:
+    def add_completions(self, run: Run, name: str | None = None) -> Entry:
         """Turn a finished ``generate`` run into a prompt set: toxic completions harmful, benign ones harmless.
 
         Without a scorer, all completions are the harmful side.
@@ -131,8 +130,8 @@ class Library:
         """
         from untrac_core.engine.describing import describe_completions
 
-        described = describe_completions(run, _clean(name or run.name))
-        return self._add_records("prompts", _clean(name or run.name), described, "")
+        called = _clean(name or run.name)
+        return self._add_records("prompts", called, describe_completions(run, called), "")
 
     # -- change --
 
@@ -241,6 +240,3 @@ def _model_name(ref: ModelRef) -> str:
     parts = [path.rstrip("/").rpartition("/")[2] or path for path in (ref.path, ref.adapter) if path]
     plain = "".join(letter if ord(letter) >= 32 and ord(letter) != 127 else " " for letter in " + ".join(parts))
     return plain.strip()[:NAME_CHARACTERS] or "model"
-
-
-__all__ = ["TITLES", "VALUES", "Entry", "Library", "content_id"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from untrac_core.engine import disk
 from untrac_core.errors import InputError
 from untrac_core.home import data_home
+from untrac_core.writing import write_bytes
 
 UPLOAD_BYTES = 20_000_000
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".txt")
@@ -37,8 +37,5 @@ def save_upload(name: str, data: bytes, home: Path | None = None) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
     if not path.exists():
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        partial.write_bytes(data)
-        partial.chmod(0o600)
-        partial.replace(path)
+        write_bytes(data, path, mode=0o600)
     return path
