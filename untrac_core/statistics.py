@@ -33,12 +33,22 @@ class Estimate:
         """The mean over seeds."""
         return float(self.per_seed.mean())
 
-    def __sub__(self, other: Estimate) -> Estimate:
-        """The paired difference; seeds are matched by their order."""
+    def __add__(self, other: Estimate) -> Estimate:
+        """The paired sum; seeds are matched by their order."""
         residuals = dict(self.residuals)
         for population, values in other.residuals.items():
-            residuals[population] = residuals[population] - values if population in residuals else -values
-        return Estimate(self.per_seed - other.per_seed, residuals, self.share)
+            residuals[population] = residuals[population] + values if population in residuals else values
+        return Estimate(self.per_seed + other.per_seed, residuals, self.share)
+
+    def __mul__(self, factor: float) -> Estimate:
+        """The estimate ``factor`` times as large."""
+        return Estimate(
+            self.per_seed * factor, {name: values * factor for name, values in self.residuals.items()}, self.share
+        )
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """The paired difference; seeds are matched by their order."""
+        return self + other * -1.0
 
     def interval(self) -> tuple[float, float] | None:
         """The 95% interval over seeds and examples; ``None`` with one seed, which says nothing of its own noise.
@@ -67,6 +77,14 @@ def seed_margin(per_seed: Array, share: float) -> Array:
     weight = 1 / seeds + (share / (1 - share) if share < 1 else 0.0)
     margin: Array = _student(seeds) * per_seed.std(0, ddof=1) * weight**0.5
     return margin
+
+
+def student_interval(values: Array) -> tuple[float, float] | None:
+    """The 95% interval of the mean of independent values, by Student's t; ``None`` for fewer than two."""
+    if len(values) < 2:
+        return None
+    reach = _student(len(values)) * float(values.std(ddof=1)) / len(values) ** 0.5
+    return float(values.mean()) - reach, float(values.mean()) + reach
 
 
 def _student(count: int) -> float:
