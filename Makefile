@@ -27,8 +27,9 @@ $(VENV)/.run: $(VENV)/.venv requirements.txt
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt requirements-ekfac.txt
 	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --no-deps -r requirements-ekfac.txt
 	@touch $@
 
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q

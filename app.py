@@ -60,7 +60,10 @@ def main() -> None:
                 st.switch_page("pages/influence.py", query_params={"run": DEMO_RUN})
             if st.button("Bring your own", icon=":material/add:", key="open_models"):
                 st.switch_page("pages/models.py")
-        st.caption("Four steps: add a model, test prompts and training subsets; then trace.")
+        st.caption(
+            "Four steps: add a model, test prompts and training subsets; then trace. "
+            "Validate shows how far the answer can be trusted."
+        )
     if demo and right is not None:
         with right:
             foretaste(demo)

@@ -41,6 +41,16 @@ def unfinished(run: Run) -> None:
         st.switch_page("pages/runs.py", query_params={"run": run.id})
 
 
+def elsewhere(run: Run) -> None:
+    """A validation: its result has a page of its own."""
+    title("Which subsets push the model towards harmful text?", "This run is a validation: it has a page of its own.")
+    st.text(run.name)
+    st.page_link(
+        "pages/validate.py", label="Look at it on the page Validate", icon=":material/verified:",
+        query_params={"run": run.id},
+    )  # fmt: skip
+
+
 def show(run: Run, result: Result) -> None:
     """The whole page of one result."""
     heading = st.container()
@@ -52,19 +62,22 @@ def show(run: Run, result: Result) -> None:
             st.caption(f"{shape(result.spec)} · {finished(run.finished)}")
     picture = data.picture(run, prompts.name, side)
     ranked = picture.ranked
-    view.answer(result, prompts, side)
+    view.answer(result, picture, prompts, side)
     if ranked.empty:
         lines(result.summary.get("warnings", []), heading="Before you trust it", icon=":material/warning:")
+        view.cheaper(result, picture)
         view.notes(result)
         view.limits()
         view.reproduce(result, ranked, run.id)
         return
     left, right = st.columns([3, 2], gap="large")
     with left:
-        view.bars(ranked, prompts, side)
+        view.bars(result, picture, prompts, side)
     with right:
-        view.path(picture, side, height=max(280, 34 * len(ranked) + 20))
+        view.path(result, picture, side, height=max(280, 34 * len(ranked) + 20))
     lines(result.summary.get("warnings", []), heading="Before you trust it", icon=":material/warning:")
+    view.check_it()
+    view.cheaper(result, picture)
     view.truth(picture, side)
     table, texts, said, how, take = st.tabs(["Numbers", "Training texts", "Notes", "Method", "Take away"])
     with table:
@@ -90,6 +103,9 @@ def main() -> None:
         run = store.run(run_id)
     except InputError:
         offer(store, "There is no run with the id in this address; it may have been deleted. Choose another.")
+        return
+    if run.kind == "validate":
+        elsewhere(run)
         return
     if run.kind != "trace":
         offer(store, "This run ranks nothing: it fetched data, or let a model write. Choose another.")

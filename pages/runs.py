@@ -16,6 +16,7 @@ from untrac_core.spec_files import to_yaml
 MOST = 200
 RESULTS = {
     "trace": ("Look at the result", ":material/bar_chart:"),
+    "validate": ("See which method to trust", ":material/verified:"),
     "generate": ("See what it wrote", ":material/edit_note:"),
     "fetch": ("See it in the library", ":material/library_books:"),
 }

@@ -77,6 +77,7 @@ def request_of(world):
             "subsets": [{"name": name, "source": {"file": str(world / f"{name}.jsonl")}} for name in WORDS],
             "method": method or {},
             "seeds": [0, 1],
+            "baselines": [],
             "device": "cpu",
         }
         return build(TraceSpec, values | more, where="test")

@@ -49,10 +49,12 @@ def folder(tmp_path_factory):
         "subsets": subsets,
         "method": {"name": "untrac-inv", "samples": 10},
         "seeds": [0, 1],
+        "baselines": [],
         "device": "cpu",
     }
     (place / "spec.yaml").write_text(yaml.safe_dump(spec))
-    (place / "long.yaml").write_text(yaml.safe_dump(spec | {"seeds": list(range(50)), "name": "a long trace"}))
+    slow = {"method": spec["method"] | {"steps": 12, "evaluations": 12}, "seeds": list(range(50))}
+    (place / "long.yaml").write_text(yaml.safe_dump(spec | slow | {"name": "a long trace"}))
     return place
 
 

@@ -158,7 +158,7 @@ def test_expansion_puts_subsets_in_the_place_of_collections(mixed):
 
 def test_a_trace_needs_two_subsets_in_the_end(mixed, tmp_path):
     one = Source(file=str(write_jsonl(tmp_path / "one.jsonl", [{"body": "a", "meta": {"trade": "x"}}] * 3)))
-    with pytest.raises(InputError, match="give 1 subset, and a trace compares at least 2"):
+    with pytest.raises(InputError, match="give 1 subset, and a trace run compares at least 2"):
         expand(spec(one))
 
 

@@ -122,7 +122,7 @@ def test_a_finished_run_asks_no_device_for_its_operations(tmp_path, monkeypatch)
     folder = make_model(tmp_path / "llama", "llama")
     tracer = Tracer(request(folder, tmp_path, {"preset": "paper", "steps": 1}, precision="float32"), threads=1)
     frames, study = [tracer.run_cell(cell) for cell in tracer.cells], tracer.study
-    told = cost_of(study.spec, study.settings, study.model.facts, study.prompts, study.subsets)
+    told = cost_of(tracer.spec, ascent_settings(tracer.spec.method), study.model.facts, study.prompts, study.subsets)
 
     def refuse(name):
         raise TimeoutError(name)

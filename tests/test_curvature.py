@@ -80,7 +80,7 @@ def test_which_matrices_move(architecture, tied):
         architecture=architecture, hidden=16, heads=2, layers=1, block=16,
         subsets=[Subset(name="a", source=Source(file="unused"))],
     )  # fmt: skip
-    module = build_model(spec, 300)
+    module = build_model(spec, 300, spec.seed)
     moving = moving_matrices(module)
     assert all(parameter.dim() == 2 for parameter, _ in moving.values())
     assert not any("position" in name or "wpe" in name for name in moving)

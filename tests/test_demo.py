@@ -105,4 +105,4 @@ def test_a_quick_run_by_untrac_inv_takes_at_most_90_seconds(quick):
 
 def test_the_recorded_run_is_the_demos_request(recorded):
     assert recorded.spec == demo_spec(limit=None)
-    assert check(demo_spec()).cells == 18
+    assert check(demo_spec()).cells == (6 + 5) * 5

@@ -162,6 +162,7 @@ def request(folder, tmp_path, method: dict, **model) -> TraceSpec:
                 }
             ],
             "subsets": [{"name": name, "source": {"file": str(tmp_path / f"{name}.jsonl")}} for name in WORDS],
+            "baselines": [],
             "method": method,
             "block": 32,
             "seeds": [0, 1],
@@ -182,7 +183,7 @@ def test_from_folder_to_result(homes, tmp_path, family, method):
     ranking = result.ranking("talk", "harmful")
     assert set(ranking.subset) == set(WORDS)
     # Unlearning either makes the text of both harder: a model of random weights knows no subset from another.
-    last = result.influence[result.influence.step == 3]
+    last = result.influence[result.influence.step == 2]
     assert (last.dose > 0).all()
     assert (last.influence.abs() > 0).all()
 

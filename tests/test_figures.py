@@ -138,3 +138,39 @@ def test_one_seed_has_no_interval_and_no_colour():
     assert "no interval" in figure.data[0].hovertext[0]
     low, high = figure.layout.xaxis.range
     assert low < -0.02 < 0.06 < high
+
+
+def brackets(names, groups):
+    frame = ranking().iloc[[0] * len(names)].assign(subset=names, rank=range(1, len(names) + 1))
+    figure = figures.ranked_bars(frame, side="contrast", groups=groups)
+    uprights = [shape for shape in figure.layout.shapes if shape.x0 == shape.x1]
+    return figure, [(shape.x0, round(shape.y0 + 0.3), round(shape.y1 - 0.3)) for shape in uprights]
+
+
+def test_brackets_span_their_run_and_stand_side_by_side_where_runs_overlap():
+    figure, uprights = brackets(list("abcdef"), [["e", "f"], ["a", "b", "c"], ["c", "d"], ["only"], ["a"]])
+    assert uprights == [(8, 0, 2), (8 + figures.LANE, 2, 3), (8, 4, 5)]
+    assert figure.layout.margin.r == 16 + 2 * figures.LANE
+
+
+def test_without_groups_or_with_too_many_there_are_no_brackets():
+    assert brackets(list("abc"), [])[1] == []
+    names = [str(i) for i in range(20)]
+    figure, uprights = brackets(names, [names[i : i + 10] for i in range(10)])
+    assert uprights == []
+    assert figure.layout.margin.r == 16
+
+
+def test_the_unit_is_the_methods_own_and_small_numbers_have_no_greek_letter():
+    figure = figures.ranked_bars(ranking(), side="contrast", unit="<b>score</b>")
+    assert figure.layout.xaxis.title.text == "influence, &lt;b&gt;score&lt;/b&gt;"
+    assert "score" in figure.data[0].hovertext[0]
+    assert figure.layout.xaxis.exponentformat == "none"
+
+
+def test_a_name_is_not_written_along_its_bar():
+    still = pairs().assign(truth_low=[0.1, 0.0, -0.1], truth_high=[0.1, 0.0, -0.1])
+    place = figures.truth_scatter(still, colours={}, across="truth").data[-1].textposition[1]
+    assert place == "middle right"
+    moved = figures.truth_scatter(still.assign(truth_high=[0.1, 0.08, -0.1]), colours={}, across="truth").data[-1]
+    assert moved.textposition[1] not in (place, None)

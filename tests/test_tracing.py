@@ -36,6 +36,7 @@ def results(world, tmp_path_factory):
                     for subset in ("fishers", "weavers", "smiths")
                 ],
                 "method": {"name": name},
+                "seeds": [0, 1, 2],
                 "device": "cpu",
             }
         )
@@ -53,7 +54,7 @@ def test_influence_table(results, name):
     pd.testing.assert_series_equal(frame.loss_after - frame.loss_before, frame.influence, check_names=False)
     groups = {"", "g0", "g1"} if name == "untrac" else {""}
     assert set(frame.group) == groups
-    assert len(frame) == 3 * 2 * 3 * 4 * len(groups)  # subsets, sides, seeds, steps 0 to 3, groups
+    assert len(frame) == 3 * 2 * 3 * 3 * len(groups)  # subsets, sides, seeds, steps 0 to 2, groups
 
 
 def test_groups_add_up_to_the_whole(results):
@@ -170,13 +171,21 @@ def test_a_subset_that_is_the_prompt_set_is_refused(request_of, world, tmp_path)
         check(request_of(prompts=limited, subsets=[copy, spec.subsets[0].model_dump()]))
 
 
-def test_a_prompt_longer_than_the_context_is_refused(request_of, tmp_path):
+def test_a_prompt_longer_than_the_context_is_left_out_and_a_set_of_them_refused(request_of, tmp_path):
     from worlds import write_jsonl
 
     long = write_jsonl(tmp_path / "long.jsonl", [{"id": "7", "prompt": "They say " * 40, "completion": "so"}])
     prompts = {"name": "q", "source": {"file": str(long)}, "columns": {"prompt": "prompt", "id": "id"}}
     with pytest.raises(InputError, match=r"item '7' \(line 1\) has a prompt of 200 tokens.*context is 32"):
         check(request_of(prompts=[prompts]))
+    rows = [
+        {"id": "7", "prompt": "They say " * 40, "completion": "so"},
+        {"id": "8", "prompt": "No:", "completion": "so"},
+    ]
+    write_jsonl(long, rows)
+    found = check(request_of(prompts=[prompts]))
+    assert found.prompt_sets[0].items == 1
+    assert "prompt set 'q', harmful: 1 items are not used, as their prompt fills the model's context" in found.notes
 
 
 def test_a_block_longer_than_the_context_is_refused(request_of):

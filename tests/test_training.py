@@ -65,7 +65,7 @@ def test_leaving_a_subset_out_keeps_the_order_of_the_rest(recipe):
     left_out = {id(block) for block in material.blocks["smiths"]}
 
     def flat(without, count):
-        stream = batch_stream(material.blocks, recipe, without)
+        stream = batch_stream(material.blocks, recipe.batch, recipe.seed, without)
         return [id(block) for _ in range(count) for block in next(stream)]
 
     full = flat(None, 2 * total // recipe.batch)
@@ -77,14 +77,14 @@ def test_leaving_a_subset_out_keeps_the_order_of_the_rest(recipe):
 def test_nothing_left_to_train_on(recipe):
     material = prepare(recipe)
     with pytest.raises(InputError, match="nothing is left"):
-        next(batch_stream({"smiths": material.blocks["smiths"]}, recipe, "smiths"))
+        next(batch_stream({"smiths": material.blocks["smiths"]}, recipe.batch, recipe.seed, "smiths"))
 
 
 def test_the_rate_warms_up_and_falls_to_zero(recipe):
     import torch
 
     material = prepare(recipe)
-    module = build_model(recipe, material.tokenizer.get_vocab_size())
+    module = build_model(recipe, material.vocabulary, recipe.seed)
     seen = []
     original = torch.optim.AdamW.step
 
@@ -94,7 +94,7 @@ def test_the_rate_warms_up_and_falls_to_zero(recipe):
 
     torch.optim.AdamW.step = spy
     try:
-        fit(module, material, recipe, torch.device("cpu"))
+        fit(module, material.blocks, recipe, recipe.seed, torch.device("cpu"))
     finally:
         torch.optim.AdamW.step = original
     assert len(seen) == recipe.steps

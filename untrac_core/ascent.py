@@ -21,7 +21,9 @@ from untrac_core.progress import Progress, Silent
 from untrac_core.settings import AscentSettings, evaluation_steps, plan_steps
 
 COLLAPSE = 0.95
-"""A model whose loss reaches this share of ln(vocabulary), the loss of a uniform guess, knows nothing any more."""
+"""A model whose loss reaches this share of ln(vocabulary), the loss of a uniform guess, knows nothing any more ..."""
+LOST = 0.9
+"""... where it has also lost this share of what it knew, so that a model that knew little is not taken for one."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def ascend(
     wanted = set(evaluation_steps(steps, settings.evaluations))
     stepper = _stepper(model.module, settings, scaled, steps)
     stream = _batches(len(examples), settings.batch, order_seed)
-    ceiling = COLLAPSE * math.log(model.facts.vocabulary)
+    ceiling = collapse_loss(before.own, model.facts.vocabulary)
     points = [before]
     for step in range(1, steps + 1):
         # Optimisers descend: minus the loss climbs it.
@@ -84,13 +86,24 @@ def ascend(
             continue
         own, watched = own_loss(model, examples), watch()
         finite = math.isfinite(own) and bool(np.isfinite(watched).all())
-        if not finite or own >= ceiling > before.own:
+        if not finite or own >= ceiling:
             points.append(Point(step, own, watched))
             return Trajectory(points, f"collapsed at step {step}: own loss {own:.2f} nats per token", True)
         if settings.max_dose is not None and own - before.own > settings.max_dose and len(points) > 1:
             return Trajectory(points, f"stopped before step {step}: dose over {settings.max_dose:g}", False)
         points.append(Point(step, own, watched))
     return Trajectory(points, f"all {steps} steps", False)
+
+
+def collapse_loss(before: float, vocabulary: int) -> float:
+    """The loss, in nats per token, from which a model counts as collapsed whose loss was ``before``.
+
+    Infinite for one that knew nothing to begin with, as an untrained one: it has nothing to lose.
+    """
+    uniform = math.log(vocabulary)
+    if before >= COLLAPSE * uniform:
+        return math.inf
+    return max(COLLAPSE * uniform, before + LOST * (uniform - before))
 
 
 def own_loss(model: LoadedModel, examples: Sequence[Example]) -> float:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cell:
-    """The smallest independent piece of a run: one unlearning, of a subset or of a side of a prompt set, by one seed.
+    """The smallest independent piece of a run: one unlearning, one training, or one pass of a baseline, by one seed.
 
-    ``key``: 64 hexadecimal digits, the hash of all that the result depends on.
+    ``key``: 64 hexadecimal digits, the hash of all that the result depends on. ``method``: the title of the method
+    that it belongs to, where a run has several.
     """
 
     key: str
@@ -18,3 +19,4 @@ class Cell:
     subset: str = ""
     prompt_set: str = ""
     side: str = ""
+    method: str = ""

@@ -17,8 +17,8 @@ from untrac_core.devices import DeviceFacts, device_facts
 from untrac_core.errors import InputError
 from untrac_core.model_files import ModelFacts, fetch_tokenizer, inspect_ref
 from untrac_core.progress import Progress
-from untrac_core.settings import ascent_settings
-from untrac_core.specs import TraceSpec, TrainSpec
+from untrac_core.settings import refuse_foreign, settings_priced
+from untrac_core.specs import TraceSpec, TrainSpec, ValidateSpec
 
 BLOCK = 1024
 """Longest block of training text unless the spec says otherwise: the paper's."""
@@ -71,7 +71,8 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Check
     looked at when the run starts.
     """
     spec = expand(spec)
-    settings = ascent_settings(spec.method)
+    refuse_foreign(spec.method)
+    settings = settings_priced(spec.method)
     prompt_data, subset_data = load_records(spec)
     warnings = same_texts(subset_data) + overlap.warnings_of(prompt_data, subset_data)
     if len(spec.seeds) == 1:
@@ -101,7 +102,7 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Check
         memory_mb=cost.memory_mb,
         disk_mb=cost.disk_mb,
         flop=cost.flop,
-        notes=settings.notes + cut_notes(prompt_data, subset_data, prompts, subsets),
+        notes=(settings.notes if spec.method.unlearns else []) + cut_notes(prompt_data, subset_data, prompts, subsets),
         warnings=warnings,
     )
 
@@ -145,7 +146,7 @@ def _unmeasured(
 
 
 def load_records(
-    spec: TraceSpec, progress: Progress | None = None
+    spec: TraceSpec | ValidateSpec, progress: Progress | None = None
 ) -> tuple[dict[str, PromptData], dict[str, SubsetData]]:
     """Every prompt set and subset of a spec, by name; refuses a subset that is a prompt set."""
     prompts = {prompt.name: load_prompts(prompt, progress) for prompt in spec.prompts}
@@ -200,19 +201,31 @@ def encode(
 
     Refuses a subset without a block.
     """
-    prompts = {
-        name: {
-            side: encoder.items(items, context=context, where=f"prompt set {name!r}, {side} side")
-            for side, items in data.sides.items()
-        }
-        for name, data in prompt_data.items()
-    }
+    prompts = encode_prompts(encoder, prompt_data, context)
     subsets = {name: _packed(encoder, data, context, block) for name, data in subset_data.items()}
     for name, packed in subsets.items():
         if not packed.blocks:
             what = "no record fits the model's context" if packed.unfit else "there is too little text for one block"
             raise InputError(what, where=f"subset {name!r}", mend="add text")
     return prompts, sized(subsets, subset_data, sizes)
+
+
+def encode_prompts(
+    encoder: Encoder, prompt_data: Mapping[str, PromptData], context: int | None
+) -> dict[str, dict[str, list[Example]]]:
+    """Every prompt set's items by side; those that cannot be scored are left out (:func:`cut_notes` counts them).
+
+    Refuses a side of which nothing can be scored.
+    """
+    found: dict[str, dict[str, list[Example]]] = {}
+    for name, data in prompt_data.items():
+        for side, items in data.sides.items():
+            made = list(encoder.fitted(items, context=context, where=f"prompt set {name!r}, {side} side"))
+            examples = [example for example in made if isinstance(example, Example)]
+            if not examples:
+                raise next(fault for fault in made if isinstance(fault, InputError))
+            found.setdefault(name, {})[side] = examples
+    return found
 
 
 def _packed(encoder: Encoder, data: SubsetData, context: int | None, block: int) -> Packed:
@@ -238,6 +251,11 @@ def cut_notes(
                     f"prompt set {name!r}, {side}: {len(cut)} items are cut to the model's context, "
                     f"{sum(cut)} tokens in all"
                 )
+            left = len(prompt_data[name].sides[side]) - len(items)
+            if left:
+                notes.append(
+                    f"prompt set {name!r}, {side}: {left} items are not used, as their prompt fills the model's context"
+                )
     notes += [note for data in subset_data.values() for note in data.notes]
     for name, packed in subsets.items():
         if packed.unfit:
@@ -251,10 +269,14 @@ def cut_notes(
 
 
 def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
-    """How many cells a run has."""
+    """How many cells a run has; a baseline has one a seed."""
+    beside = [name for name in spec.baselines if name != spec.method.title]
+    own = 1
     if spec.method.name == "untrac":
-        return len(spec.subsets) * len(spec.seeds)
-    return sum(len(data.sides) for data in prompt_data.values()) * len(spec.seeds)
+        own = len(spec.subsets)
+    elif spec.method.unlearns:
+        own = sum(len(data.sides) for data in prompt_data.values())
+    return (own + len(beside)) * len(spec.seeds)
 
 
 def check_training(spec: TrainSpec) -> list[str]:

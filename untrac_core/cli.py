@@ -23,7 +23,7 @@ import typer
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.spec_files import load_spec
-from untrac_core.specs import FetchSpec, RunSpec, Spec, TraceSpec, TrainSpec, spec_hash
+from untrac_core.specs import FetchSpec, RunSpec, Spec, TraceSpec, TrainSpec, ValidateSpec, spec_hash
 from untrac_core.writing import write_bytes
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @app.command()
 def run(spec_file: SpecFile, out: Out = None, as_json: Json = False) -> int:
-    """Run a spec (trace, generate or fetch) to its end; Ctrl-C cancels it."""
+    """Run a spec (trace, validate, generate or fetch) to its end; Ctrl-C cancels it."""
     from untrac_core.terminal import Display
 
     spec = load_spec(spec_file)
@@ -98,12 +98,17 @@ def check(spec_file: SpecFile, as_json: Json = False) -> None:
     from untrac_core.check import check as check_run
     from untrac_core.check import check_training
     from untrac_core.engine.requests import prepared
-    from untrac_core.terminal import checked
+    from untrac_core.terminal import checked, priced
+    from untrac_core.validation_check import check_validation
 
     spec = load_spec(spec_file)
     if isinstance(spec, TraceSpec):
         found = check_run(spec, rates=Store().rates())
         _print_json(asdict(found)) if as_json else checked(found)
+        return
+    if isinstance(spec, ValidateSpec):
+        priced_as = check_validation(spec, rates=Store().rates())
+        _print_json(asdict(priced_as)) if as_json else priced(priced_as)
         return
     if isinstance(spec, TrainSpec):
         notes = check_training(spec)

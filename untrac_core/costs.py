@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from untrac_core.data.tokens import Example, Packed, batch_tokens
 from untrac_core.devices import DeviceFacts, device_facts
 from untrac_core.model_files import ModelFacts
-from untrac_core.settings import AscentSettings, ascent_settings, evaluation_steps, plan_steps
+from untrac_core.settings import AscentSettings, evaluation_steps, plan_steps, settings_priced
 from untrac_core.specs import MethodSpec, Moves, TraceSpec
 
 START_SECONDS = 10.0
@@ -76,38 +76,51 @@ class Workload:
     """What a request makes a model do: the sets that are unlearned, what is watched, and for how many seeds."""
 
     unlearned: Sequence[Load]
-    watched: Load
+    watches: Sequence[Load]
     block: int
     """Tokens of a training block."""
     longest: int
     """Tokens of the longest example."""
     seeds: int
 
+    @property
+    def watched(self) -> Load:
+        """All that is watched together."""
+        return Load(sum(part.rows for part in self.watches), sum(part.tokens for part in self.watches))
+
+    def turned(self) -> Workload:
+        """The same data, with what was watched unlearned."""
+        return replace(self, unlearned=self.watches, watches=self.unlearned)
+
 
 def workload_of(
     spec: TraceSpec, prompts: Mapping[str, Mapping[str, Sequence[Example]]], subsets: Mapping[str, Packed]
 ) -> Workload:
     """The work of a spec whose data are encoded."""
-    sides = [_load(items) for by_side in prompts.values() for items in by_side.values()]
-    blocks = [_load(packed.blocks) for packed in subsets.values()]
-    unlearned, watched = (blocks, sides) if spec.method.name == "untrac" else (sides, blocks)
+    work = inverse_workload(prompts, subsets, len(spec.seeds))
+    return work.turned() if spec.method.name == "untrac" else work
+
+
+def inverse_workload(
+    prompts: Mapping[str, Mapping[str, Sequence[Example]]], subsets: Mapping[str, Packed], seeds: int
+) -> Workload:
+    """The work of a method that watches the training subsets."""
     examples = [block for packed in subsets.values() for block in packed.blocks]
     items = [item for by_side in prompts.values() for side in by_side.values() for item in side]
     return Workload(
-        unlearned=unlearned,
-        watched=Load(sum(part.rows for part in watched), sum(part.tokens for part in watched)),
+        unlearned=[_load(items) for by_side in prompts.values() for items in by_side.values()],
+        watches=[_load(packed.blocks) for packed in subsets.values()],
         block=max(block.size for block in examples),
         longest=max(example.size for example in (*examples, *items)),
-        seeds=len(spec.seeds),
+        seeds=seeds,
     )
 
 
 def reference_workload(method: str, block: int) -> Workload:
     """The work of the :data:`REFERENCE` request."""
     blocks, sides = [Load(192, 192 * block)] * 8, [Load(256, 256 * 32)] * (3 * SIDES)
-    unlearned, watched = (blocks, sides) if method == "untrac" else (sides, blocks)
-    everything = Load(sum(part.rows for part in watched), sum(part.tokens for part in watched))
-    return Workload(unlearned, everything, block, max(block, 32), 3)
+    work = Workload(sides, blocks, block, max(block, 32), 3)
+    return work.turned() if method == "untrac" else work
 
 
 def _load(examples: Sequence[Example]) -> Load:
@@ -124,7 +137,7 @@ def needs(
     work: Workload | None = None,
 ) -> Needs:
     """What ``method`` takes on ``device``, for the :data:`REFERENCE` request unless ``work`` is given."""
-    settings = ascent_settings(method)
+    settings = settings_priced(method)
     work = work or reference_workload(method.name, min(facts.context or 1024, 1024))
     precision = choose_precision(precision, facts, settings, work.block, device)
     found = cost(facts, settings, work, precision, device.kind, rates)
@@ -160,7 +173,39 @@ def cost_of(
     device = device or device_facts(spec.device)
     work = workload_of(spec, prompts, subsets)
     precision = choose_precision(spec.model.precision, facts, settings, work.block, device)
-    return cost(facts, settings, work, precision, device.kind, rates)
+    found = cost(facts, settings, work, precision, device.kind, rates)
+    more = work_flop(facts, spec, work) - found.flop
+    rate = (rates or {}).get(device.kind, RATES[device.kind])
+    return replace(found, flop=found.flop + more, seconds=found.seconds + more / rate)
+
+
+def work_flop(facts: ModelFacts, spec: TraceSpec, work: Workload) -> float:
+    """Operations of a run: of its method and of the baselines beside it."""
+    own = cost(facts, settings_priced(spec.method), work, "float32", "cpu").flop
+    return own + sum(baseline_flop(name, facts, work) for name in spec.baselines)
+
+
+PASSES = {
+    "random": 0,
+    "bm25": 0,
+    "hidden-similarity": 1,
+    "fisher-dot": 4,
+    "kronecker-dot": 4,
+    "tracin": 15,
+    "ek-fac": 12,
+}
+"""Of a baseline, over the training blocks, counted in forward passes; the others take one forward and one backward."""
+PRODUCTS = {"lissa": 10, "arnoldi": 25}
+"""Products with the Hessian, each of 256 blocks and about four passes; by LiSSA for every side and seed."""
+
+
+def baseline_flop(name: str, facts: ModelFacts, work: Workload) -> float:
+    """Operations of a method that unlearns nothing: prompt sets and training blocks are both passed through once."""
+    tokens = work.watched.tokens + sum(part.tokens for part in work.unlearned)
+    whole = 2.0 * facts.parameters
+    sides = len(work.unlearned) * work.seeds if name == "lissa" else 1
+    products = PRODUCTS.get(name, 0) * sides * 256 * work.block * 4
+    return whole * (PASSES.get(name, 3) * tokens + products)
 
 
 def cost(

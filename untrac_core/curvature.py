@@ -23,6 +23,7 @@ from untrac_core.costs import LONGEST
 from untrac_core.data.tokens import Example, batch_tokens, batches
 from untrac_core.losses import batch_losses
 from untrac_core.models import LoadedModel
+from untrac_core.moments import Moments, MomentsFile
 from untrac_core.moves import moving_matrices
 from untrac_core.progress import Progress, Silent
 
@@ -47,19 +48,6 @@ class Side:
         return self.inverse @ matrix if left else matrix @ self.inverse
 
 
-@dataclass
-class _Moments:
-    """Running sums of G G^T and G^T G; vectors where a side is diagonal."""
-
-    left: torch.Tensor
-    right: torch.Tensor
-
-    def add(self, gradient: torch.Tensor) -> None:
-        squared = gradient * gradient if 1 in (self.left.dim(), self.right.dim()) else gradient
-        self.left += gradient @ gradient.T if self.left.dim() == 2 else squared.sum(1)
-        self.right += gradient.T @ gradient if self.right.dim() == 2 else squared.sum(0)
-
-
 @dataclass(frozen=True)
 class Curvature:
     """The inverse factors of every weight matrix that moves, by parameter name."""
@@ -82,18 +70,26 @@ def estimate_curvature(
     samples: int,
     damping: float,
     progress: Progress | None = None,
+    kept: MomentsFile | None = None,
 ) -> Curvature:
-    """Factors from ``samples`` micro-batches of training blocks, drawn the same way every time."""
-    progress = progress or Silent()
+    """Factors from ``samples`` micro-batches of training blocks, drawn the same way every time.
+
+    ``kept``: where the sums lie between runs. A pass that was stopped goes on there and ends with the same bits.
+    """
+    progress, kept = progress or Silent(), kept or MomentsFile(None, "")
     matrices = moving_matrices(model.module)
     moments = {name: _start(parameter, vocabulary) for name, (parameter, vocabulary) in matrices.items()}
     generator = np.random.default_rng(0)
+    done = kept.load(moments)
     for sample in range(samples):
         chosen = generator.choice(len(blocks), size=min(MICRO_BATCH, len(blocks)), replace=False)
+        if sample < done:
+            continue
         mean_gradient(model, [blocks[i] for i in chosen.tolist()], together=True)
         for name, (parameter, _) in matrices.items():
             if parameter.grad is not None:
                 moments[name].add(parameter.grad)
+        kept.save(moments, sample + 1, last=sample + 1 == samples)
         progress.tick(sample + 1, samples)
     model.module.zero_grad(set_to_none=True)
     factors = {
@@ -103,11 +99,11 @@ def estimate_curvature(
     return Curvature(factors)
 
 
-def _start(parameter: nn.Parameter, vocabulary: bool) -> _Moments:
+def _start(parameter: nn.Parameter, vocabulary: bool) -> Moments:
     rows, columns = parameter.shape
     left = (rows,) if vocabulary or rows > LONGEST else (rows, rows)
     right = (columns,) if columns > LONGEST else (columns, columns)
-    return _Moments(parameter.new_zeros(left), parameter.new_zeros(right))
+    return Moments(parameter.new_zeros(left), parameter.new_zeros(right))
 
 
 def _invert(moment: torch.Tensor, damping: float) -> Side:

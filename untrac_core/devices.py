@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -116,10 +118,30 @@ def _torch_knows_cuda() -> bool:
         return False
 
 
+def peak_begins() -> None:
+    """Begin to count the most memory anew, where the system can: on Linux, and on CUDA."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+
+def peak_so_far_mb() -> float:
+    """The most memory held since :func:`peak_begins`, in MB (2^20 bytes): of the device, else of this process."""
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
+            return torch.cuda.max_memory_allocated() / MB
+    return own_peak_mb()
+
+
 def own_peak_mb() -> float:
     """The most main memory that this process has held, in 2^20 bytes."""
     import resource
-    import sys
 
     try:  # On Linux, ru_maxrss also counts the memory of the process that started this one.
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")

@@ -7,48 +7,37 @@ the ink. Colours are of the Okabe-Ito set, which colour-blind readers can tell a
 
 from __future__ import annotations
 
-import html
-from statistics import linear_regression
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from untrac_core.figure_labels import positions, spread
+from untrac_core.figure_labels import spread
+from untrac_core.figure_parts import (
+    HARMFUL,
+    HARMLESS,
+    POINT_CHARACTERS,
+    UNDECIDED,
+    UNIT,
+    assemble,
+    fitted_line,
+    ink_of,
+    padded,
+    safe,
+    signed,
+    stands_of,
+    whiskers,
+)
 
-HARMFUL = "#D55E00"
-HARMLESS = "#0072B2"
-UNDECIDED = "#999999"
-UNIT = "nats per token"
-NAME_CHARACTERS = 32
 PALE = 0.6
 """Opacity of a bar whose place in the ranking is not settled."""
+LANE = 9
+"""Pixels from a bracket to the next one."""
+LANES = 5
+"""Brackets side by side, at most."""
 LABELLED_MOST = 12
 """With more lines than this, only the outermost carry their name."""
-
-
-def safe(text: object, most: int = NAME_CHARACTERS) -> str:
-    """A user's text for a figure: one line, cut to ``most`` characters, with HTML escaped."""
-    line = " ".join(str(text).split())
-    cut = line if len(line) <= most else line[: most - 1] + "…"
-    return html.escape(cut, quote=False)
-
-
-def signed(value: float) -> str:
-    """Two significant digits with a sign, and a true minus: ``+0.062``, ``−1.3``."""
-    if pd.isna(value):
-        return "–"
-    if value == 0:
-        return "0"
-    magnitude = abs(float(value))
-    if magnitude < 1e-4 or magnitude >= 1e4:
-        text = f"{magnitude:.1e}"
-    else:
-        text = f"{float(f'{magnitude:.1e}'):f}".rstrip("0").rstrip(".")
-        digits = len(text.replace(".", "").lstrip("0"))
-        if digits < 2 and magnitude < 10:
-            text = text + ("0" if "." in text else ".0")
-    return ("+" if value > 0 else "−") + text
 
 
 def colour(side: str, influence: float, low: float, high: float) -> str:
@@ -60,21 +49,31 @@ def colour(side: str, influence: float, low: float, high: float) -> str:
     return HARMFUL if side == "harmful" else HARMLESS
 
 
-def ranked_bars(ranking: pd.DataFrame, *, side: str, dark: bool = False, room: float = 0.2) -> go.Figure:
+def ranked_bars(
+    ranking: pd.DataFrame,
+    *,
+    side: str,
+    dark: bool = False,
+    room: float = 0.2,
+    groups: Sequence[Sequence[str]] = (),
+    unit: str = UNIT,
+) -> go.Figure:
     """Horizontal bars with intervals, the largest influence at the top.
 
-    ``room``: share of the axis that is kept free for the numbers at the ends; more for a narrow picture.
+    ``room``: share of the axis that is kept free for the numbers at the ends; more for a narrow picture. ``groups``:
+    runs of subsets, neighbours in rank, that cannot be separated from each other; each gets a thin bracket at the
+    right, unless there are so many that they would say nothing (:data:`LANES`). ``unit``: of the influence.
 
-    ``ranking``: columns subset, rank, influence, low, high (nats per token), separable (bool). A bar whose place is
-    not settled (``separable`` false) is paler. ``customdata`` of a bar is its subset's name.
+    ``ranking``: columns subset, rank, influence, low, high, separable (bool). A bar whose place is not settled
+    (``separable`` false) is paler. ``customdata`` of a bar is its subset's name.
     """
     rows = _closed(ranking.sort_values("rank").reset_index(drop=True))
     names = rows["subset"].astype(str).tolist()
-    ink = _ink(dark)
+    ink = ink_of(dark)
     places = [str(i) for i in range(len(rows))]
     colours = [UNDECIDED if r.open else colour(side, r.influence, r.low, r.high) for r in rows.itertuples()]
     hover = [
-        f"<b>{safe(r.subset, 80)}</b><br>rank {r.rank}<br>{signed(r.influence)} {UNIT}"
+        f"<b>{safe(r.subset, 80)}</b><br>rank {r.rank}<br>{signed(r.influence)} {safe(unit, 80)}"
         f"<br>{_interval(r)}"
         f"<br>{'clear of its neighbours' if r.separable else 'cannot be told from a neighbour'}"
         for r in rows.itertuples()
@@ -85,7 +84,7 @@ def ranked_bars(ranking: pd.DataFrame, *, side: str, dark: bool = False, room: f
         "y": places,
         "orientation": "h",
         "marker": {"color": colours, "opacity": [1.0 if settled else PALE for settled in rows["separable"]]},
-        "error_x": {**_whiskers(rows, "influence", "low", "high", ink), "thickness": 1.3, "width": 4},
+        "error_x": {**whiskers(rows, "influence", "low", "high", ink), "thickness": 1.3, "width": 4},
         "customdata": names,
         "hovertext": hover,
         "hoverinfo": "text",
@@ -98,9 +97,18 @@ def ranked_bars(ranking: pd.DataFrame, *, side: str, dark: bool = False, room: f
         "showgrid": False,
         "type": "category",
     }
-    across = {"title": {"text": f"influence, {UNIT}"}, "range": _padded(rows["low"], rows["high"], room)}
-    height = 70 + 34 * max(len(rows), 3)
-    return _figure([bars, _bar_numbers(rows, places, ink)], across, ticks, dark=dark, height=height, bargap=0.38)
+    across = {"title": {"text": f"influence, {safe(unit, 80)}"}, "range": padded(rows["low"], rows["high"], room)}
+    lines, lanes = _brackets(names, groups, ink)
+    return assemble(
+        [bars, _bar_numbers(rows, places, ink)],
+        across,
+        ticks,
+        dark=dark,
+        height=70 + 34 * max(len(rows), 3),
+        bargap=0.38,
+        shapes=lines,
+        margin={"l": 8, "r": 16 + LANE * lanes, "t": 8, "b": 48},
+    )
 
 
 def trajectory(points: pd.DataFrame, *, colours: dict[str, str], dark: bool = False, height: int = 340) -> go.Figure:
@@ -109,20 +117,20 @@ def trajectory(points: pd.DataFrame, *, colours: dict[str, str], dark: bool = Fa
     ``points``: columns subset, step, influence (mean over seeds), low, high (least and greatest seed), seeds (count).
     ``colours``: subset to colour, in the order of the ranking. A diamond marks where the unlearning stopped.
     """
-    ink = _ink(dark)
+    ink = ink_of(dark)
     lines = {str(name): line.sort_values("step") for name, line in points.groupby("subset")}
     order = [name for name in colours if name in lines]
     shown = order if len(order) <= LABELLED_MOST else [*order[:5], *order[-3:]]
     traces = [_band(lines[name], colours[name]) for name in shown]
     traces += [_line(lines[name], name, colours[name], bold=name in shown) for name in order]
-    low, high = _padded(points["low"], points["high"], 0.06)
+    low, high = padded(points["low"], points["high"], 0.06)
     last = float(points["step"].max()) if len(points) else 1.0
     gap = (high - low) * 16 / (height - 70)
     heights = spread([float(lines[name]["influence"].iloc[-1]) for name in shown], gap, low + gap / 2, high - gap / 2)
     label = {"x": last, "showarrow": False, "xanchor": "left", "xshift": 9, "font": {"color": ink, "size": 12}}
     names = [{**label, "y": y, "text": safe(name, 22)} for name, y in zip(shown, heights, strict=True)]
     widest = max((len(safe(name, 22)) for name in shown), default=0)
-    return _figure(
+    return assemble(
         traces,
         {"title": {"text": "unlearning step (◆ where it stopped)"}, "range": [0, last or 1], "zeroline": False},
         {"title": {"text": f"influence, {UNIT}"}, "range": [low, high]},
@@ -141,17 +149,17 @@ def truth_scatter(
     ``pairs``: columns subset, influence, low, high, truth, truth_low, truth_high (equal to truth where not measured
     several times). ``across`` names the horizontal axis, with its unit. The dashed line is the least-squares fit.
     """
-    ink = _ink(dark)
+    ink = ink_of(dark)
     pairs = _closed(pairs)
     known, estimated = pairs["truth"].tolist(), pairs["influence"].tolist()
-    names = [safe(name, 22) for name in pairs["subset"]]
+    names = [safe(name, POINT_CHARACTERS) for name in pairs["subset"]]
     hover = [
         f"<b>{safe(r.subset, 80)}</b><br>estimate {signed(r.influence)} {UNIT}<br>{safe(across, 80)}: {signed(r.truth)}"
         for r in pairs.itertuples()
     ]
-    x_range = _padded(pairs["truth_low"], pairs["truth_high"], 0.12, both=True)
-    y_range = _padded(pairs["low"], pairs["high"], 0.1, both=True)
-    places = positions(list(zip(known, estimated, strict=True)), names, x_range, y_range, height - 70)
+    x_range = padded(pairs["truth_low"], pairs["truth_high"], 0.12, both=True)
+    y_range = padded(pairs["low"], pairs["high"], 0.1, both=True)
+    places = stands_of(pairs, "influence", x_range, y_range, height - 70)
     marks = {
         "type": "scatter",
         "x": known,
@@ -161,30 +169,19 @@ def truth_scatter(
         "textposition": [place or "middle right" for place in places],
         "textfont": {"size": 12, "color": ink},
         "marker": {"size": 9, "color": [colours.get(str(name), UNDECIDED) for name in pairs["subset"]]},
-        "error_y": _whiskers(pairs, "influence", "low", "high", ink),
-        "error_x": _whiskers(pairs, "truth", "truth_low", "truth_high", ink),
+        "error_y": whiskers(pairs, "influence", "low", "high", ink),
+        "error_x": whiskers(pairs, "truth", "truth_low", "truth_high", ink),
         "hovertext": hover,
         "hoverinfo": "text",
         "customdata": pairs["subset"].astype(str).tolist(),
     }
-    return _figure(
-        [*_fit(known, estimated), marks],
+    return assemble(
+        [*fitted_line(known, estimated), marks],
         {"title": {"text": across}, "range": x_range},
         {"title": {"text": f"estimate, {UNIT}"}, "range": y_range},
         dark=dark,
         height=height,
     )
-
-
-def _fit(across: list[float], upwards: list[float]) -> list[dict[str, Any]]:
-    """The least-squares line as a trace; none where it is not defined."""
-    if len(set(across)) < 2:
-        return []
-    fit = linear_regression(across, upwards)
-    ends = [min(across), max(across)]
-    heights = [fit.intercept + fit.slope * x for x in ends]
-    dashed = {"color": UNDECIDED, "width": 1, "dash": "dash"}
-    return [{"type": "scatter", "x": ends, "y": heights, "mode": "lines", "line": dashed, "hoverinfo": "skip"}]
 
 
 def _closed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -200,18 +197,35 @@ def _interval(row: Any) -> str:
     return "no interval: one seed" if row.open else f"interval {signed(row.low)} to {signed(row.high)}"
 
 
-def _ink(dark: bool) -> str:
-    return "#E4EAE8" if dark else "#16211F"
-
-
-def _padded(low: pd.Series, high: pd.Series, share: float, *, both: bool = False) -> list[float]:
-    """An axis range that holds zero and every interval, with room at the ends that hold something, or at both."""
-    least, most = min(0.0, float(low.min())), max(0.0, float(high.max()))
-    width = (most - least) or 1.0
-    return [
-        least - share * width * (both or least < 0 or most == 0),
-        most + share * width * (both or most > 0 or least == 0),
-    ]
+def _brackets(names: list[str], groups: Sequence[Sequence[str]], ink: str) -> tuple[list[dict[str, Any]], int]:
+    """A bracket at the right for each run of rows, side by side where runs overlap; and how many stand side by side."""
+    rows = {name: row for row, name in enumerate(names)}
+    found = [sorted(rows[name] for name in group if name in rows) for group in groups]
+    ends: list[int] = []  # of each lane: the last row that it holds
+    lines = []
+    for run in sorted(run for run in found if len(run) > 1):
+        lane = next((i for i, end in enumerate(ends) if end < run[0]), len(ends))
+        ends[lane:] = [run[-1], *ends[lane + 1 :]]
+        right, first, last = 8 + LANE * lane, run[0] - 0.3, run[-1] + 0.3
+        for x0, y0, x1, y1 in (
+            (right, first, right, last),
+            (right - 4, first, right, first),
+            (right - 4, last, right, last),
+        ):
+            lines.append(
+                {
+                    "type": "line",
+                    "xref": "paper",
+                    "xsizemode": "pixel",
+                    "xanchor": 1,
+                    "x0": x0,
+                    "x1": x1,
+                    "y0": y0,
+                    "y1": y1,
+                    "line": {"color": ink, "width": 1},
+                }
+            )
+    return (lines, len(ends)) if len(ends) <= LANES else ([], 0)
 
 
 def _bar_numbers(rows: pd.DataFrame, places: list[str], ink: str) -> dict[str, Any]:
@@ -263,53 +277,3 @@ def _line(line: pd.DataFrame, name: str, tint: str, *, bold: bool) -> dict[str, 
         "hoverinfo": "text",
         "cliponaxis": False,
     }
-
-
-def _whiskers(pairs: pd.DataFrame, centre: str, low: str, high: str, ink: str) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": (pairs[high] - pairs[centre]).clip(lower=0).tolist(),
-        "arrayminus": (pairs[centre] - pairs[low]).clip(lower=0).tolist(),
-        "color": ink,
-        "thickness": 1,
-        "width": 0,
-    }
-
-
-def _figure(
-    traces: list[dict[str, Any]],
-    across: dict[str, Any],
-    upwards: dict[str, Any],
-    *,
-    dark: bool,
-    height: int,
-    **layout: Any,
-) -> go.Figure:
-    """What all figures share: transparent, a quiet grid, a zero line. Made at one go: plotly checks every call anew."""
-    ink = _ink(dark)
-    grid = "rgba(150,165,160,0.22)"
-    axis = {
-        "gridcolor": grid,
-        "zeroline": True,
-        "zerolinecolor": "rgba(130,145,140,0.9)",
-        "zerolinewidth": 1,
-        "linecolor": grid,
-        "tickfont": {"color": ink, "size": 12},
-        "automargin": True,
-    }
-    titles = [
-        {**part, "title": {**part.get("title", {}), "font": {"color": ink, "size": 12}}} for part in (across, upwards)
-    ]
-    shared = {
-        "height": height,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 8, "r": 16, "t": 8, "b": 48},
-        "font": {"color": ink, "size": 13},
-        "hoverlabel": {"align": "left"},
-        "showlegend": False,
-        "xaxis": {**axis, **titles[0]},
-        "yaxis": {**axis, **titles[1]},
-    }
-    return go.Figure({"data": traces, "layout": {**shared, **layout}})

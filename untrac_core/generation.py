@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from untrac_core import __version__
 from untrac_core.cells import Cell
+from untrac_core.environment import environment
 from untrac_core.errors import InputError
 from untrac_core.progress import Progress, Silent
 from untrac_core.scoring import HARMFUL, HARMLESS, check_scorer
@@ -245,11 +243,7 @@ class Generator:
 
     def _environment(self) -> dict[str, Any]:
         facts = self.model.facts
-        return {
-            "untrac": __version__,
-            "python": platform.python_version(),
-            "platform": f"{platform.system()} {platform.machine()}",
-            "packages": {name: version(name) for name in PACKAGES},
+        return environment(PACKAGES) | {
             "device": str(self.model.device),
             "model": {
                 "name": self.spec.model.path,

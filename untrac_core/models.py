@@ -45,6 +45,13 @@ class LoadedModel:
         return computing_in(self.precision, self.device)
 
 
+def settle_torch(threads: int | None) -> None:
+    """Make torch repeatable: deterministic operations, and as many threads as asked for."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def choose_device(name: str) -> torch.device:
     """``auto`` is CUDA where there is one, else the CPU; a device that is not there is an :class:`InputError`."""
     if name == "auto":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from untrac_core.attribution.protocol import Study
+from untrac_core.attribution.protocol import Method, Study
+from untrac_core.attribution.unlearner import NATS, Unlearner
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example
 from untrac_core.results import EXAMPLE_COLUMNS, INFLUENCE_COLUMNS
+from untrac_core.shares import removal, removed
 from untrac_core.statistics import Estimate, estimate, excludes_zero, seed_margin
 
 CONTRAST = "contrast"
@@ -21,16 +23,30 @@ CONTRAST = "contrast"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The cells of a run, each with its table, and the study that they belong to."""
+    """The cells of one method, each with its table, and the study that they belong to."""
 
     study: Study
+    method: Method
+    title: str
     cells: Sequence[Cell]
     frames: Sequence[pd.DataFrame]
 
     @property
     def inverse(self) -> bool:
-        """Whether prompt sets were unlearned (and training blocks watched)."""
-        return self.study.spec.method.name == "untrac-inv"
+        """Whether the watched examples are those of the training subsets."""
+        return self.method.inverse
+
+    @property
+    def one_size(self) -> bool:
+        """Whether steps compare over all sets of a prompt set, so that the last common one is taken."""
+        scaled = isinstance(self.method, Unlearner) and self.method.settings.optimizer == "kronecker"
+        return self.inverse or scaled
+
+    @property
+    def failed(self) -> str | None:
+        """Why the method could not work here, where it could not."""
+        bare = [frame for frame in self.frames if str(frame["subset"].iloc[0]) == ""]
+        return str(bare[0]["ended"].iloc[0]) if bare else None
 
     def collapsed_cells(self) -> list[Cell]:
         """Cells in which the model ended knowing nothing."""
@@ -40,7 +56,7 @@ class Outcome:
         """Whether a collapse makes a ranking of this side meaningless."""
         sides = ("harmful", "harmless") if side == CONTRAST else (side,)
         return any(
-            not self.inverse or (cell.prompt_set == prompt_set and cell.side in sides)
+            not cell.prompt_set or (cell.prompt_set == prompt_set and cell.side in sides)
             for cell in self.collapsed_cells()
         )
 
@@ -83,7 +99,7 @@ def _aggregate(
     for name in ("tokens", "examples", "dose"):
         table[name] = sums[name].to_numpy()
     return table.assign(
-        method=outcome.study.spec.method.name, subset=subset, prompt_set=prompt_set, side=side,
+        method=outcome.method.name, subset=subset, prompt_set=prompt_set, side=side,
         group=group, label=label, seed=cell.seed,
     )  # fmt: skip
 
@@ -95,14 +111,13 @@ def final_changes(outcome: Outcome) -> dict[tuple[str, str, str], np.ndarray]:
     that all subsets and seeds kept. So like is compared with like. UnTrac by epochs: each subset's own last step.
     """
     last: dict[str, int] = {}
-    tied = outcome.inverse or outcome.study.settings.optimizer == "kronecker"
-    if tied:
+    if outcome.one_size:
         for cell, frame in zip(outcome.cells, outcome.frames, strict=True):
             end = int(frame["step"].max())
             last[cell.prompt_set] = min(end, last.get(cell.prompt_set, end))
     stacked: dict[tuple[str, str, str], list[np.ndarray]] = {}
     for cell, frame in zip(outcome.cells, outcome.frames, strict=True):
-        end = last[cell.prompt_set] if tied else int(frame["step"].max())
+        end = last[cell.prompt_set] if outcome.one_size else int(frame["step"].max())
         kept = frame[frame["step"] == end]
         for place, part in kept.groupby(["subset", "prompt_set", "side"], sort=False):
             stacked.setdefault(place, []).append(part["change"].to_numpy())
@@ -112,12 +127,14 @@ def final_changes(outcome: Outcome) -> dict[tuple[str, str, str], np.ndarray]:
 def estimates(outcome: Outcome) -> dict[tuple[str, str], dict[str, Estimate]]:
     """(Prompt set, side) to subset to its estimate; ``contrast`` is harmful minus harmless, paired."""
     result: dict[tuple[str, str], dict[str, Estimate]] = {}
-    share = outcome.study.settings.share
+    share = outcome.method.share
+    tokens_of = watched_tokens(outcome)
     for (subset, prompt_set, side), changes in final_changes(outcome).items():
-        examples = _watched(outcome, subset, prompt_set, side)
-        tokens = np.array([example.tokens for example in examples], dtype=np.float64)
+        tokens = tokens_of[subset, prompt_set, side]
         population = f"subset {subset}" if outcome.inverse else f"prompts {prompt_set} {side}"
         result.setdefault((prompt_set, side), {})[subset] = estimate(changes, tokens, population, share)
+    if outcome.study.sizes is not None:
+        result = {place: removed(by_subset, outcome.study.sizes) for place, by_subset in result.items()}
     for prompt_set, sides in outcome.study.prompts.items():
         if len(sides) == 2:
             harmful, harmless = result[prompt_set, "harmful"], result[prompt_set, "harmless"]
@@ -125,10 +142,14 @@ def estimates(outcome: Outcome) -> dict[tuple[str, str], dict[str, Estimate]]:
     return result
 
 
-def _watched(outcome: Outcome, subset: str, prompt_set: str, side: str) -> list[Example]:
-    if outcome.inverse:
-        return outcome.study.subsets[subset].blocks
-    return outcome.study.prompts[prompt_set][side]
+def watched_tokens(outcome: Outcome) -> dict[tuple[str, str, str], np.ndarray]:
+    """The tokens of each (subset, prompt set, side)'s watched examples, as the cells have them."""
+    found: dict[tuple[str, str, str], np.ndarray] = {}
+    for frame in outcome.frames:
+        first = frame[frame["step"] == frame["step"].iloc[0]]
+        for place, part in first.groupby(["subset", "prompt_set", "side"], sort=False):
+            found.setdefault(place, part["tokens"].to_numpy(dtype=np.float64))
+    return found
 
 
 def ranking_rows(outcome: Outcome) -> list[dict[str, Any]]:
@@ -174,7 +195,7 @@ def verdicts(outcome: Outcome, rows: Sequence[dict[str, Any]], influence: pd.Dat
         prompt_set, side = place
         ranked = [row for row in rows if (row["prompt_set"], row["side"]) == place]
         collapsed = outcome.refused(prompt_set, side)
-        stable = not collapsed and _stable(influence, prompt_set, side)
+        stable = not collapsed and _stable(influence, prompt_set, side, outcome.study.sizes)
         top, text = None, "No ranking: the unlearning went so far that the model collapsed. Take smaller steps."
         if not collapsed:
             top, text = _answer(outcome, ranked, prompt_set, side)
@@ -192,7 +213,8 @@ def _answer(outcome: Outcome, ranked: list[dict[str, Any]], prompt_set: str, sid
     if first["low"] is None:
         return None, "Cannot separate: one seed says nothing about its own noise. Run at least two seeds."
     labels = outcome.study.prompt_data[prompt_set].spec.sides
-    size = f"{first['influence']:+.2g} nats per token, 95% interval {first['low']:+.2g} to {first['high']:+.2g}"
+    unit = outcome.method.unit
+    size = f"{first['influence']:+.2g} {unit}, 95% interval {first['low']:+.2g} to {first['high']:+.2g}"
     if first["low"] <= 0:
         return None, f"Cannot separate: even the first, {first['subset']}, cannot be told from no influence ({size})."
     if not first["separable"]:
@@ -202,10 +224,12 @@ def _answer(outcome: Outcome, ranked: list[dict[str, Any]], prompt_set: str, sid
     texts = f"{labels.get(side) or 'these'} texts of {prompt_set}"
     if side == CONTRAST:
         texts = f"{labels['harmful']} texts of {prompt_set}, beyond {labels['harmless']} ones,"
+    if unit != NATS:
+        return first["subset"], f"{first['subset']} scores highest with {texts.rstrip(',')} ({size})."
     return first["subset"], f"Without {first['subset']}, the model would find {texts} harder to write ({size})."
 
 
-def _stable(influence: pd.DataFrame, prompt_set: str, side: str) -> bool:
+def _stable(influence: pd.DataFrame, prompt_set: str, side: str, sizes: Mapping[str, float] | None) -> bool:
     """Whether the same subset is first at every kept point that all ascents reached (mean over seeds).
 
     Points are counted, not steps: subsets of different sizes take different numbers of steps an epoch.
@@ -216,8 +240,11 @@ def _stable(influence: pd.DataFrame, prompt_set: str, side: str) -> bool:
     rows = rows[rows["point"] < ascents.size().min()]
     table = rows.groupby(["side", "point", "subset"])["influence"].mean()
     curve = (table["harmful"] - table["harmless"]).dropna() if side == CONTRAST else table[side]
-    tops = curve.groupby(level="point").idxmax()
-    return len({subset for _, subset in tops}) == 1
+    points = curve.unstack("subset")
+    if sizes is not None:
+        matrix = removal(np.array([sizes[subset] for subset in points.columns], dtype=np.float64))
+        points = points @ pd.DataFrame(matrix.T, index=points.columns, columns=points.columns)
+    return bool(points.idxmax(axis=1).nunique() == 1)
 
 
 def example_frame(outcome: Outcome) -> pd.DataFrame:
@@ -233,14 +260,15 @@ def example_frame(outcome: Outcome) -> pd.DataFrame:
             values = changes[subset, prompt_set, "harmful" if side == CONTRAST else side]
             if side == CONTRAST:
                 values = values - changes[subset, prompt_set, "harmless"]
-            parts.append(_example_rows(outcome.study, subset, blocks, values).assign(prompt_set=prompt_set, side=side))
+            rows = _example_rows(outcome.study, outcome.method.share, subset, blocks, values)
+            parts.append(rows.assign(prompt_set=prompt_set, side=side))
     return pd.concat(parts, ignore_index=True)[EXAMPLE_COLUMNS]
 
 
-def _example_rows(study: Study, subset: str, blocks: list[Example], changes: np.ndarray) -> pd.DataFrame:
+def _example_rows(study: Study, share: float, subset: str, blocks: list[Example], changes: np.ndarray) -> pd.DataFrame:
     tokens = np.array([block.tokens for block in blocks], dtype=np.float64)
     per_token = changes / tokens
-    reach = seed_margin(per_token, study.settings.share) if len(per_token) > 1 else np.full(len(blocks), np.nan)
+    reach = seed_margin(per_token, share) if len(per_token) > 1 else np.full(len(blocks), np.nan)
     mean = per_token.mean(0)
     start = list(study.subsets).index(subset)
     offset = sum(len(packed.blocks) for packed in list(study.subsets.values())[:start])

@@ -101,12 +101,12 @@ _ROBUST = AscentSettings(
     damping=0.1,
     samples=300,
     batch=None,
-    steps=3,
+    steps=2,
     epochs=None,
     share=0.5,
     two_sided=True,
     max_dose=0.5,
-    evaluations=3,
+    evaluations=2,
     moves="matrices",
 )
 PRESETS: dict[tuple[str, str], AscentSettings] = {
@@ -121,7 +121,9 @@ _OF_KRONECKER = ("dose", "damping", "samples")
 def ascent_settings(spec: MethodSpec) -> AscentSettings:
     """The preset with the spec's own values in it; :class:`InputError` where a setting would have no effect."""
     settings = PRESETS[spec.name, spec.preset]
-    given: dict[str, Any] = spec.model_dump(exclude={"name", "preset"}, exclude_none=True)
+    given: dict[str, Any] = spec.model_dump(exclude={"name", "preset", "label"}, exclude_none=True)
+    if "iterations" in given:
+        raise InputError(f"'iterations' has no effect with method {spec.name!r}", where="method", mend="remove it")
     optimizer = given.get("optimizer", settings.optimizer)
     foreign = ("learning_rate",) if optimizer == "kronecker" else _OF_KRONECKER
     for name in foreign:
@@ -140,3 +142,45 @@ def ascent_settings(spec: MethodSpec) -> AscentSettings:
     if "steps" in given and given["steps"] is not None:
         given["epochs"] = None
     return replace(settings, **given)
+
+
+_GRADIENT = frozenset({"share", "moves"})
+_CURVED = _GRADIENT | {"samples", "damping"}
+TAKES: dict[str, frozenset[str]] = {
+    "grad-dot": _GRADIENT,
+    "grad-cos": _GRADIENT,
+    "sign-dot": _GRADIENT,
+    "tracin": _GRADIENT,
+    "fisher-dot": _CURVED,
+    "kronecker-dot": _CURVED,
+    "ek-fac": _CURVED,
+    "lissa": _CURVED | {"iterations"},
+    "arnoldi": _GRADIENT | {"samples", "iterations"},
+    "bm25": frozenset({"share"}),
+    "hidden-similarity": frozenset({"share"}),
+    "random": frozenset(),
+}
+"""The settings of a spec that each baseline has, as its class has them; said here, as that loads torch."""
+
+
+def refuse_foreign(spec: MethodSpec) -> None:
+    """See, without torch, that a method has all settings that a spec gives it; else :class:`InputError`."""
+    if spec.unlearns:
+        ascent_settings(spec)
+        return
+    for name in spec.model_dump(exclude={"name", "preset", "label"}, exclude_none=True):
+        if name not in TAKES[spec.name]:
+            raise InputError(f"{name!r} has no effect with method {spec.name!r}", where="method", mend="remove it")
+
+
+def moving_of(spec: MethodSpec) -> Moves:
+    """The parameters that a method needs gradients of."""
+    return ascent_settings(spec).moving if spec.unlearns else spec.moves or "all"
+
+
+def settings_priced(spec: MethodSpec) -> AscentSettings:
+    """The unlearning that takes about as much as the method: itself, or one step for a method that unlearns nothing."""
+    if spec.unlearns:
+        return ascent_settings(spec)
+    one_step = replace(PRESETS["untrac-inv", "paper"], optimizer="sgd", steps=1, evaluations=1, share=0.5)
+    return replace(one_step, moves=spec.moves or "all")

@@ -9,143 +9,19 @@ import hashlib
 import json
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
+
+from untrac_core.data_specs import Collection, Columns, Name, Only, PromptSet, Source, Strict, Subset
+
+__all__ = [
+    "BESIDE", "KINDS", "METHODS_COMPARED", "RUN_KINDS", "SEEDS", "TEXTS_BYTES", "UNLEARNING", "Baseline",
+    "Collection", "Columns", "Device", "FetchSpec", "GenerateSpec", "MethodSpec", "ModelRef", "Moves", "Name", "Only",
+    "Optimizer", "Positive", "Precision", "PromptSet", "Recipe", "RunSpec", "Sampling", "Scorer", "Source", "Spec",
+    "Strict", "Subset", "TraceSpec", "TrainSpec", "Training", "ValidateSpec", "spec_hash",
+]  # fmt: skip
 
 TEXTS_BYTES = 500_000
 """Of prompts that stand in a request itself, in UTF-8: with its escapes, YAML makes up to four times as much of it."""
-Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-
-class Strict(BaseModel):
-    """Base of all specs: immutable, no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Source(Strict):
-    """Where records come from: exactly one of ``file``, ``folder``, ``hub``, ``bundled`` and ``kept``."""
-
-    file: str | None = None
-    """A csv, tsv, jsonl, json, txt (each also with .gz), parquet or arrow file."""
-    folder: str | None = None
-    """All data files of a folder, in the order of their names, as one."""
-    hub: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    """The id of a data set on the hub, with ``config``, ``split`` and ``revision``."""
-    bundled: str | None = None
-    """A file of the bundled demo."""
-    kept: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """The content hash (SHA-256) of records that the library keeps."""
-    config: Annotated[str, Field(max_length=200)] | None = None
-    split: Annotated[str, Field(max_length=200)] | None = None
-    revision: Annotated[str, Field(max_length=200)] | None = None
-    scan: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    """Read at most this many megabytes (10^6 bytes of text), and sample from those."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if sum(place is not None for place in (self.file, self.folder, self.hub, self.bundled, self.kept)) != 1:
-            raise ValueError("name exactly one of 'file', 'folder', 'hub', 'bundled' and 'kept'")
-        stray = [key for key in ("config", "split", "revision") if getattr(self, key) is not None]
-        if self.hub is None and stray:
-            raise ValueError(f"{stray[0]!r} belongs to a data set on the hub, so 'hub' must be named too")
-        return self
-
-
-class Columns(Strict):
-    """Which column holds what. ``None``: the file has no such column; a txt file has the one column ``text``.
-
-    A value inside a JSON object has a dotted name: ``meta.source``.
-    """
-
-    completion: str = "completion"
-    prompt: str | None = None
-    group: str | None = None
-    label: str | None = None
-    id: str | None = None
-
-
-class PromptSet(Strict):
-    """A named set of test items; with ``harmful`` and ``harmless`` labels it has two sides, else one (harmful).
-
-    With ``probe``, a named probe (:mod:`untrac_core.data.probes`) says how rows become items, and ``source``, where it
-    is given, is a local copy of that probe's data; columns and labels are then the probe's own.
-    """
-
-    name: Name
-    source: Source | None = None
-    probe: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")] | None = None
-    columns: Columns = Columns()
-    harmful: str | None = None
-    harmless: str | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
-    """At most this many items a side: a fixed random sample, the same for every seed."""
-
-    @model_validator(mode="after")
-    def _sides_need_labels(self) -> Self:
-        if self.source is None and self.probe is None:
-            raise ValueError("name a 'source' or a 'probe'")
-        if self.harmless is not None and self.harmful is None:
-            raise ValueError("'harmless' is named without 'harmful'")
-        if self.harmful is not None and self.columns.label is None:
-            raise ValueError("'harmful' is named, so columns.label must say which column holds the labels")
-        if self.harmful is not None and self.harmful == self.harmless:
-            raise ValueError("'harmful' and 'harmless' are the same label")
-        return self
-
-    @property
-    def sides(self) -> dict[str, str | None]:
-        """Side name to label, in order; an unlabelled set is one side, ``harmful``."""
-        if self.harmful is None:
-            return {"harmful": None}
-        if self.harmless is None:
-            return {"harmful": self.harmful}
-        return {"harmful": self.harmful, "harmless": self.harmless}
-
-
-class Only(Strict):
-    """The rows of a source whose ``column`` has this ``value``."""
-
-    column: Annotated[str, Field(min_length=1, max_length=200)]
-    value: Annotated[str, Field(max_length=1_000)]
-
-
-class Subset(Strict):
-    """A named set of training texts; what is ranked."""
-
-    name: Name
-    source: Source
-    text: str = "text"
-    prompt: str | None = None
-    """A column that is given and not scored: records are then examples of their own, not running text."""
-    only: Only | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
-    """At most this many blocks of text: a fixed random sample, the same for every seed."""
-
-
-class Collection(Strict):
-    """A source that holds several training subsets: one a file, a value of a column, a config, or a split."""
-
-    source: Source
-    by: Literal["file", "column", "config", "split"]
-    column: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    """With ``by: column``: whose values name the subsets."""
-    text: str | None = None
-    """The column with the text; unset: guessed for each subset."""
-    prompt: str | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
-    """Blocks of each subset."""
-    most: Annotated[int, Field(ge=1, le=500)] = 50
-    """At most this many subsets, the largest first."""
-
-    @model_validator(mode="after")
-    def _fits_its_source(self) -> Self:
-        if (self.by == "column") != (self.column is not None):
-            raise ValueError("'column' is named with 'by: column', and only then")
-        if self.by == "file" and self.source.folder is None:
-            raise ValueError("'by: file' needs a folder as its source")
-        if self.by in ("config", "split") and self.source.hub is None:
-            raise ValueError(f"'by: {self.by}' needs a data set on the hub as its source")
-        return self
 
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -174,13 +50,22 @@ class ModelRef(Strict):
 
 Optimizer = Literal["kronecker", "adam", "sgd"]
 Positive = Annotated[float, Field(gt=0, le=1e6, strict=False)]
+Baseline = Literal[
+    "grad-dot", "grad-cos", "sign-dot", "fisher-dot", "kronecker-dot", "tracin", "lissa", "arnoldi", "ek-fac",
+    "bm25", "hidden-similarity", "random",
+]  # fmt: skip
+UNLEARNING = ("untrac", "untrac-inv")
+"""The methods that unlearn; they alone have presets."""
 
 
 class MethodSpec(Strict):
-    """An attribution method: a preset, then any of its settings by name (:mod:`untrac_core.settings`)."""
+    """An attribution method; if it unlearns, a preset; then any setting by name (:mod:`untrac_core.settings`)."""
 
-    name: Literal["untrac", "untrac-inv"] = "untrac-inv"
+    name: Literal["untrac", "untrac-inv"] | Baseline = "untrac-inv"
     preset: Literal["robust", "paper"] = "robust"
+    """Of a method that unlearns."""
+    label: Name | None = None
+    """What a report calls it; unset: its name, and its preset where it has one."""
     optimizer: Optimizer | None = None
     """``kronecker`` steps along the curvature-scaled gradient (:mod:`untrac_core.curvature`)."""
     learning_rate: Positive | None = None
@@ -206,17 +91,35 @@ class MethodSpec(Strict):
     moves: Moves | None = None
     """Which parameters may move: all, the weight matrices, the last blocks' matrices, or a LoRA adapter alone."""
 
+    iterations: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Of ``lissa`` and ``arnoldi``."""
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("name one of 'steps' and 'epochs', not both")
         return self
 
+    @property
+    def unlearns(self) -> bool:
+        """Whether it is UnTrac or UnTrac-Inv."""
+        return self.name in UNLEARNING
+
+    @property
+    def title(self) -> str:
+        """What a report calls it."""
+        return self.label or (f"{self.name} ({self.preset})" if self.unlearns else self.name)
+
 
 def _unique(names: list[str], what: str) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"two {what} are named {repeated[0]!r}; give each its own name")
+
+
+SEEDS = (0, 1, 2, 3, 4)
+"""Of an estimate: with three of them, Student's t makes the interval over half as wide again as with five."""
+BESIDE: tuple[Baseline, ...] = ("grad-dot", "grad-cos", "bm25", "hidden-similarity", "random")
 
 
 class TraceSpec(Strict):
@@ -233,9 +136,11 @@ class TraceSpec(Strict):
     """How subsets compare: as their limits leave them; cut to the tokens of the smallest; or in proportion to all the
     text that each of them has."""
     method: MethodSpec = MethodSpec()
-    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=50)] = [0, 1, 2]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=50)] = list(SEEDS)
     block: Annotated[int, Field(ge=8, le=131_072)] | None = None
     """Tokens a block of training text; unset: the model's context, at most 1,024 (as in the paper)."""
+    baselines: Annotated[list[Baseline], Field(max_length=20)] = list(BESIDE)
+    """What is ranked beside the method, so that it is seen what a cheaper look at the data would have said."""
     device: Device = "auto"
 
     @model_validator(mode="after")
@@ -248,11 +153,9 @@ class TraceSpec(Strict):
         return self
 
 
-class TrainSpec(Strict):
-    """A recipe for a small causal language model and its byte-level BPE tokenizer, from named subsets."""
+class Recipe(Strict):
+    """How a small causal language model and its byte-level BPE tokenizer are trained, whatever the data."""
 
-    kind: Literal["train"] = "train"
-    name: Name = "untitled"
     architecture: Literal["opt", "gpt2", "llama"] = "opt"
     hidden: Annotated[int, Field(ge=8, le=8192)] = 128
     layers: Annotated[int, Field(ge=1, le=128)] = 2
@@ -265,15 +168,88 @@ class TrainSpec(Strict):
     warmup: Annotated[int, Field(ge=0)] = 50
     equal_tokens: bool = True
     """Cut every subset to the tokens of the smallest one, so that size does not pass for influence."""
+
+    @model_validator(mode="after")
+    def _shape_fits(self) -> Self:
+        if self.hidden % self.heads or (self.hidden // self.heads) % 2:
+            raise ValueError(f"hidden {self.hidden} must be an even multiple of heads {self.heads}")
+        return self
+
+
+class TrainSpec(Recipe):
+    """A recipe with its data: named subsets."""
+
+    kind: Literal["train"] = "train"
+    name: Name = "untitled"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     subsets: Annotated[list[Subset], Field(min_length=1, max_length=500)]
     device: Device = "auto"
 
     @model_validator(mode="after")
-    def _shape_fits(self) -> Self:
+    def _names_are_unique(self) -> Self:
         _unique([subset.name for subset in self.subsets], "subsets")
-        if self.hidden % self.heads or (self.hidden // self.heads) % 2:
-            raise ValueError(f"hidden {self.hidden} must be an even multiple of heads {self.heads}")
+        return self
+
+
+class Training(Recipe):
+    """How the ground truth trains, and from where.
+
+    ``scratch``: a fresh model of the recipe's shape. ``base``: fine-tuning of the spec's model. ``further``: the
+    spec's model is finished and its training cannot be repeated, so it is trained a little further with and without
+    each subset (FiMODA; Wei et al., NeurIPS 2025), at about a tenth of the rate that it was trained with.
+    """
+
+    init: Literal["scratch", "base", "further"] = "scratch"
+    block: Annotated[int, Field(ge=8, le=8192)] = 64
+    """Of ``base`` and ``further``, at most the model's context."""
+
+
+METHODS_COMPARED = (
+    MethodSpec(name="untrac-inv"),
+    MethodSpec(name="untrac"),
+    MethodSpec(name="untrac-inv", preset="paper"),
+    MethodSpec(name="grad-dot"),
+    MethodSpec(name="grad-cos"),
+    MethodSpec(name="bm25"),
+    MethodSpec(name="hidden-similarity"),
+    MethodSpec(name="random"),
+)
+"""Unless a request says otherwise; the paper's UnTrac, LiSSA, Arnoldi and the others cost more."""
+
+
+class ValidateSpec(Strict):
+    """A request: retrain without each subset, and see which method would have told so."""
+
+    kind: Literal["validate"] = "validate"
+    name: Name = "untitled"
+    model: ModelRef | None = None
+    """Where training starts, with ``training.init`` ``base`` or ``further``."""
+    training: Training = Training()
+    prompts: Annotated[list[PromptSet], Field(min_length=1, max_length=50)]
+    subsets: Annotated[list[Subset], Field(max_length=100)] = []
+    collections: Annotated[list[Collection], Field(max_length=50)] = []
+    blocks: Annotated[int, Field(ge=1)] = 192
+    """Of each subset, that the methods look at: a fixed random sample of those that are trained on."""
+    methods: Annotated[list[MethodSpec], Field(min_length=1, max_length=30)] = list(METHODS_COMPARED)
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=20)] = [0, 1]
+    """Of the trainings: each is one full training and one without each subset."""
+    draws: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=50)] = list(SEEDS)
+    """Seeds of the estimates."""
+    device: Device = "auto"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(self.subsets) < 3 and not self.collections:
+            raise ValueError("'subsets' needs at least 3: two always agree or disagree entirely")
+        if (self.training.init == "scratch") != (self.model is None):
+            raise ValueError("'model' is named with training.init 'base' or 'further', and only then")
+        if self.model is not None and self.model.adapter is not None:
+            raise ValueError("the model that is trained takes no 'adapter': merge it into the weights")
+        _unique([prompts.name for prompts in self.prompts], "prompt sets")
+        _unique([subset.name for subset in self.subsets], "subsets")
+        _unique([method.title for method in self.methods], "methods")
+        _unique([str(seed) for seed in self.seeds], "seeds")
+        _unique([str(seed) for seed in self.draws], "draws")
         return self
 
 
@@ -356,10 +332,15 @@ class FetchSpec(Strict):
         return self
 
 
-RunSpec = TraceSpec | GenerateSpec | FetchSpec
+RunSpec = TraceSpec | ValidateSpec | GenerateSpec | FetchSpec
 """What the queue runs; a recipe is trained by the command ``train``."""
 Spec = RunSpec | TrainSpec
-RUN_KINDS: dict[str, type[RunSpec]] = {"trace": TraceSpec, "generate": GenerateSpec, "fetch": FetchSpec}
+RUN_KINDS: dict[str, type[RunSpec]] = {
+    "trace": TraceSpec,
+    "validate": ValidateSpec,
+    "generate": GenerateSpec,
+    "fetch": FetchSpec,
+}
 KINDS: dict[str, type[Spec]] = {**RUN_KINDS, "train": TrainSpec}
 
 

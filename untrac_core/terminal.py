@@ -20,6 +20,7 @@ from untrac_core.specs import FetchSpec, TraceSpec
 
 if TYPE_CHECKING:
     from untrac_core.check import Check
+    from untrac_core.validation_check import ValidationCheck
 
 LINE_SECONDS = 5.0
 PLAIN_WIDTH = 140
@@ -176,10 +177,45 @@ def outcome(summary: dict[str, Any], side: str | None = None) -> None:
         ]
         headings = [(heading, False) for heading in ("", "name", "id", "", "from")]
         console().print(table("In the library now", headings, added))
+    elif summary["kind"] == "validate":
+        board(summary)
     else:
         _ranking(summary, side)
     for line in (*summary.get("warnings", []), *summary.get("notes", [])):
         console().print(Text(f"note: {line}"))
+
+
+def board(summary: dict[str, Any]) -> None:
+    """Print how well each method agrees with retraining, best first, and the sentence that decides."""
+    methods = {row["method"]: row for row in summary["methods"]}
+    measured = {
+        (row["method"], row["side"]): row
+        for row in summary["board"]
+        if row["prompt_set"] is None and row["measure"] == "pearson"
+    }
+
+    def cell(method: str, group: str) -> str:
+        row = measured.get((method, group))
+        if row is None or row["value"] is None:
+            return ""
+        ends = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
+        return f"{row['value']:.2f}{ends}"
+
+    rows = [
+        (
+            name,
+            cell(name, "resolvable"),
+            cell(name, "all"),
+            duration(row["seconds"]),
+            f"{row['peak_memory_mb']:,.0f} MB",
+            row["failed"] or ("collapsed" if row["collapsed"] else ""),
+        )
+        for name, row in methods.items()
+    ]
+    headings = ("method", "r, resolvable sides", "r, all sides", "time", "memory", "")
+    out = console()
+    out.print(table("Agreement with retraining (Pearson)", [(heading, False) for heading in headings], rows))
+    out.print(Text(summary["verdict"]))
 
 
 def completions(summary: dict[str, Any]) -> None:
@@ -234,12 +270,13 @@ def about(run: Run) -> tuple[str, str]:
     """What a run does, and with which model."""
     if isinstance(run.spec, FetchSpec):
         return run.kind, ""
-    return run.spec.method.name if isinstance(run.spec, TraceSpec) else run.kind, run.spec.model.path
+    model = run.spec.model
+    return run.spec.method.name if isinstance(run.spec, TraceSpec) else run.kind, model.path if model else "a recipe"
 
 
 def state(run: Run) -> None:
     """Print what a run is and how far it is."""
-    what = f"{run.spec.method.name}, {run.spec.method.preset}" if isinstance(run.spec, TraceSpec) else run.kind
+    what = f"{run.spec.method.title}" if isinstance(run.spec, TraceSpec) else run.kind
     lines = [f"run {run.id}: {run.name} ({what}), {run.status}"]
     if run.active:
         lines.append(f"{run.cells_done} of {run.cells_total} cells; {run.phase}")
@@ -249,6 +286,19 @@ def state(run: Run) -> None:
         lines.append(f"about {duration(run.eta_seconds)} left")
     if run.error:
         lines.append(run.error)
+    console().print(Text("\n".join(lines)))
+
+
+def priced(found: ValidationCheck) -> None:
+    """Print what a validation means and costs."""
+    lines = [
+        f"{found.trainings} trainings of a model of {found.parameters:,} parameters, about "
+        f"{duration(found.training_seconds)}",
+        *(f"{title}: about {duration(seconds)}" for title, seconds in found.method_seconds.items()),
+        f"together about {duration(found.seconds)} and {found.memory_mb:,.0f} MB of memory",
+        *(f"note: {note}" for note in found.notes),
+        *(f"warning: {text}" for text in found.warnings),
+    ]
     console().print(Text("\n".join(lines)))
 
 

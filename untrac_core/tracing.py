@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from untrac_core import __version__
+from untrac_core.cell_files import computed
 from untrac_core.cells import Cell
 from untrac_core.check import context_and_block, cut_notes, encode, load_records, same_texts
-from untrac_core.costs import choose_precision, cost, workload_of
+from untrac_core.costs import choose_precision, work_flop, workload_of
 from untrac_core.data import overlap
 from untrac_core.data.expansion import expand
+from untrac_core.data.sizes import amounts
 from untrac_core.devices import device_facts, own_peak_mb
-from untrac_core.home import PROJECT
+from untrac_core.environment import data_digests, environment
 from untrac_core.model_files import fetch_adapter, fetch_model, inspect_model
 from untrac_core.progress import Progress, Silent
 from untrac_core.results import (
@@ -31,56 +28,65 @@ from untrac_core.results import (
     SUMMARY,
     Result,
     load_result,
-    read_frame,
     write_frame,
     write_json,
 )
-from untrac_core.settings import ascent_settings
+from untrac_core.settings import ascent_settings, moving_of, settings_priced
 from untrac_core.spec_files import to_yaml
-from untrac_core.specs import ModelRef, TraceSpec
+from untrac_core.specs import MethodSpec, ModelRef, TraceSpec
 from untrac_core.writing import write_bytes
-
-__all__ = ["Cell", "Tracer", "git_revision", "peak_memory_mb", "trace"]
-
-PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "pandas", "scipy", "pyarrow")
 
 
 class Tracer:
     """A run in this process: loads its model and data when made, then does one cell at a time.
 
     Raises :class:`InputError` where the spec cannot be run. ``threads`` sets torch's threads; results are the same to
-    the last bit for the same number of threads on the same kind of machine.
+    the last bit for the same number of threads on the same kind of machine. ``cache``: a folder for what is slow to
+    compute and may be needed again.
     """
 
-    def __init__(self, spec: TraceSpec, progress: Progress | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        spec: TraceSpec,
+        progress: Progress | None = None,
+        threads: int | None = None,
+        cache: Path | None = None,
+    ) -> None:
         self.progress = progress or Silent()
         self.progress.phase("loading torch")
         # Imported here, so that looking at a result or checking a spec stays free of torch.
-        import torch
+        from untrac_core.attribution import Identity, Study
+        from untrac_core.models import choose_device, load_model, settle_torch
+        from untrac_core.panel import Panel
 
-        from untrac_core.attribution import Study, make_method
-        from untrac_core.models import choose_device, load_model
-
-        if threads is not None:
-            torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        spec = expand(spec, self.progress)
-        settings = ascent_settings(spec.method)
+        settle_torch(threads)
+        self.spec = spec = expand(spec, self.progress)
+        self.panel = Panel([spec.method, *(MethodSpec(name=name) for name in spec.baselines)])
         self.progress.phase("reading prompt sets and training subsets")
         prompt_data, subset_data = load_records(spec, self.progress)
         self.progress.phase(f"loading the model {spec.model.path}")
         device = choose_device(spec.device)
-        model = load_model(with_precision(spec, self.progress), device, settings.moving, self.progress)
+        moving = moving_of(spec.method)
+        model = load_model(with_precision(spec, self.progress), device, moving, self.progress)
         context, block = context_and_block(spec, model.facts)
         prompts, subsets = encode(model.encoder, prompt_data, subset_data, context, block, spec.sizes)
-        self.method = make_method(spec.method)
-        unlearned = self.method.unlearned(prompts, subsets)
-        self.study = Study(spec, settings, model, prompt_data, prompts, subset_data, subsets, unlearned, self.progress)
-        self.cells = self.method.cells(self.study)
+        self.study = Study(
+            Identity(model.digest, device.type, str(model.precision), moving),
+            lambda: model,
+            prompt_data,
+            prompts,
+            subset_data,
+            subsets,
+            spec.seeds,
+            self.progress,
+            sizes=amounts(subset_data) if spec.sizes == "proportional" else None,
+            cache=cache,
+        )
+        self.cells = self.panel.cells(self.study)
 
     def run_cell(self, cell: Cell) -> pd.DataFrame:
         """One cell's table; the model's weights come back bit for bit."""
-        return self.method.run(self.study, cell)
+        return self.panel.run(self.study, cell)
 
     def write(
         self, folder: Path, frames: Sequence[pd.DataFrame], seconds: float, peak_memory_mb: float, run: str = ""
@@ -89,26 +95,30 @@ class Tracer:
 
         ``summary.json`` comes last: a folder that has it is whole.
         """
-        from untrac_core.ranking import Outcome, example_frame, influence_frame
+        from untrac_core.ranking import example_frame, influence_frame
 
         self.progress.phase("writing the result")
         folder.mkdir(parents=True, exist_ok=True)
-        outcome = Outcome(self.study, self.cells, frames)
+        outcome, *beside = self.panel.outcomes(self.study, self.cells, frames)
         influence = influence_frame(outcome)
-        write_frame(influence, folder / INFLUENCE)
-        if outcome.inverse:
+        tables = [influence_frame(other) for other in beside if other.failed is None]
+        write_frame(pd.concat([influence, *tables], ignore_index=True), folder / INFLUENCE)
+        if self.spec.method.name == "untrac-inv":
             write_frame(example_frame(outcome), folder / EXAMPLES)
-        write_bytes(to_yaml(self.study.spec).encode(), folder / SPEC)
+        write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(self._environment(), folder / ENVIRONMENT)
-        summary = self._summary(outcome, influence, run) | {"seconds": seconds, "peak_memory_mb": peak_memory_mb}
+        summary = self._summary(outcome, beside, influence, run)
+        summary |= {"seconds": seconds, "peak_memory_mb": peak_memory_mb}
         write_json(summary, folder / SUMMARY)
         return summary
 
-    def _summary(self, outcome: Any, influence: pd.DataFrame, run: str) -> dict[str, Any]:
+    def _summary(self, outcome: Any, beside: Sequence[Any], influence: pd.DataFrame, run: str) -> dict[str, Any]:
+        from untrac_core.comparison import agreement_rows, baseline_rows, bracket_rows
         from untrac_core.ranking import ranking_rows, verdicts
 
-        spec, study = self.study.spec, self.study
+        spec, study = self.spec, self.study
         rows = ranking_rows(outcome)
+        baselines = baseline_rows(beside)
         notes = cut_notes(study.prompt_data, study.subset_data, study.prompts, study.subsets)
         work = workload_of(spec, study.prompts, study.subsets)  # operations are the same on every device
         return {
@@ -116,13 +126,17 @@ class Tracer:
             "name": spec.name,
             "kind": spec.kind,
             "method": spec.method.name,
-            "preset": spec.method.preset,
+            "preset": spec.method.preset if spec.method.unlearns else None,
+            "unit": outcome.method.unit,
             "ranking": rows,
             "verdicts": verdicts(outcome, rows, influence),
+            "groups": bracket_rows(outcome, rows),
+            "baselines": baselines,
+            "agreement": agreement_rows(rows, baselines),
             "collapsed": [cell.label for cell in outcome.collapsed_cells()],
             "ended": sorted({str(frame["ended"].iloc[0]) for frame in outcome.frames}),
-            "warnings": self._warnings(outcome),
-            "notes": study.settings.notes + notes,
+            "warnings": self._warnings(outcome, beside),
+            "notes": self._settings_notes() + notes,
             "data": {
                 "prompt_sets": {
                     name: {
@@ -136,58 +150,58 @@ class Tracer:
                     for name, packed in study.subsets.items()
                 },
             },
-            "flop": cost(study.model.facts, study.settings, work, "float32", "cpu").flop,
+            "flop": work_flop(study.model.facts, spec, work),
         }
 
-    def _warnings(self, outcome: Any) -> list[str]:
-        study = self.study
-        spec = study.spec
+    def _settings_notes(self) -> list[str]:
+        return ascent_settings(self.spec.method).notes if self.spec.method.unlearns else []
+
+    def _warnings(self, outcome: Any, beside: Sequence[Any]) -> list[str]:
+        study, spec = self.study, self.spec
         warnings = same_texts(study.subset_data) + overlap.warnings_of(study.prompt_data, study.subset_data)
         if len(spec.seeds) == 1:
             warnings.append("One seed: there is no interval, so nothing can be ranked. Run at least two seeds.")
-        if spec.method.name == "untrac-inv" and study.settings.share == 1.0 and study.settings.batch is None:
+        settings = ascent_settings(spec.method) if spec.method.unlearns else None
+        if spec.method.name == "untrac-inv" and settings and settings.share == 1.0 and settings.batch is None:
             warnings.append(
                 "Every seed unlearns the whole prompt set as one batch, so seeds do not differ: the intervals are over "
                 "training examples alone, and too narrow."
             )
         stopped = sum(str(frame["ended"].iloc[0]).startswith("stopped before") for frame in outcome.frames)
-        if stopped:
+        if stopped and settings:
             warnings.append(
                 f"In {stopped} of {len(outcome.cells)} cells the unlearning was stopped early, as its dose neared "
-                f"{study.settings.max_dose:g} nats per token: smaller steps would say more."
+                f"{settings.max_dose:g} nats per token: smaller steps would say more."
             )
         if outcome.collapsed_cells():
             warnings.append(
                 f"The model collapsed in {len(outcome.collapsed_cells())} of {len(outcome.cells)} cells: its loss came "
                 "near that of a uniform guess. What it says then is not about the data."
             )
+        for other in beside:
+            cells = other.collapsed_cells()
+            if cells:
+                why = other.failed or f"{cells[0].label} ended in numbers that are none."
+                warnings.append(f"The baseline {other.title} has no ranking: {why}")
         return warnings
 
     def _environment(self) -> dict[str, Any]:
         import torch
 
         study = self.study
-        return {
-            "untrac": __version__,
-            "git": git_revision(),
-            "python": platform.python_version(),
-            "platform": f"{platform.system()} {platform.machine()}",
-            "packages": {name: _version(name) for name in PACKAGES},
+        return environment() | {
             "device": str(study.model.device),
             "threads": torch.get_num_threads(),
             "model": {
-                "name": study.spec.model.path,
+                "name": self.spec.model.path,
                 "architecture": study.model.facts.architecture,
                 "parameters": study.model.facts.parameters,
                 "sha256": study.model.digest,
-                "adapter": study.spec.model.adapter,
+                "adapter": self.spec.model.adapter,
                 "precision": str(study.model.precision).removeprefix("torch."),
-                "moves": study.model.moves,
+                "moves": study.identity.moves,
             },
-            "data": {
-                **{f"prompt set {name}": data.digest for name, data in study.prompt_data.items()},
-                **{f"subset {name}": data.digest for name, data in study.subset_data.items()},
-            },
+            "data": data_digests(study.prompt_data, study.subset_data),
         }
 
 
@@ -199,7 +213,7 @@ def with_precision(spec: TraceSpec, progress: Progress | None = None) -> ModelRe
     folder, adapter = fetch_model(ref, progress), fetch_adapter(ref, progress)
     facts = inspect_model(folder, ref.path, adapter=adapter, adapter_name=ref.adapter)
     _, block = context_and_block(spec, facts)
-    precision = choose_precision("auto", facts, ascent_settings(spec.method), block, device_facts(spec.device))
+    precision = choose_precision("auto", facts, settings_priced(spec.method), block, device_facts(spec.device))
     return ref.model_copy(update={"precision": precision})
 
 
@@ -208,17 +222,8 @@ def trace(
 ) -> Result:
     """Run a spec in this process and return its result; ``cache``: a folder in which finished cells are kept."""
     started = time.monotonic()
-    tracer = Tracer(spec, progress, threads)
-    frames = []
-    for cell in tracer.cells:
-        kept = cache / f"{cell.key}.parquet" if cache else None
-        if kept is not None and kept.is_file():
-            frames.append(read_frame(kept))
-            continue
-        frames.append(tracer.run_cell(cell))
-        if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_frame(frames[-1], kept)
+    tracer = Tracer(spec, progress, threads, cache)
+    frames = computed(tracer.cells, tracer.run_cell, cache)
     tracer.write(out, frames, time.monotonic() - started, peak_memory_mb())
     return load_result(out)
 
@@ -230,25 +235,3 @@ def peak_memory_mb() -> float:
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return torch.cuda.max_memory_allocated() / 2**20
     return own_peak_mb()
-
-
-def git_revision() -> str | None:
-    """The commit of this checkout, if it is one."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", os.fspath(PROJECT), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from untrac_core.losses import batch_losses
 from untrac_core.models import choose_device
 from untrac_core.progress import Progress, Silent
 from untrac_core.spec_files import to_yaml
-from untrac_core.specs import TrainSpec
+from untrac_core.specs import Recipe, TrainSpec
 
 END = "<|end|>"
 CLIP = 1.0
@@ -30,12 +30,16 @@ CLIP = 1.0
 
 @dataclass(frozen=True)
 class Material:
-    """What a recipe trains on: a tokenizer and each subset's blocks, in a fixed random order."""
+    """What a recipe trains on: each subset's blocks, in a fixed random order, and the encoder that made them."""
 
-    tokenizer: Tokenizer
     encoder: Encoder
     blocks: dict[str, list[Example]]
     notes: list[str]
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that the tokenizer knows."""
+        return int(self.encoder.tokenizer.get_vocab_size())
 
 
 def train_tokenizer(subsets: list[SubsetData], vocabulary: int) -> Tokenizer:
@@ -54,17 +58,26 @@ def train_tokenizer(subsets: list[SubsetData], vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
-def prepare(spec: TrainSpec) -> Material:
+def prepare(spec: TrainSpec, progress: Progress | None = None) -> Material:
     """Read the subsets, train the tokenizer, pack the blocks; with ``equal_tokens``, cut all to the smallest."""
-    subsets = list(load_subsets(spec.subsets).values())
-    tokenizer = train_tokenizer(subsets, spec.vocabulary)
+    subsets = load_subsets(spec.subsets, progress)
+    return pack(subsets, own_encoder(subsets, spec.vocabulary), spec.block, equal=spec.equal_tokens)
+
+
+def own_encoder(subsets: Mapping[str, SubsetData], vocabulary: int) -> Encoder:
+    """The encoder of a tokenizer that is trained on all the subsets."""
+    tokenizer = train_tokenizer(list(subsets.values()), vocabulary)
     end = tokenizer.token_to_id(END)
-    encoder = make_encoder(tokenizer, bos=end, eos=end)
-    notes = [note for subset in subsets for note in subset.notes]
+    return make_encoder(tokenizer, bos=end, eos=end)
+
+
+def pack(subsets: Mapping[str, SubsetData], encoder: Encoder, block: int, *, equal: bool) -> Material:
+    """Every subset's blocks of ``block`` tokens, with ``equal`` as many of each as the smallest has."""
+    notes = [note for subset in subsets.values() for note in subset.notes]
     blocks = {
-        subset.spec.name: encoder.blocks(subset.documents, spec.block, subset.spec.limit).blocks for subset in subsets
+        name: encoder.blocks(subset.documents, block, subset.spec.limit).blocks for name, subset in subsets.items()
     }
-    if spec.equal_tokens:
+    if equal:
         least = min(len(packed) for packed in blocks.values())
         for name, packed in blocks.items():
             if len(packed) > least:
@@ -72,11 +85,11 @@ def prepare(spec: TrainSpec) -> Material:
             blocks[name] = packed[:least]
     if not any(blocks.values()):
         raise InputError("the subsets have too little text for one block", where="recipe", mend="add text")
-    return Material(tokenizer, encoder, blocks, notes)
+    return Material(encoder, blocks, notes)
 
 
-def build_model(spec: TrainSpec, vocabulary: int) -> nn.Module:
-    """A fresh model of the recipe's shape, its weights drawn from the recipe's seed; no dropout."""
+def build_model(spec: Recipe, vocabulary: int, seed: int) -> nn.Module:
+    """A fresh model of the recipe's shape, its weights drawn from the seed; no dropout."""
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, OPTConfig
 
     special: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
@@ -97,20 +110,22 @@ def build_model(spec: TrainSpec, vocabulary: int) -> nn.Module:
             vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
             intermediate_size=8 * hidden // 3, max_position_embeddings=block, **special,
         )  # fmt: skip
-    torch.manual_seed(spec.seed)
+    torch.manual_seed(seed)
     module: nn.Module = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
         config, attn_implementation="sdpa"
     )
     return module
 
 
-def batch_stream(blocks: dict[str, list[Example]], spec: TrainSpec, without: str | None) -> Iterator[list[Example]]:
+def batch_stream(
+    blocks: Mapping[str, list[Example]], batch: int, seed: int, without: str | None = None
+) -> Iterator[list[Example]]:
     """Endless batches over all subsets, shuffled anew each pass; ``without`` leaves one subset's blocks out.
 
     The blocks that stay keep their order, so that a leave-out training differs from the full one in nothing else.
     """
     flat = [(name, block) for name in sorted(blocks) for block in blocks[name]]
-    shuffle = np.random.default_rng(spec.seed)
+    shuffle = np.random.default_rng(seed)
     if not any(name != without for name, _ in flat):
         raise InputError("nothing is left to train on", where="recipe", mend="name another subset")
     held: list[Example] = []
@@ -120,29 +135,36 @@ def batch_stream(blocks: dict[str, list[Example]], spec: TrainSpec, without: str
             if name == without:
                 continue
             held.append(block)
-            if len(held) == spec.batch:
+            if len(held) == batch:
                 yield held
                 held = []
 
 
+def rate_factor(step: int, spec: Recipe) -> float:
+    """The share of the learning rate that a step has, counted from 0: linear warm-up, then linear to zero."""
+    warmup = min(spec.warmup, spec.steps)
+    return min((step + 1) / max(warmup, 1), (spec.steps - step) / max(spec.steps - warmup, 1))
+
+
 def fit(
     module: nn.Module,
-    material: Material,
-    spec: TrainSpec,
+    blocks: Mapping[str, list[Example]],
+    spec: Recipe,
+    seed: int,
     device: torch.device,
     progress: Progress | None = None,
     without: str | None = None,
+    after: Callable[[int], None] | None = None,
 ) -> list[float]:
-    """Train in place: AdamW, linear warm-up, then linear to zero, gradients clipped at 1; mean loss a token by step."""
+    """Train in place: AdamW, linear warm-up, then linear to zero, gradients clipped at 1; mean loss a token by step.
+
+    ``seed`` orders the blocks. ``after`` is called with the number of every step that is done.
+    """
     progress = progress or Silent()
     optimizer = torch.optim.AdamW(module.parameters(), lr=spec.learning_rate, weight_decay=0.01)
-    warmup = min(spec.warmup, spec.steps)
-
-    def factor(step: int) -> float:
-        return min((step + 1) / max(warmup, 1), (spec.steps - step) / max(spec.steps - warmup, 1))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    stream = batch_stream(material.blocks, spec, without)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, spec))
+    stream = batch_stream(blocks, spec.batch, seed, without)
+    torch.manual_seed(seed)  # of dropout, where a model that is trained further has it
     module.train()
     curve = []
     for step in range(spec.steps):
@@ -152,6 +174,8 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(module.parameters(), CLIP)
         optimizer.step()
+        if after is not None:
+            after(step + 1)
         schedule.step()
         curve.append(loss.item())
         progress.tick(step + 1, spec.steps)
@@ -159,12 +183,12 @@ def fit(
     return curve
 
 
-def save_tokenizer(material: Material, spec: TrainSpec, folder: Path) -> None:
+def save_tokenizer(material: Material, spec: Recipe, folder: Path) -> None:
     """Write the tokenizer as transformers reads it."""
     from transformers import PreTrainedTokenizerFast
 
     PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=material.tokenizer,
+        tokenizer_object=material.encoder.tokenizer,
         bos_token=END,
         eos_token=END,
         pad_token=END,
@@ -200,11 +224,11 @@ def _train(spec: TrainSpec, out: Path, partial: Path, progress: Progress) -> dic
 
     started = time.monotonic()
     progress.phase("reading the subsets and training the tokenizer")
-    material = prepare(spec)
+    material = prepare(spec, progress)
     device = choose_device(spec.device)
-    module = build_model(spec, material.tokenizer.get_vocab_size()).to(device)
+    module = build_model(spec, material.vocabulary, spec.seed).to(device)
     progress.phase(f"training: {spec.steps} steps of {spec.batch} blocks")
-    curve = fit(module, material, spec, device, progress)
+    curve = fit(module, material.blocks, spec, spec.seed, device, progress)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     module.save_pretrained(partial, safe_serialization=True)  # type: ignore[operator]
     save_tokenizer(material, spec, partial)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from pages.components.words import SIDES
+from pages.components.words import PLAIN_BASELINES, SIDES, method_title
 from untrac_core.engine import Run
+from untrac_core.figure_parts import decimals
 from untrac_core.figures import colour
 from untrac_core.results import Result, load_result
 
 EXAMPLES_MOST = 200
+GROUPS_MOST = 6
+SAME = 0.9995
+"""From this rank correlation on, two orders are the same."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -41,10 +48,14 @@ class Picture:
     """What is drawn of one side of a prompt set: frames as :func:`ranking`, :func:`trajectory` and ``beside_*`` return.
 
     ``examples``: the training texts with the greatest influence, best first; ``None`` where the method has none.
-    ``examples_all``: how many there are.
+    ``examples_all``: how many there are. ``groups``: see :func:`groups`. ``beside``: see :func:`baselines`.
+    ``agreement``: the summary's rows on how far each baseline agrees with the ranking.
     """
 
     ranked: pd.DataFrame
+    groups: list[list[str]] | None
+    beside: pd.DataFrame
+    agreement: list[dict[str, Any]]
     path: pd.DataFrame
     retrained: pd.DataFrame
     planted: pd.DataFrame
@@ -61,6 +72,9 @@ def _picture(folder: Path, changed: float, prompt_set: str, side: str) -> Pictur
         texts = texts[(texts["prompt_set"] == prompt_set) & (texts["side"] == side)]
     return Picture(
         ranked=ranked,
+        groups=groups(result.summary, prompt_set, side),
+        beside=baselines(result.summary, prompt_set, side),
+        agreement=_of_side(result.summary.get("agreement", []), prompt_set, side),
         path=trajectory(result.influence, prompt_set, side),
         retrained=beside_truth(ranked, result.truth, prompt_set, side),
         planted=beside_doses(ranked, result.doses, prompt_set, side),
@@ -97,6 +111,68 @@ def verdict(summary: dict, prompt_set: str, side: str) -> dict | None:
     """The summary's own sentence on one ranking, with its flags."""
     found = [row for row in summary.get("verdicts", []) if row["prompt_set"] == prompt_set and row["side"] == side]
     return found[0] if found else None
+
+
+def _of_side(rows: Sequence[dict[str, Any]], prompt_set: str, side: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["prompt_set"] == prompt_set and row["side"] == side]
+
+
+def groups(summary: dict[str, Any], prompt_set: str, side: str) -> list[list[str]] | None:
+    """Runs of subsets, neighbours in rank, that cannot be separated from each other; ``None``: it was not looked at."""
+    found = _of_side(summary.get("groups", []), prompt_set, side)
+    return [list(run) for run in found[0]["brackets"]] if found else None
+
+
+def baselines(summary: dict[str, Any], prompt_set: str, side: str) -> pd.DataFrame:
+    """What the baselines say of one side: method, unit, subset, rank, score, low, high; in the summary's order."""
+    rows = _of_side(summary.get("baselines", []), prompt_set, side)
+    return pd.DataFrame(rows, columns=["method", "unit", "subset", "rank", "score", "low", "high"])
+
+
+def rank_table(ranked: pd.DataFrame, beside: pd.DataFrame, own: str) -> pd.DataFrame:
+    """The rank of every subset by the method ``own`` and by each baseline: columns subset, own, one a baseline.
+
+    In the order of the method; where it ranked nothing, in that of the first baseline and without its column.
+    """
+    by_baseline = {method: rows.set_index("subset")["rank"] for method, rows in beside.groupby("method", sort=False)}
+    ranks = ({} if ranked.empty else {own: ranked.set_index("subset")["rank"]}) | by_baseline
+    order = next(iter(ranks.values())).sort_values().index
+    table = pd.DataFrame({method: found.reindex(order) for method, found in ranks.items()})
+    return table.rename_axis("subset").reset_index()
+
+
+def groups_in_words(ranked: pd.DataFrame, groups: Sequence[Sequence[str]]) -> str:
+    """Which subsets cannot be separated; holds a user's words (show as text)."""
+    if not groups:
+        return "Every subset can be told from its neighbours in rank."
+    if len(groups[0]) == len(ranked):
+        return f"Cannot separate: no two of the {len(ranked)} subsets can be told from each other."
+    ranks = dict(zip(ranked["subset"], ranked["rank"], strict=True))
+    parts = []
+    for run in groups[:GROUPS_MOST]:
+        names = " and ".join(run) if len(run) == 2 else ", ".join(run) if len(run) <= 4 else f"{run[0]} to {run[-1]}"
+        parts.append(f"ranks {ranks[run[0]]} to {ranks[run[-1]]} ({names})")
+    more = f"; and {len(groups) - GROUPS_MOST} more such runs" if len(groups) > GROUPS_MOST else ""
+    return f"Cannot separate, within each of these runs: {'; '.join(parts)}{more}."
+
+
+def agreement_in_words(row: dict[str, Any], beside: pd.DataFrame, own: str) -> str:
+    """How far one baseline agrees with the method ``own``; holds a user's words (show as text)."""
+    mine = beside[beside["method"] == row["method"]].sort_values("rank")
+    name, rho, subsets = method_title(row["method"]), row["spearman"], len(mine)
+    said = f"{name} ({mine['unit'].iloc[0]}): "
+    if rho is None:
+        return said + "no agreement can be computed, as one of the two does not vary."
+    first = "the same subset first" if row["same_top"] else f"another first: {mine['subset'].iloc[0]}"
+    said += f"Spearman {decimals(rho)}, {first}."
+    if rho < SAME or not row["same_top"]:
+        return said
+    if row["method"] == "random":
+        return f"{said} By chance, numbers drawn at random say the same as {own}."
+    plain = row["method"] in PLAIN_BASELINES
+    said += f" {'A plain comparison of texts' if plain else 'This cheaper look'} says the same as {own}."
+    # Two-sided: the same order or its reverse, of all orders, in more than one of twenty.
+    return said + (f" With {subsets} subsets that can be chance." if 2 / math.factorial(subsets) > 0.05 else "")
 
 
 def subset_colours(ranked: pd.DataFrame, side: str) -> dict[str, str]:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from pages.components import influence_data as data
 from pages.components.shell import is_dark, lines
 from pages.components.words import (
+    BASELINES,
     METHODS,
     NOT_PROOF,
     PRESETS,
+    WHOLE,
     colours,
     count,
     duration,
     legend,
     mask,
     megabytes,
+    method_title,
     plain,
+    scored,
 )
 from untrac_core import figures
+from untrac_core.figure_parts import UNIT, decimals
 from untrac_core.results import Result
 from untrac_core.spec_files import to_yaml
 from untrac_core.specs import PromptSet
@@ -55,8 +62,8 @@ def choose(result: Result) -> tuple[PromptSet, str]:
     return prompts, side if side in sides else sides[0]
 
 
-def answer(result: Result, prompts: PromptSet, side: str) -> None:
-    """The sentence that answers the title, and what would make one distrust it."""
+def answer(result: Result, picture: data.Picture, prompts: PromptSet, side: str) -> None:
+    """The sentence that answers the title, and whether the unlearning led straight to it."""
     found = data.verdict(result.summary, prompts.name, side)
     if found is None:
         return
@@ -66,23 +73,38 @@ def answer(result: Result, prompts: PromptSet, side: str) -> None:
             st.markdown(":orange-badge[:material/warning: collapsed] the model broke down in part of the unlearning.")
         elif not found.get("stable", True):
             st.markdown(":orange-badge[:material/swap_vert: unstable] the first place changed on the way.")
+        elif found.get("top") and picture.path.loc[picture.path["step"] > 0, "step"].nunique() > 1:
+            st.markdown(":green-badge[:material/check: stable] the same subset was first at every point on the way.")
 
 
-def bars(ranked: pd.DataFrame, prompts: PromptSet, side: str) -> None:
-    """The ranking, with what its colours and signs mean."""
+def bars(result: Result, picture: data.Picture, prompts: PromptSet, side: str) -> None:
+    """The ranking, with what its colours and signs mean and what it cannot separate."""
+    method, ranked, groups = result.spec.method, picture.ranked, picture.groups
     st.plotly_chart(
-        figures.ranked_bars(ranked, side=side, dark=is_dark()),
+        figures.ranked_bars(
+            ranked,
+            side=side,
+            dark=is_dark(),
+            groups=groups or (),
+            unit=UNIT if method.unlearns else f"score of {method_title(method.name)}",
+        ),
         config=CHART,
         key="bars",
         alt="Ranked bars: the influence of each training subset, with its interval",
     )
-    st.markdown(f":small[{colours(prompts, side)}]")
-    st.caption(legend(prompts, side))
+    st.markdown(f":small[{colours(prompts, side, bracket=bool(groups))}]")
+    if groups is not None:
+        st.text(data.groups_in_words(ranked, groups))
+    whole = result.spec.sizes == "proportional"
+    st.caption(legend(prompts, side, whole=whole) if method.unlearns else scored(prompts, side, method.name))
 
 
-def path(picture: data.Picture, side: str, height: int) -> None:
+def path(result: Result, picture: data.Picture, side: str, height: int) -> None:
     """How the influence grew as the model unlearned."""
     st.subheader("Does the order hold on the way?", anchor=False)
+    if not result.spec.method.unlearns:
+        st.caption("This method takes no steps, so there is no way to look at.")
+        return
     if picture.path.empty:
         st.caption("The two sides were not measured at a common step, so there is no line to draw.")
         return
@@ -95,6 +117,64 @@ def path(picture: data.Picture, side: str, height: int) -> None:
         alt="Influence of each subset over the unlearning steps, with the band of its seeds",
     )
     st.caption("A line is the mean over seeds, its band reaches from the least to the greatest seed.")
+    if result.spec.sizes == "proportional":
+        st.caption("The lines compare token for token: the subsets' shares of the text are not yet counted in.")
+
+
+def cheaper(result: Result, picture: data.Picture) -> None:
+    """What the baselines say beside the method, and how far they agree with it."""
+    st.subheader("What would a cheaper look have said?", anchor=False)
+    own, beside = method_title(result.spec.method.name), picture.beside
+    if beside.empty:
+        st.caption(
+            "No baseline was ranked beside this method here. Choose some under 'Sizes and settings' of a trace, to see "
+            "whether a simple comparison of texts would have said the same."
+        )
+        return
+    _ranks(data.rank_table(picture.ranked, beside, own), beside, own)
+    with st.container(gap="xsmall"):
+        for row in picture.agreement:
+            st.text(data.agreement_in_words(row, beside, own))
+        missing = set(result.spec.baselines) - set(beside["method"]) - {result.spec.method.name}
+        if missing:
+            names = ", ".join(sorted(method_title(name) for name in missing))
+            st.text(f"Not ranked: {names}. 'Before you trust it' says why.")
+    if picture.agreement:
+        st.caption(
+            f"Spearman compares a baseline's order with that of {own}: 1 is the same, −1 the reverse. Where they "
+            "agree, the cheaper look would have done; where they do not, only retraining says which is right."
+        )
+
+
+def _ranks(table: pd.DataFrame, beside: pd.DataFrame, own: str) -> None:
+    """The ranks as a table; the first of each column is shaded."""
+    units = dict(zip(beside["method"], beside["unit"], strict=True))
+    methods = [name for name in table.columns if name != "subset"]
+    config: dict[str, Any] = {"subset": st.column_config.TextColumn("Subset", width="medium")}
+    for name in methods:
+        told = f"by {units[name]}. {BASELINES[name][1]}" if name in units and name in BASELINES else "the method itself"
+        config[name] = st.column_config.NumberColumn(method_title(name), format="%d", help=f"Rank {told}")
+    shade = "background-color: rgba(230, 159, 0, 0.35)"
+    st.dataframe(
+        table.style.map(lambda rank: shade if rank == 1 else "", subset=methods),
+        hide_index=True,
+        column_config=config,
+        height="content" if len(table) <= 12 else 460,
+        alt=f"The rank of each subset by {own} and by each baseline",
+        key="ranks",
+    )
+    st.caption("Rank by each; shaded: what it puts first.")
+
+
+def check_it() -> None:
+    """How far the intervals go, and where to go further."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            "The intervals cover other seeds and other texts of the same kind, not the step from unlearning to "
+            "retraining.",
+            width="content",
+        )
+        st.page_link("pages/validate.py", label="Check it against retraining", icon=":material/verified:")
 
 
 def truth(picture: data.Picture, side: str) -> None:
@@ -115,11 +195,7 @@ def truth(picture: data.Picture, side: str) -> None:
     for place, (pairs, key, across, heading) in zip(st.columns(2, gap="large"), shown, strict=False):
         with place:
             agreement = data.pearson(pairs)
-            said = (
-                "no agreement can be computed"
-                if agreement is None
-                else f"Pearson r = {agreement:.2f}".replace("-", "−")
-            )
+            said = "no agreement can be computed" if agreement is None else f"Pearson r = {decimals(agreement)}"
             st.markdown(f"**{heading}**: {said} ({count(len(pairs), 'subset')})")
             st.plotly_chart(
                 figures.truth_scatter(
@@ -169,7 +245,7 @@ def numbers(picture: data.Picture, side: str) -> None:
 def examples(picture: data.Picture) -> None:
     """The training texts with the greatest influence; hidden until asked for."""
     if picture.examples is None:
-        st.caption("UnTrac unlearns whole subsets, so it has no numbers for single training texts; UnTrac-Inv has.")
+        st.caption("Only UnTrac-Inv has numbers for single training texts; the other methods look at whole subsets.")
         return
     open_text = st.toggle("Show the texts (they may be harmful)", key="show_texts")
     top = picture.examples[["subset", "text", "influence", "low", "high", "tokens", "reference"]]
@@ -206,12 +282,20 @@ def limits() -> None:
 def method_card(result: Result) -> None:
     """How the numbers were made."""
     spec, summary = result.spec, result.summary
-    name, how = METHODS[spec.method.name]
-    st.markdown(f"**{name}, {spec.method.preset} preset.** {how} The preset: {PRESETS[spec.method.preset]}.")
+    name, how = (METHODS | BASELINES)[spec.method.name][:2]
+    if spec.method.unlearns:
+        st.markdown(f"**{name}, {spec.method.preset} preset.** {how} The preset: {PRESETS[spec.method.preset]}.")
+        st.markdown("Influence is the rise of the loss after unlearning, in nats per token.")
+    else:
+        st.markdown(f"**{name}.** {how}")
+    if spec.sizes == "proportional":
+        st.markdown(f"Sizes: proportional. Each number is what leaving out the whole subset would do, {WHOLE}.")
     st.markdown(
-        "Influence is the rise of the loss after unlearning, in nats per token. Its interval (95 %) says how far the "
-        "number might move with other seeds and with other texts of the same kind."
+        "An interval (95 %) says how far its number might move with other seeds and with other texts of the same kind."
     )
+    for title in dict.fromkeys(row["method"] for row in summary.get("baselines", [])):
+        if title in BASELINES:
+            st.markdown(f":small[Beside it **{BASELINES[title][0]}**: {BASELINES[title][1]}]")
     seconds, peak = summary.get("seconds"), summary.get("peak_memory_mb")
     facts = [f"took {duration(seconds)}"] if seconds is not None else []
     facts += [f"at most {megabytes(peak)} of memory"] if peak else []
@@ -223,10 +307,16 @@ def method_card(result: Result) -> None:
 
 def reproduce(result: Result, ranked: pd.DataFrame, run_id: str) -> None:
     """The numbers to take away, and the request to run again."""
+    beside = pd.DataFrame(result.summary.get("baselines", []))
     with st.container(horizontal=True):
         kinds = (
             ("This ranking (CSV)", lambda: data.guarded_csv(ranked), f"untrac-{run_id}-ranking.csv", "text/csv"),
             ("All measurements (CSV)", lambda: data.guarded_csv(result.influence), f"untrac-{run_id}.csv", "text/csv"),
+            *(
+                (("Baselines (CSV)", lambda: data.guarded_csv(beside), f"untrac-{run_id}-baselines.csv", "text/csv"),)
+                if len(beside)
+                else ()
+            ),
             ("Summary (JSON)", lambda: data.pretty(result.summary), f"untrac-{run_id}.json", "application/json"),
         )
         for label, make, name, mime in kinds:

@@ -11,7 +11,7 @@ import streamlit as st
 from pages.components.words import STATUS, ago, count, duration, shape
 from untrac_core import engine
 from untrac_core.engine import Run
-from untrac_core.specs import FetchSpec, GenerateSpec
+from untrac_core.specs import FetchSpec, GenerateSpec, ValidateSpec
 
 
 def wake(runs: Iterable[Run]) -> None:
@@ -77,7 +77,8 @@ def result_page(run: Run) -> tuple[str, dict[str, str]]:
     if isinstance(spec, FetchSpec):
         page = "models" if spec.models else "prompts" if spec.prompts else "subsets"
         return f"pages/{page}.py", {"job": run.id}
-    return "pages/influence.py", {"run": run.id}
+    page = "validate" if isinstance(spec, ValidateSpec) else "influence"
+    return f"pages/{page}.py", {"run": run.id}
 
 
 def run_row(run: Run, *, key: str) -> None:

@@ -19,6 +19,7 @@ PAGES = (
     ("pages/trace.py", "Trace", ":material/conversion_path:"),
     ("pages/runs.py", "Runs", ":material/view_list:"),
     ("pages/influence.py", "Influence", ":material/bar_chart:"),
+    ("pages/validate.py", "Validate", ":material/verified:"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,17 +13,19 @@ from pages.components.intake import option
 from pages.components.library_views import library, named
 from pages.components.prompt_views import items_in_words, sides_in_words
 from pages.components.subset_views import seen_in_words
-from pages.components.words import METHODS, MOVES, PRECISIONS, PRESETS, SIZES, count, number, shown_as
+from pages.components.words import BASELINES, METHODS, MOVES, PRECISIONS, PRESETS, SIZES, WHOLE, count, number, shown_as
 from untrac_core.demo.request import BLOCKS
 from untrac_core.devices import devices
 from untrac_core.engine.library import Entry
 from untrac_core.errors import InputError
-from untrac_core.specs import ModelRef
+from untrac_core.specs import BESIDE, SEEDS, ModelRef
 
 PREFIX = "t_"
 DATA = {"prompts": "prompts", "subsets": "subset"}
 PRESELECTED = {"prompts": 6, "subsets": 30}
 ARRIVALS = {"model": "t_model", "prompts": "t_prompts", "subset": "t_subsets"}
+BESIDES = {name: words[0] for name, words in BASELINES.items() if name != "tracin"}
+"""The baselines that can stand beside a trace: TracIn needs models that were kept while training."""
 
 Spots = dict[str, DeltaGenerator]
 Shelf = dict[str, dict[str, Entry]]
@@ -62,6 +64,20 @@ def arrive(known: Shelf) -> None:
             st.session_state[f"t_{data}"] = fitting(known, st.session_state["t_model"], data)
         else:
             st.session_state[f"t_{data}"] = [one for one in dict.fromkeys(map(str, held)) if one in known[kind]]
+
+
+def held_among(key: str, options: Container[str], default: Sequence[str]) -> None:
+    """Give a choice of several its value; what is no longer offered leaves it.
+
+    Written only when it changes: what is written goes to the browser, over what was chosen there meanwhile.
+    """
+    held = st.session_state.get(key)
+    if not isinstance(held, list):
+        st.session_state[key] = list(default)
+        return
+    kept = [one for one in dict.fromkeys(map(str, held)) if one in options]
+    if kept != held:
+        st.session_state[key] = kept
 
 
 def model_section(known: Shelf) -> dict[str, Any]:
@@ -172,7 +188,10 @@ def _head(text: str, page: str, label: str) -> None:
 
 
 def method_section(spots: Spots) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The method with what it may move, and what concerns the whole run: seeds, sizes, device."""
+    """The method with what it may move, and what concerns the whole run: seeds, sizes, device, baselines.
+
+    The baselines are chosen under :func:`limits_and_settings`, which comes first.
+    """
     st.subheader("4 · Method", anchor=False)
     option("t_method", list(METHODS), "untrac-inv")
     option("t_preset", list(PRESETS), "robust")
@@ -183,14 +202,16 @@ def method_section(spots: Spots) -> tuple[dict[str, Any], dict[str, Any]]:
     left.caption(METHODS[str(name)][1])
     preset = right.radio("Preset", list(PRESETS), key="t_preset")
     right.caption(PRESETS[str(preset)][0].upper() + PRESETS[str(preset)][1:] + ".")
-    st.session_state.setdefault("t_seeds", "0, 1, 2")
+    st.session_state.setdefault("t_seeds", ", ".join(map(str, SEEDS)))
     known = {device.name: device.label for device in devices()}
     machines = {"auto": "the best there is", **known}
     option("t_device", list(machines), "auto")
     option("t_moves", list(MOVES), "preset")
     option("t_sizes", list(SIZES), "as-given")
     places = [*st.columns(2), *st.columns(2)]
-    seeds = places[0].text_input("Seeds", key="t_seeds", help="whole numbers; three or more give honest intervals")
+    seeds = places[0].text_input(
+        "Seeds", key="t_seeds", help="whole numbers; the more, the narrower the intervals: a single one gives none"
+    )
     spots["seeds"] = places[0].empty()
     device = places[1].selectbox("Device", list(machines), format_func=shown_as(machines), key="t_device")
     moves = places[2].selectbox(
@@ -205,10 +226,12 @@ def method_section(spots: Spots) -> tuple[dict[str, Any], dict[str, Any]]:
         list(SIZES),
         format_func=shown_as(SIZES),
         key="t_sizes",
-        help="Equal sizes compare texts; proportional ones compare the data sets as the model met them.",
+        help="Equal sizes compare texts, token for token. Proportional ones rank what leaving out the whole subset "
+        f"would do: {WHOLE}.",
     )
     method = {"name": name, "preset": preset} | ({} if moves == "preset" else {"moves": moves})
-    return method, {"seeds": parse_seeds(seeds), "device": device, "sizes": sizes}
+    beside = [one for one in BESIDES if one in st.session_state["t_baselines"]]
+    return method, {"seeds": parse_seeds(seeds), "device": device, "sizes": sizes, "baselines": beside}
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -222,7 +245,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int | None]:
-    """Settings that few need: items a side, blocks a subset, tokens a block, and those of the method."""
+    """Settings that few need: items a side, blocks a subset, tokens a block, those of the method, and the baselines."""
     robust = st.session_state.get("t_preset", "robust") == "robust"
     size = (
         ("dose", "Dose", "nats per token of all steps together") if robust else ("learning_rate", "Learning rate", "")
@@ -250,5 +273,21 @@ def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int |
         for position, (name, label, limits) in enumerate(fields):
             st.session_state.setdefault(f"t_{name}", BLOCKS if name == "limit_subsets" else None)
             given[name] = places[position % 3].number_input(label, key=f"t_{name}", placeholder="preset", **limits)
+        _baselines()
     method = {name: given[name] for name in ("steps", size[0], "max_dose", "evaluations") if given[name] is not None}
     return method, given["limit_prompts"], given["limit_subsets"], given["block"]
+
+
+def _baselines() -> None:
+    """What is ranked beside the method."""
+    held_among("t_baselines", BESIDES, BESIDE)
+    picked = st.multiselect(
+        "Beside it: what would a cheaper look have said?",
+        list(BESIDES),
+        format_func=shown_as(BESIDES),
+        key="t_baselines",
+        placeholder="No baseline",
+    )
+    with st.container(gap="xsmall"):
+        for one in picked:
+            st.markdown(f":small[**{BASELINES[one][0]}**: {BASELINES[one][1]} :gray[Cost: {BASELINES[one][2]}.]]")

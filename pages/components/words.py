@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from untrac_core.specs import FetchSpec, GenerateSpec, PromptSet, RunSpec
+from untrac_core.specs import FetchSpec, GenerateSpec, PromptSet, RunSpec, ValidateSpec
 
 SIDES = ("contrast", "harmful", "harmless")
 
@@ -31,6 +31,70 @@ METHODS = {
         "The model unlearns each training subset; what the prompt sets then lose tells what the subset taught.",
     ),
 }
+
+BASELINES = {
+    "kronecker-dot": (
+        "Kronecker-scaled dot",
+        "Gradients of subset and prompts, multiplied after scaling by the curvature of each weight matrix.",
+        "statistics of the curvature, then a gradient of every subset",
+    ),
+    "ek-fac": (
+        "EK-FAC",
+        "Influence functions with the curvature of kronfluence.",
+        "the slowest; an optional install: pip install --no-deps -r requirements-ekfac.txt",
+    ),
+    "fisher-dot": (
+        "Fisher dot",
+        "Gradients of subset and prompts, multiplied after scaling each parameter by its own Fisher information.",
+        "statistics of the gradients, then a gradient of every subset",
+    ),
+    "grad-dot": (
+        "GradDot",
+        "Gradients of subset and prompts, multiplied as they are.",
+        "a gradient of every subset",
+    ),
+    "grad-cos": (
+        "GradCos",
+        "The angle between the gradients of subset and prompts.",
+        "a gradient of every subset",
+    ),
+    "sign-dot": (
+        "Sign-gradient dot",
+        "The signs of the prompts' gradient, multiplied with the subset's: a single step of Adam.",
+        "a gradient of every subset",
+    ),
+    "tracin": (
+        "TracIn",
+        "GradDot, summed over models that were kept while the model was trained.",
+        "a gradient of every subset at each of the kept models; needs a training that can be repeated",
+    ),
+    "lissa": (
+        "LiSSA",
+        "Influence functions; the inverse of the curvature by a recursion.",
+        "slow: many products with the curvature for every prompt set",
+    ),
+    "arnoldi": (
+        "Arnoldi",
+        "Influence functions in the directions of the greatest curvature.",
+        "slow: many products with the curvature, once",
+    ),
+    "bm25": (
+        "BM25",
+        "How many rare words a subset shares with the prompts. Looks at no model.",
+        "seconds",
+    ),
+    "hidden-similarity": (
+        "Hidden-state similarity",
+        "How alike the model's inner states are on the subset and on the prompts.",
+        "a pass over every subset, without gradients",
+    ),
+    "random": (
+        "Random",
+        "Numbers drawn by chance: what any method has to beat.",
+        "nothing",
+    ),
+}
+"""Title, what it does, what it costs."""
 
 PRESETS = {
     "robust": "small curvature-scaled steps, stopped before the model collapses",
@@ -58,12 +122,46 @@ SIZES = {
     "proportional": "proportional to all their text",
 }
 
+WHOLE = "its share of the text counted in and others filling its place"
+"""What ``proportional`` sizes add to the influence of a subset (:mod:`untrac_core.shares`)."""
+
+INITS = {
+    "scratch": (
+        "A recipe from scratch",
+        "A small model is trained on all subsets, then again without each of them.",
+        "from scratch",
+    ),
+    "base": (
+        "Fine-tuning of a base model",
+        "A model of the library is fine-tuned on all subsets, then again without each of them.",
+        "fine-tuning",
+    ),
+    "further": (
+        "A finished model, whose training cannot be repeated",
+        "It is trained a little further, with and without each subset.",
+        "further training",
+    ),
+}
+"""Where the trainings of a validation start: title, what is done, in two words."""
+
 MODEL_KINDS = {"causal": "causal (left to right)", "seq2seq": "encoder and decoder", "classifier": "classifier"}
+
+PLAIN_BASELINES = ("bm25", "hidden-similarity")
+"""They compare texts with texts, and ask nothing about what the model learned."""
 
 NOT_PROOF = (
     "These are estimates for this model and these prompts. They do not prove that the model would change by as much if "
     "it were retrained without a subset, nor that a subset is harmful in itself: only retraining shows the first, and "
     "only reading it the second."
+)
+
+TRUTH_LIMITS = (
+    "The truth is that of this recipe: a larger model, another order or a longer training may depend on other subsets. "
+    "A method that agrees here is likelier to be right on a similar model; that is no proof for it."
+)
+FURTHER_LIMITS = (
+    "The training of this model was not repeated. What was measured is how it would change if it went on learning with "
+    "or without a subset: its sensitivity now, not what the subset did to it while it was trained."
 )
 
 
@@ -89,26 +187,37 @@ def question(prompts: PromptSet, side: str) -> str:
     return f"Which subsets make {harmful if side == 'harmful' else harmless} text more likely?"
 
 
-def legend(prompts: PromptSet, side: str) -> str:
-    """What a positive and a negative number mean."""
+def legend(prompts: PromptSet, side: str, *, whole: bool = False) -> str:
+    """What a positive and a negative number mean; ``whole``: each subset's share of all text is counted in."""
     harmful, harmless = labels(prompts)
+    without = f"without this whole subset, {WHOLE}," if whole else "without this subset,"
     if side == "contrast":
         return (
-            f"Positive: without this subset, {harmful} text would become harder for the model to write, more so than "
+            f"Positive: {without} {harmful} text would become harder for the model to write, more so than "
             f"{harmless} text; the subset pushes towards {harmful}. Negative: it pushes towards {harmless}."
         )
     label = {"harmful": harmful, "harmless": harmless}[side] if prompts.harmful is not None else "this"
+    return f"Positive: {without} the model would find {label} text harder to write. Negative: it would find it easier."
+
+
+def scored(prompts: PromptSet, side: str, method: str) -> str:
+    """What the numbers of a method mean that unlearns nothing."""
+    harmful, harmless = labels(prompts)
+    label = {"harmful": harmful, "harmless": harmless}.get(side, harmful) if prompts.harmful is not None else "this"
+    than = f", beyond {harmless} text" if side == "contrast" else ""
     return (
-        f"Positive: without this subset, the model would find {label} text harder to write. "
-        "Negative: it would find it easier."
+        f"Positive: by {method_title(method)}, this subset speaks for {label} text{than}. Negative: it speaks against "
+        "it. A score in the method's own unit, not a change of the model's loss."
     )
 
 
-def colours(prompts: PromptSet, side: str) -> str:
-    """The key to the colours of the bars, as markdown in the theme's own colours."""
+def colours(prompts: PromptSet, side: str, *, bracket: bool = False) -> str:
+    """The key to the colours of the bars, as markdown in the theme's own colours; ``bracket``: and to the brackets."""
     harmful, harmless = labels(prompts)
     grey = ":gray[■] zero is inside the interval"
     pale = "paler: cannot be told from a neighbour in the ranking"
+    if bracket:
+        pale += " · bracket: cannot be told from each other"
     if side == "contrast":
         return f":orange[■] towards {harmful} · :blue[■] towards {harmless} · {grey} · {pale}"
     mark = f":orange[■] {harmful} side" if side == "harmful" else f":blue[■] {harmless} side"
@@ -176,11 +285,18 @@ def shape(spec: RunSpec) -> str:
         if spec.scorer is not None:
             scored = f" · scored by a {'lexicon' if spec.scorer.lexicon else 'classifier'}"
         return f"Let the model write · {prompts} · {count(spec.sampling.samples, 'sample')} each{scored}"
-    title = METHODS[spec.method.name][0]
-    return (
-        f"{title}, {spec.method.preset} preset · {count(len(spec.prompts), 'prompt set')} · "
-        f"{count(len(spec.subsets), 'subset')} · {count(len(spec.seeds), 'seed')}"
-    )
+    sizes = f"{count(len(spec.prompts), 'prompt set')} · {count(len(spec.subsets), 'subset')}"
+    if isinstance(spec, ValidateSpec):
+        seeds = count(len(spec.seeds), "seed") + " of retraining"
+        return f"Validation, {INITS[spec.training.init][2]} · {count(len(spec.methods), 'method')} · {sizes} · {seeds}"
+    title = method_title(spec.method.name) + (f", {spec.method.preset} preset" if spec.method.unlearns else "")
+    return f"{title} · {sizes} · {count(len(spec.seeds), 'seed')}"
+
+
+def method_title(name: str, preset: str | None = None) -> str:
+    """A method's name for people, with its preset where it has one; a name that is not known stays as it is."""
+    title = METHODS[name][0] if name in METHODS else BASELINES[name][0] if name in BASELINES else name
+    return f"{title} ({preset})" if preset and name in METHODS else title
 
 
 def number(value: float | None) -> str:

@@ -73,10 +73,15 @@ def start_a_small_run(page, shot):
     page.get_by_test_id("stSidebar").get_by_text("Trace", exact=True).click()
     expect(page.get_by_role("heading", name="What should be traced to what?")).to_be_visible()
     page.get_by_text("Sizes and settings").click()
-    fields = (("Items a side, at most", "64"), ("Blocks a subset, at most", "96"), ("Name of the run", "a walk"))
-    for label, value in fields:
-        page.get_by_label(label).fill(value)
-        page.get_by_label(label).press("Enter")
+    fields = {
+        "Items a side, at most": "64",
+        "Blocks a subset, at most": "96",
+        "Seeds": "0, 1, 2",
+        "Name of the run": "a walk",
+    }
+    for label, value in fields.items():
+        page.get_by_label(label, exact=True).fill(value)
+        page.get_by_label(label, exact=True).press("Enter")
     page.wait_for_url("**draft=**")
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
     page.wait_for_timeout(1000)
@@ -129,6 +134,11 @@ def test_the_whole_way(server, window, shot):
     page.goto(f"{server.url}/runs?run={run_id}")
     page.get_by_role("button", name="Look at the result").click()
     expect(page.locator(BARS)).to_have_count(8)
+    expect(
+        page.get_by_role("region", name="The rank of each subset by UnTrac-Inv and by each baseline")
+    ).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^BM25 \(BM25 score\): Spearman "))).to_be_visible()
+    shot(page, "influence-own-light")
     rows = measured_rows(page)
     assert {row["subset"] for row in rows} >= {"forum", "news"}
     assert {row["side"] for row in rows} == {"harmful", "harmless"}
@@ -146,12 +156,13 @@ def test_every_page_in_the_dark(server, window, shot):
         ("subsets", "/subsets?subset=demo-forum"),
         ("trace", "/trace"),
         ("runs", f"/runs?run={DEMO_RUN}"),
+        ("validate", "/validate"),
     ):
         page.goto(server.url + path)
         expect(page.locator("h1")).to_be_visible()
         if name in ("home", "influence"):
             expect(page.locator(".js-plotly-plot .bars path").first).to_be_visible()
-        if name == "trace":
+        if name in ("trace", "validate"):
             expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
         shot(page, f"{name}-dark")
         ground = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")

@@ -56,6 +56,7 @@ def test_a_run_over_nothing_but_hub_ids(hub, tmp_path):
         ],
         "collections": [{"source": {"hub": "guild/crafts"}, "by": "config"}],
         "seeds": [0, 1],
+        "baselines": [],
         "device": "cpu",
     }
     (tmp_path / "spec.json").write_text(json.dumps(spec))

@@ -69,7 +69,10 @@ def finish(store: Store, run_id: str, status: str, error: str | None = None) -> 
 
 
 def write_result(folder: Path, spec: TraceSpec, text: str = "The first is first.") -> None:
-    """A small result of one unlabelled prompt set, with the subsets ranked in the order of the spec."""
+    """A small result of one unlabelled prompt set, with the subsets ranked in the order of the spec.
+
+    Beside it BM25, which says the same, and GradDot, which says the reverse; the last two cannot be separated.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     prompts = spec.prompts[0].name
     ranking, rows, examples = [], [], []
@@ -82,7 +85,7 @@ def write_result(folder: Path, spec: TraceSpec, text: str = "The first is first.
             for step in range(3):
                 moved = value * step / 2
                 measured = (seed, step, 3.0, 3.0 + moved, moved, 100, 10, 0.1 * step)
-                rows.append(("untrac-inv", subset.name, prompts, "", "harmful", "", *measured))
+                rows.append((spec.method.name, subset.name, prompts, "", "harmful", "", *measured))
     columns = (
         "method subset prompt_set group side label seed step loss_before loss_after influence tokens examples dose"
     )
@@ -94,9 +97,10 @@ def write_result(folder: Path, spec: TraceSpec, text: str = "The first is first.
         "run": folder.name,
         "name": spec.name,
         "kind": "trace",
-        "method": "untrac-inv",
-        "preset": "robust",
+        "method": spec.method.name,
+        "preset": spec.method.preset,
         "ranking": ranking,
+        **beside(prompts, [subset.name for subset in spec.subsets]),
         "verdicts": [{**verdict, "collapsed": False, "stable": True}],
         "collapsed": [],
         "warnings": [text],
@@ -109,6 +113,33 @@ def write_result(folder: Path, spec: TraceSpec, text: str = "The first is first.
     (folder / "environment.json").write_text(json.dumps({"python": "3.11", "remark": text}))
     (folder / "spec.yaml").write_text(to_yaml(spec))
     (folder / "log.txt").write_text(text + "\n")
+
+
+def beside(prompts: str, names: list[str]) -> dict:
+    """What a summary says beside a ranking in the order of ``names``."""
+    place = {"prompt_set": prompts, "side": "harmful"}
+    units = {"bm25": ("BM25 score", names), "grad-dot": ("dot product of gradients", names[::-1])}
+    return {
+        "groups": [{**place, "brackets": [names[-2:]]}],
+        "baselines": [
+            {
+                **place,
+                "method": method,
+                "unit": unit,
+                "subset": name,
+                "rank": rank,
+                "score": -rank,
+                "low": -9,
+                "high": 9,
+            }
+            for method, (unit, order) in units.items()
+            for rank, name in enumerate(order, 1)
+        ],
+        "agreement": [
+            {**place, "method": "bm25", "spearman": 1.0, "same_top": True},
+            {**place, "method": "grad-dot", "spearman": -1.0, "same_top": False},
+        ],
+    }
 
 
 def make_hostile_run(store: Store, folder: Path) -> str:

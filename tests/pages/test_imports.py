@@ -32,6 +32,7 @@ PAGES = [
     "pages/trace.py",
     "pages/runs.py?run=de3000000001",
     "pages/influence.py?run=de3000000001",
+    "pages/validate.py",
 ]
 
 

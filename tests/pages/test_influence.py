@@ -2,7 +2,8 @@ import json
 
 import pandas as pd
 import pytest
-from making import HOSTILE, enqueue, finish, said, sound, spec_of
+from making import HOSTILE, enqueue, finish, said, sound, spec_of, write_result
+from validations import validate_spec
 
 from pages.components import influence_data as data
 from untrac_core.engine import DEMO_RUN
@@ -10,6 +11,32 @@ from untrac_core.engine import DEMO_RUN
 
 def figure(at, number=0):
     return json.loads(at.get("plotly_chart")[number].proto.spec)
+
+
+RUN = "bbbbbbbbbbbb"
+NAMES = ["forum", "blog", "news", "code"]
+
+
+@pytest.fixture
+def result(page, store, tmp_path):
+    """Open the page of a finished trace whose summary was changed."""
+
+    def open_result(change=None, names=NAMES, **more):
+        spec = spec_of(names, tmp_path / "data", **more)
+        enqueue(store, spec, RUN)
+        write_result(store.runs_folder / RUN, spec)
+        path = store.runs_folder / RUN / "summary.json"
+        summary = json.loads(path.read_text())
+        (change or (lambda summary: None))(summary)
+        path.write_text(json.dumps(summary))
+        finish(store, RUN, "done")
+        return page("pages/influence.py", run=RUN)
+
+    return open_result
+
+
+def ranks(at):
+    return next(table.value for table in at.dataframe if "bm25" in table.value.columns)
 
 
 def test_the_demo_shows_question_answer_bars_path_and_truth(page):
@@ -30,6 +57,120 @@ def test_the_address_chooses_set_and_side(page):
     assert "anti stereotype" in at.title[0].value
     at.segmented_control(key="side").set_value("harmful").run()
     assert sound(at).title[0].value == "Which subsets make stereotype text more likely?"
+
+
+def test_baselines_stand_beside_the_ranking_with_their_agreement_in_words(result):
+    at = result()
+    assert ranks(at).set_index("subset").loc["code"].to_dict() == {"UnTrac-Inv": 4, "bm25": 4, "grad-dot": 1}
+    assert list(ranks(at)["subset"]) == NAMES
+    assert (
+        "BM25 (BM25 score): Spearman 1.00, the same subset first. A plain comparison of texts says the same as "
+        "UnTrac-Inv. With 4 subsets that can be chance."
+    ) in said(at)
+    assert "GradDot (dot product of gradients): Spearman −1.00, another first: code." in said(at)
+    assert "Not ranked: GradCos, Hidden-state similarity, Random." in said(at)
+    assert [link.proto.page for link in at.get("page_link") if link.proto.label.startswith("Check it")] == ["validate"]
+
+
+def test_enough_subsets_are_no_chance_and_numbers_by_chance_are_no_comparison(result):
+    def change(summary):
+        for row in [*summary["baselines"], *summary["agreement"]]:
+            row["method"] = {"bm25": "random", "grad-dot": "grad-cos"}[row["method"]]
+        summary["agreement"][1] |= {"spearman": 1.0, "same_top": True}
+
+    text = said(result(change, names=[*NAMES, "web"]))
+    assert "This cheaper look says the same as UnTrac-Inv." in text
+    assert "By chance, numbers drawn at random say the same" in text
+    assert "that can be chance" not in text
+
+
+def test_a_baseline_without_spread_is_not_compared(result):
+    at = result(lambda summary: summary["agreement"][0].update({"spearman": None}))
+    assert "BM25 (BM25 score): no agreement can be computed" in said(at)
+
+
+def test_a_folder_without_baselines_says_so(result):
+    def older(summary):
+        for name in ("baselines", "agreement", "groups"):
+            del summary[name]
+
+    at = result(older)
+    assert "No baseline was ranked beside this method" in said(at)
+    assert "Cannot separate" not in said(at)
+    assert "bracket" not in said(at)
+
+
+def test_a_refused_ranking_still_shows_the_baselines(result):
+    def collapse(summary):
+        summary |= {"ranking": [], "groups": [], "agreement": [], "collapsed": ["all"]}
+        summary["verdicts"][0] |= {"text": "No ranking.", "top": None, "collapsed": True, "stable": False}
+
+    at = result(collapse)
+    assert list(ranks(at).columns) == ["subset", "bm25", "grad-dot"]
+    assert "collapsed" in said(at)
+    assert not at.get("plotly_chart")
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ([], "Every subset can be told from its neighbours"),
+        ([["blog", "news"]], "Cannot separate, within each of these runs: ranks 2 to 3 (blog and news)."),
+        ([["forum", "blog", "news"], ["news", "code"]], "ranks 1 to 3 (forum, blog, news); ranks 3 to 4 (news and"),
+        ([NAMES], "no two of the 4 subsets can be told from each other"),
+    ],
+)
+def test_what_cannot_be_separated_is_said_and_bracketed(result, groups, words):
+    at = result(lambda summary: summary["groups"][0].update({"brackets": groups}))
+    assert words in said(at)
+    assert len(figure(at)["layout"].get("shapes", [])) == 3 * len(groups)
+    assert ("bracket: cannot be told from each other" in said(at)) == bool(groups)
+
+
+def test_long_and_many_runs_are_told_briefly():
+    names = [f"s{i}" for i in range(20)]
+    ranked = pd.DataFrame({"subset": names, "rank": range(1, 21)})
+    text = data.groups_in_words(ranked, [names[i : i + 6] for i in range(9)])
+    assert text.startswith("Cannot separate, within each of these runs: ranks 1 to 6 (s0 to s5); ")
+    assert text.endswith("and 3 more such runs.")
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"stable": True}, "stable"),
+        ({"stable": False}, "unstable"),
+        ({"stable": True, "top": None}, None),
+        ({"stable": False, "collapsed": True}, "collapsed"),
+    ],
+)
+def test_the_answer_says_whether_its_way_was_straight(result, change, shown):
+    at = result(lambda summary: summary["verdicts"][0].update(change))
+    badges = [element.value for element in at.markdown if "-badge[" in element.value]
+    assert [f" {shown}]" in badge for badge in badges] == ([True] if shown else [])
+
+
+def test_proportional_sizes_count_the_share_in(result):
+    text = said(result(sizes="proportional"))
+    assert text.count("its share of the text counted in and others filling its place") == 2
+    assert "shares of the text are not yet counted in" in text
+
+
+def test_a_baseline_alone_is_a_score_and_no_loss(result):
+    at = result(method={"name": "grad-dot"})
+    text = said(at)
+    assert "GradDot · 1 prompt set" in text
+    assert "A score in the method's own unit" in text
+    assert "harder to write" not in text
+    assert figure(at)["layout"]["xaxis"]["title"]["text"] == "influence, score of GradDot"
+
+
+def test_a_validation_points_to_its_own_page(page, store, tmp_path):
+    enqueue(store, validate_spec(tmp_path / "data"), "eeeeeeeeeeee")
+    finish(store, "eeeeeeeeeeee", "done")
+    at = page("pages/influence.py", run="eeeeeeeeeeee")
+    [link] = [link.proto for link in at.get("page_link") if link.proto.label.startswith("Look at it")]
+    assert (link.page, link.query_string) == ("validate", "run=eeeeeeeeeeee")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pages.components.trace_form import parse_seeds
 from untrac_core.engine import Library
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build, to_yaml
-from untrac_core.specs import PromptSet, Subset
+from untrac_core.specs import BESIDE, SEEDS, PromptSet, Subset
 
 
 def start(at):
@@ -103,6 +103,29 @@ def test_choices_of_the_method_reach_the_request(own, store):
     spec = started(sound(own), store).spec
     assert (spec.model.precision, spec.method.moves, spec.sizes) == ("bfloat16", "last", "equal")
     assert (spec.method.name, spec.seeds, spec.prompts[0].limit) == ("untrac", [3, 5], 4)
+
+
+def test_the_baselines_are_chosen_in_the_form(form, store):
+    assert form.multiselect(key="t_baselines").value == list(BESIDE)
+    assert "TracIn" not in form.multiselect(key="t_baselines").options
+    form.multiselect(key="t_baselines").set_value(["random", "fisher-dot"]).run()
+    assert "Numbers drawn by chance" in said(sound(form))
+    shown = next(code.value for code in form.code if code.value.startswith("kind: trace"))
+    assert "baselines:\n- fisher-dot\n- random" in shown
+    assert started(form, store).spec.baselines == ["fisher-dot", "random"]
+
+
+def test_no_baselines_are_none_and_nonsense_in_a_draft_is_dropped(form, page, home, store):
+    form.multiselect(key="t_baselines").set_value([]).run()
+    again = page("pages/trace.py", draft=form.query_params["draft"])
+    assert again.multiselect(key="t_baselines").value == []
+    draft = home / "drafts" / f"t_{form.query_params['draft']}.json"
+    draft.write_text(json.dumps({"t_model": "demo", "t_baselines": ["tracin", "bm25", 3, "<b>"]}))
+    assert started(page("pages/trace.py", draft=form.query_params["draft"]), store).spec.baselines == ["bm25"]
+
+
+def test_a_request_takes_as_many_seeds_as_a_file_does(form, store):
+    assert started(form, store).spec.seeds == list(SEEDS)
 
 
 def test_a_reload_keeps_the_form(own, mine, page):

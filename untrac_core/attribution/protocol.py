@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 
-from untrac_core.ascent import Point, ScaledStep, Trajectory, ascend, own_loss
 from untrac_core.cells import Cell
-from untrac_core.curvature import estimate_curvature, response, step_size
+from untrac_core.curvature import Curvature, estimate_curvature
 from untrac_core.data.prompts import PromptData
 from untrac_core.data.subsets import SubsetData
 from untrac_core.data.tokens import Example, Packed
 from untrac_core.losses import Losses, example_losses
-from untrac_core.models import LoadedModel, weights_restored
+from untrac_core.models import LoadedModel
+from untrac_core.moments import MomentsFile
+from untrac_core.moves import set_moves
 from untrac_core.progress import Progress, Silent
-from untrac_core.settings import AscentSettings, draw
-from untrac_core.specs import TraceSpec
+from untrac_core.specs import Moves
 
-NUMERICS = 1
+NUMERICS = 2
 """Goes up when the same inputs would give other numbers; cached cells of another number are not reused."""
 
 
@@ -38,22 +40,54 @@ class Part:
     side: str = ""
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What tells a model from another one, known before its weights are in memory."""
+
+    digest: str
+    device: str
+    precision: str
+    moves: Moves
+    """What it was loaded for: ``last`` and ``lora`` hold the other weights in its precision."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights that the model had while it was trained.
+
+    ``load`` puts them into the study's module; ``rate``: the learning rate that was used from there on.
+    """
+
+    load: Callable[[], None]
+    rate: float
+
+
 @dataclass
 class Study:
-    """A spec with everything loaded: model, tokens and settings; losses before and curvature are computed once."""
+    """A model with everything that is asked of it in tokens; what several methods need is computed once."""
 
-    spec: TraceSpec
-    settings: AscentSettings
-    model: LoadedModel
-    prompt_data: dict[str, PromptData]
+    identity: Identity
+    load: Callable[[], LoadedModel]
+    """Called once, when the first cell needs the model."""
+    prompt_data: Mapping[str, PromptData]
     prompts: dict[str, dict[str, list[Example]]]
-    subset_data: dict[str, SubsetData]
+    subset_data: Mapping[str, SubsetData]
     subsets: dict[str, Packed]
-    unlearned: dict[str, list[Example]]
-    """What the method unlearns, set by set, by a name for each."""
+    seeds: Sequence[int]
     progress: Progress = field(default_factory=Silent)
+    checkpoints: Sequence[Checkpoint] = ()
+    sizes: Mapping[str, float] | None = None
+    """How much of the training each subset was; where it is known, a ranking tells the influence of leaving it out."""
+    cache: Path | None = None
+    """A folder for what is slow to compute and may be needed again: the moments of the curvature."""
     _before: dict[str, Losses] = field(default_factory=dict)
     _digests: dict[int, str] = field(default_factory=dict)
+    _curvatures: dict[tuple[Moves, int, float], Curvature] = field(default_factory=dict)
+
+    @cached_property
+    def model(self) -> LoadedModel:
+        """The model, in memory."""
+        return self.load()
 
     @cached_property
     def all_blocks(self) -> list[Example]:
@@ -65,30 +99,38 @@ class Study:
         """Every prompt set's items, side after side."""
         return [item for sides in self.prompts.values() for items in sides.values() for item in items]
 
-    @cached_property
-    def scaled(self) -> ScaledStep | None:
-        """Curvature of the untouched model on the run's own training text, and the step size for all its sets.
+    def let_move(self, moves: Moves) -> None:
+        """Give gradients to exactly the parameters of ``moves``.
 
-        ``None`` where the optimiser needs neither.
+        A model that was loaded for its last blocks or an adapter alone keeps those: the rest is not held in float32.
         """
-        settings = self.settings
-        if settings.optimizer != "kronecker":
-            return None
-        self.progress.phase("curvature of the model on the training text")
-        curvature = estimate_curvature(
-            self.model,
-            self.all_blocks,
-            samples=settings.samples or 1,
-            damping=settings.damping or 0.1,
-            progress=self.progress,
-        )
-        self.progress.phase("step size")
-        sets = list(self.unlearned.values())
-        responses = []
-        for done, examples in enumerate(sets, 1):
-            responses.append(response(self.model, curvature, examples))
-            self.progress.tick(done, len(sets))
-        return ScaledStep(curvature, step_size(settings.dose or 0.0, responses))
+        if self.model.moves not in ("last", "lora"):
+            set_moves(self.model.module, moves)
+
+    def curvature(self, moves: Moves, samples: int, damping: float) -> Curvature:
+        """The curvature of the model as it is loaded, on the study's own training text; kept for every method."""
+        self.let_move(moves)
+        wanted = (moves, samples, damping)
+        if wanted not in self._curvatures:
+            self.progress.phase("curvature of the model on the training text")
+            kept = MomentsFile(self.cache, self._moments_key(moves, samples))
+            self._curvatures[wanted] = estimate_curvature(
+                self.model, self.all_blocks, samples=samples, damping=damping, progress=self.progress, kept=kept
+            )
+        return self._curvatures[wanted]
+
+    def _moments_key(self, moves: Moves, samples: int) -> str:
+        """What the moments depend on; the damping comes after them."""
+        content = {
+            "numerics": NUMERICS,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "model": asdict(self.identity),
+            "moves": moves,
+            "samples": samples,
+            "blocks": examples_digest(self.all_blocks),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def before(self, what: str, examples: Sequence[Example]) -> Losses:
         """Losses of the untouched model on ``examples``, computed once for each ``what``."""
@@ -104,23 +146,35 @@ class Study:
             model.module, examples, model.device, model.facts.vocabulary, self.progress, model.precision
         )
 
-    def key(self, method: str, seed: int, unlearned: Part, watched: Sequence[Part]) -> str:
-        """The hash of all that a cell's result depends on: also names, as they stand in its table."""
-        parts: dict[str, Any] = {
+    def key(self, method: str, settings: Any, seed: int, parts: Sequence[Part], more: Any = ()) -> str:
+        """The hash of all that a cell's result depends on: also names, as they stand in its table.
+
+        ``settings``: a dataclass; ``more``: anything else that JSON can hold.
+        """
+        content: dict[str, Any] = {
             "numerics": NUMERICS,
             "torch": torch.__version__,
-            "device": self.model.device.type,
             "threads": torch.get_num_threads(),
-            "model": self.model.digest,
-            "precision": str(self.model.precision),
+            "model": asdict(self.identity),
             "method": method,
-            "settings": asdict(self.settings),
+            "settings": asdict(settings),
             "seed": seed,
-            "unlearned": self._fingerprint(unlearned),
-            "watched": [self._fingerprint(part) for part in watched],
-            "scaled": self._scaled_by if self.settings.optimizer == "kronecker" else [],
+            "parts": [self._fingerprint(part) for part in parts],
+            "more": more,
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def prompt_parts(self) -> list[Part]:
+        """Every side of every prompt set."""
+        return [
+            Part(items, "", prompt_set, side)
+            for prompt_set, sides in self.prompts.items()
+            for side, items in sides.items()
+        ]
+
+    def subset_parts(self) -> list[Part]:
+        """Every training subset."""
+        return [Part(packed.blocks, subset) for subset, packed in self.subsets.items()]
 
     def _fingerprint(self, part: Part) -> list[str]:
         """A part's names and content; the digest of a list is computed once, as every cell watches the same lists."""
@@ -129,101 +183,41 @@ class Study:
             self._digests[known] = examples_digest(part.examples)
         return [part.subset, part.prompt_set, part.side, self._digests[known]]
 
-    @cached_property
-    def _scaled_by(self) -> list[str]:
-        """What curvature and step size depend on: they tie the cells of a run together."""
-        sets = [*self.unlearned.values(), self.all_blocks]
-        return [examples_digest(examples) for examples in sets]
-
-    def unlearn(
-        self, name: str, examples: Sequence[Example], watched: Sequence[Example], before: Losses, seed: int
-    ) -> Unlearning:
-        """Unlearn a seed's share of ``examples`` and watch others; the weights come back as they were."""
-        settings, scaled = self.settings, self.scaled
-        drawn = [examples[i] for i in draw(len(examples), settings.share, seed)]
-        self.progress.phase(name)
-        start = Point(0, own_loss(self.model, drawn), before)
-        runs: list[Trajectory] = []
-        for direction in (1.0, -1.0) if settings.two_sided else (1.0,):
-            with weights_restored(self.model.module):
-                runs.append(
-                    ascend(
-                        self.model,
-                        drawn,
-                        settings,
-                        lambda: self.losses(watched),
-                        before=start,
-                        scaled=scaled,
-                        direction=direction,
-                        order_seed=seed,
-                        progress=self.progress,
-                    )
-                )
-        return Unlearning(runs)
-
-
-@dataclass(frozen=True)
-class Unlearning:
-    """One ascent, or an ascent and a descent from the same weights."""
-
-    runs: list[Trajectory]
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether the model ended knowing nothing."""
-        return any(run.collapsed for run in self.runs)
-
-    @property
-    def ended(self) -> str:
-        """Why the ascent ended, in words."""
-        return next((run.ended for run in self.runs if run.collapsed), self.runs[0].ended)
-
-    def changes(self) -> list[tuple[int, float, Losses]]:
-        """For every kept step: the step, the dose (nats per token), and each watched example's change of loss.
-
-        Two-sided: half of (loss after ascent - loss after descent), the central difference, in which even orders of
-        the step cancel; a step counts only where both sides kept it.
-        """
-        up = self.runs[0].points
-        if len(self.runs) == 1:
-            return [(point.step, point.own - up[0].own, point.losses - up[0].losses) for point in up]
-        down = {point.step: point for point in self.runs[1].points}
-        return [
-            (
-                point.step,
-                (point.own - down[point.step].own) / 2,
-                (point.losses - down[point.step].losses) / 2,
-            )
-            for point in up
-            if point.step in down
-        ]
-
 
 class Method(Protocol):
     """A way to estimate influence."""
 
     name: ClassVar[str]
+    inverse: ClassVar[bool]
+    """Whether the examples that it watches are those of the training subsets; else those of the prompt sets."""
+    unit: ClassVar[str]
+    """Of its numbers, in a few words."""
 
-    def unlearned(
-        self, prompts: Mapping[str, Mapping[str, list[Example]]], subsets: Mapping[str, Packed]
-    ) -> dict[str, list[Example]]:
-        """The sets that are unlearned, one after the other, each by a name of its own."""
+    @property
+    def share(self) -> float:
+        """The share of what is unlearned, or asked for, that each seed draws."""
 
     def cells(self, study: Study) -> list[Cell]:
         """The independent pieces of work, in the order of the spec."""
 
     def run(self, study: Study, cell: Cell) -> pd.DataFrame:
-        """One row per kept step and watched example; see :func:`cell_frame`."""
+        """One row per kept step and watched example; see :func:`cell_frame` and :func:`score_frame`."""
 
 
-def cell_frame(unlearning: Unlearning, before: Losses, watched: Sequence[Part]) -> pd.DataFrame:
+Change = tuple[int, float, Losses]
+"""A kept step, its dose in nats per token, and each watched example's change of loss in nats."""
+
+
+def cell_frame(
+    changes: Sequence[Change], before: Losses, watched: Sequence[Part], *, collapsed: bool, ended: str
+) -> pd.DataFrame:
     """A cell's result as a table: one row per kept step and watched example.
 
     ``watched`` is in the order of ``before``. Losses and changes are sums over an example's tokens, in nats;
     ``example`` counts within its part; ``collapsed`` and ``ended`` are the cell's own.
     """
     parts = []
-    for step, dose, change in unlearning.changes():
+    for step, dose, change in changes:
         start = 0
         for part in watched:
             stop = start + len(part.examples)
@@ -243,8 +237,45 @@ def cell_frame(unlearning: Unlearning, before: Losses, watched: Sequence[Part]) 
                 )
             )
             start = stop
+    return pd.concat(parts, ignore_index=True).assign(collapsed=collapsed, ended=ended)
+
+
+Scores = Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]
+"""(Subset, prompt set, side) to scores a token and tokens, each of shape (examples,)."""
+
+
+def score_frame(scores: Scores) -> pd.DataFrame:
+    """The cell of a method that unlearns nothing, as :func:`cell_frame` would write it: one step without a dose.
+
+    An example is a part of a subset: a block, or a fold of blocks. A score that is no number makes the cell collapsed.
+    """
+    parts = [
+        pd.DataFrame(
+            {
+                "step": 1,
+                "dose": 0.0,
+                "subset": subset,
+                "prompt_set": prompt_set,
+                "side": side,
+                "example": range(len(values)),
+                "loss_before": 0.0,
+                "change": values * tokens,
+                "tokens": tokens.astype(np.int64),
+            }
+        )
+        for (subset, prompt_set, side), (values, tokens) in scores.items()
+    ]
     frame = pd.concat(parts, ignore_index=True)
-    return frame.assign(collapsed=unlearning.collapsed, ended=unlearning.ended)
+    sound = bool(np.isfinite(frame["change"]).all())
+    ended = "one pass" if sound else "ended in numbers that are none"
+    return frame.assign(collapsed=not sound, ended=ended)
+
+
+def failed_frame(why: str) -> pd.DataFrame:
+    """The cell of a method that does not work here: no rows but one, which says why."""
+    row = dict.fromkeys(("step", "dose", "example", "loss_before", "change", "tokens"), 0)
+    names = dict.fromkeys(("subset", "prompt_set", "side"), "")
+    return pd.DataFrame([row | names | {"collapsed": True, "ended": why}])
 
 
 def examples_digest(examples: Sequence[Example]) -> str:

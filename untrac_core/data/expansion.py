@@ -8,10 +8,20 @@ from untrac_core.data.collections import members, unique_names
 from untrac_core.errors import InputError
 from untrac_core.model_files import is_local
 from untrac_core.progress import Progress
-from untrac_core.specs import FetchSpec, GenerateSpec, ModelRef, PromptSet, Scorer, Source, Subset, TraceSpec
+from untrac_core.specs import (
+    FetchSpec,
+    GenerateSpec,
+    ModelRef,
+    PromptSet,
+    Scorer,
+    Source,
+    Subset,
+    TraceSpec,
+    ValidateSpec,
+)
 
 SUBSETS_MOST = 500
-S = TypeVar("S", TraceSpec, FetchSpec, GenerateSpec)
+S = TypeVar("S", TraceSpec, FetchSpec, GenerateSpec, ValidateSpec)
 
 
 def expand(spec: S, progress: Progress | None = None) -> S:
@@ -23,6 +33,8 @@ def expand(spec: S, progress: Progress | None = None) -> S:
     """
     pins: dict[tuple[str, str | None], str] = {}
     if isinstance(spec, TraceSpec | GenerateSpec):
+        spec = spec.model_copy(update={"model": _pinned_model(spec.model)})
+    if isinstance(spec, ValidateSpec) and spec.model is not None:
         spec = spec.model_copy(update={"model": _pinned_model(spec.model)})
     if isinstance(spec, GenerateSpec):
         source = None if spec.source is None else _pinned(spec.source, pins)
@@ -39,9 +51,11 @@ def expand(spec: S, progress: Progress | None = None) -> S:
     return spec.model_copy(update={"prompts": prompts, "subsets": subsets, "collections": []})
 
 
-def _check_number(spec: TraceSpec | FetchSpec, subsets: list[Subset]) -> None:
-    if isinstance(spec, TraceSpec) and len(subsets) < 2:
-        what = f"the collections give {len(subsets)} subset{'s' * (len(subsets) != 1)}, and a trace compares at least 2"
+def _check_number(spec: TraceSpec | FetchSpec | ValidateSpec, subsets: list[Subset]) -> None:
+    least = {"trace": 2, "validate": 3}.get(spec.kind, 0)
+    if len(subsets) < least:
+        found = f"{len(subsets)} subset{'s' * (len(subsets) != 1)}"
+        what = f"the collections give {found}, and a {spec.kind} run compares at least {least}"
         raise InputError(what, where="collections", mend="name another column, folder or data set")
     if len(subsets) > SUBSETS_MOST:
         what = f"there are {len(subsets)} subsets, and {SUBSETS_MOST} is the limit"

@@ -27,7 +27,7 @@ def sized(packed: Mapping[str, Packed], subsets: Mapping[str, SubsetData], sizes
         smallest = min(packed, key=lambda name: packed[name].tokens)
         why = f"as many tokens as the smallest subset, {smallest!r}, has"
         return {name: _cut(part, float(packed[smallest].tokens), why) for name, part in packed.items()}
-    text = {name: subsets[name].scale * (subsets[name].characters or _characters(subsets[name])) for name in packed}
+    text = amounts({name: subsets[name] for name in packed})
     about = ", estimated from stored sizes" if any(subsets[name].scale > 1 for name in packed) else ""
     largest = max(text, key=lambda name: text[name])
     whole = sum(text.values())
@@ -43,6 +43,11 @@ def sized(packed: Mapping[str, Packed], subsets: Mapping[str, SubsetData], sizes
                 result[name], why=f"limit, fewer than its {text[name] / whole:.1%} of all text{about} ask for"
             )
     return result
+
+
+def amounts(subsets: Mapping[str, SubsetData]) -> dict[str, float]:
+    """Characters of each subset's text; of a source that was read in part, estimated for the whole of it."""
+    return {name: subset.scale * (subset.characters or _characters(subset)) for name, subset in subsets.items()}
 
 
 def _cut(part: Packed, tokens: float, why: str) -> Packed:

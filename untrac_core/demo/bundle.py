@@ -7,23 +7,24 @@ ground truth, which retrains the model without each subset for each of three see
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from untrac_core.attribution.protocol import Part
 from untrac_core.data.prompts import load_prompts
-from untrac_core.data.tokens import Example
 from untrac_core.demo.request import demo_prompts, demo_spec, demo_subsets
-from untrac_core.demo.texts import SUBSETS, generate, write
+from untrac_core.demo.texts import generate, write
 from untrac_core.home import DEMO
-from untrac_core.losses import example_losses
+from untrac_core.leave_out import LeaveOut, truth_frame
 from untrac_core.progress import Progress
 from untrac_core.results import DOSES, TRUTH, write_frame
-from untrac_core.specs import TrainSpec
+from untrac_core.specs import Recipe, Training, TrainSpec
 from untrac_core.tracing import trace
-from untrac_core.training import Material, build_model, fit, prepare, train
+from untrac_core.training import prepare, train
 
 SEEDS = (0, 1, 2)
 RECIPE = TrainSpec(
@@ -63,54 +64,18 @@ def build(folder: Path = DEMO, seeds: Sequence[int] = SEEDS, progress: Progress 
 
 
 def leave_out_influence(recipe: TrainSpec, seeds: Sequence[int], progress: Progress) -> pd.DataFrame:
-    """The true influence: loss of a model retrained without the subset minus loss of the full one, nats per token.
-
-    Same seed, same order of what stays, same number of steps (Isonuma and Titov, ACL 2024, section 2). One row per
-    subset, prompt set, side (also ``contrast``: harmful minus harmless) and seed.
-    """
+    """The true influence by :mod:`untrac_core.leave_out`: the table of ``truth.parquet``."""
     material = prepare(recipe)
-    items = {
-        (prompts.name, side): material.encoder.items(chosen, context=recipe.block, where=prompts.name)
+    watched = [
+        Part(material.encoder.items(chosen, context=recipe.block, where=prompts.name), "", prompts.name, side)
         for prompts in demo_prompts()
         for side, chosen in load_prompts(prompts).sides.items()
-    }
-    rows = []
-    for seed in seeds:
-        full = _losses(recipe, material, items, seed, None, progress)
-        for subset in SUBSETS:
-            without = _losses(recipe, material, items, seed, subset, progress)
-            gains = {place: without[place] - full[place] for place in items}
-            for name in dict.fromkeys(name for name, _ in items):
-                sides = {side: gains[name, side] for side in ("harmful", "harmless")}
-                sides["contrast"] = sides["harmful"] - sides["harmless"]
-                rows += [
-                    {"subset": subset, "prompt_set": name, "side": side, "seed": seed, "influence": value}
-                    for side, value in sides.items()
-                ]
-    return pd.DataFrame(rows)
-
-
-def _losses(
-    recipe: TrainSpec,
-    material: Material,
-    items: dict[tuple[str, str], list[Example]],
-    seed: int,
-    without: str | None,
-    progress: Progress,
-) -> dict[tuple[str, str], float]:
-    """Losses a token of a model trained with this seed, perhaps without a subset."""
-    progress.phase(f"training, seed {seed}, without {without or 'nothing'}")
-    spec = recipe.model_copy(update={"seed": seed})
-    device = torch.device("cpu")
-    vocabulary = material.tokenizer.get_vocab_size()
-    module = build_model(spec, vocabulary)
-    fit(module, material, spec, device, without=without)
-    return {
-        place: float(
-            example_losses(module, examples, device, vocabulary).sum() / sum(example.tokens for example in examples)
-        )
-        for place, examples in items.items()
-    }
+    ]
+    training = Training(**{name: getattr(recipe, name) for name in Recipe.model_fields})
+    with tempfile.TemporaryDirectory() as work:
+        leave_out = LeaveOut(training, material, None, watched, torch.device("cpu"), Path(work), progress)
+        cells = leave_out.cells(seeds)
+        return truth_frame(cells, [leave_out.run(cell) for cell in cells])
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_
     with device_held(store.home, run.device, reporter) as device:
         lower_priority(device)
         spec = visible_device(run.spec)
-        reporter.one_pass = run.kind != "trace"
+        reporter.one_pass = run.kind in ("generate", "fetch")
         threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
         task = make_task(replace(run, spec=spec), reporter, threads)
         cells = list(task.cells)

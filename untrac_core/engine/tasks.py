@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from untrac_core.engine.runs import Run
 from untrac_core.progress import Progress
-from untrac_core.specs import FetchSpec, GenerateSpec
+from untrac_core.specs import FetchSpec, GenerateSpec, ValidateSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,8 @@ class Task(Protocol):
         """Write the result folder from the frames of all cells, in their order."""
 
 
+MOMENTS = "moments"
+"""Of a data home: what the curvature of models was estimated from, for other runs of the same model and data."""
 MakeTask = Callable[[Run, Progress, int | None], Task]
 
 
@@ -45,6 +47,10 @@ def load_task(run: Run, progress: Progress, threads: int | None) -> Task:
         from untrac_core.generation import Generator
 
         return Generator(spec, progress, threads)
+    if isinstance(spec, ValidateSpec):
+        from untrac_core.validation import WORK, Validator
+
+        return Validator(spec, run.folder / WORK, progress, threads)
     from untrac_core.tracing import Tracer
 
-    return Tracer(spec, progress, threads)
+    return Tracer(spec, progress, threads, run.folder.parent.parent / MOMENTS)

@@ -16,7 +16,7 @@ from untrac_core.errors import InputError
 
 
 class Tracer:
-    def __init__(self, spec, progress, threads=None):
+    def __init__(self, spec, progress, threads=None, cache=None):
         progress.phase("loading the model")
         self.progress = progress
         self.wish = dict(part.split("=") for part in spec.prompts[0].name.split())

@@ -1,0 +1,1 @@
+"""Head-to-heads, with their results and how to rerun them."""

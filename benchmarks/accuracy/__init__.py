@@ -1,0 +1,1 @@
+"""Agreement of every method with retraining, on real text."""

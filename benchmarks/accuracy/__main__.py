@@ -1,0 +1,55 @@
+"""How well does each method tell what retraining tells? ``python -m benchmarks.accuracy``; see README.md beside this.
+
+Every training and every method's cell is kept, so that an interrupted benchmark goes on where it was, and several
+processes can share the work, one testbed each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from benchmarks.accuracy.report import write_report
+from benchmarks.accuracy.testbeds import BEDS, data_root
+from untrac_core.progress import Progress
+from untrac_core.results import ENVIRONMENT, ESTIMATES, SUMMARY, TRUTH
+from untrac_core.validation import validate
+
+HERE = Path(__file__).resolve().parent
+KEPT = (SUMMARY, TRUTH, ESTIMATES, ENVIRONMENT)
+"""Of a result; its spec names files of the machine, and is made anew from ``testbeds.py``."""
+
+
+class Printed:
+    """Says on the terminal what is being done."""
+
+    def phase(self, text: str) -> None:
+        """One line a phase."""
+        print(text, flush=True)
+
+    def tick(self, done: int, total: int) -> None:
+        """Nothing: phases are short."""
+
+
+def main() -> None:
+    """Run the testbeds that are named, or all, and write the report from all results that are there."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("beds", nargs="*", choices=[*BEDS, []], help="testbeds; all of them unless named")
+    parser.add_argument("--work", type=Path, default=HERE / "work", help="a folder for cells and models")
+    parser.add_argument("--report", action="store_true", help="only write the report anew")
+    asked = parser.parse_args()
+    progress: Progress = Printed()
+    for bed in [] if asked.report else asked.beds or BEDS:
+        work = asked.work / bed
+        spec = BEDS[bed](data_root(), work / "data")
+        validate(spec, work / "result", progress, asked.work / "cells", threads=1)
+        kept = HERE / "results" / bed
+        kept.mkdir(parents=True, exist_ok=True)
+        for name in KEPT:
+            shutil.copyfile(work / "result" / name, kept / name)
+    write_report(HERE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Tables and the figure of README.md, from the results that lie beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+BEGIN, END = "<!-- results: made by report.py -->", "<!-- end of results -->"
+TITLES = {
+    "opt": "A: OPT, ten equal corpora",
+    "gpt2": "GPT-2, ten equal corpora",
+    "llama": "Llama, ten equal corpora",
+    "mix": "OPT, eight unequal corpora",
+    "development": "Development: Llama, eleven unequal pieces",
+}
+OURS = ("untrac-inv (robust)", "untrac (robust)")
+GROUPS = ("resolvable", "all", "resolvable contrasts")
+ACCENT, GREY = "#0072B2", "#8A8A8A"
+Summary = Mapping[str, Any]
+
+
+def write_report(here: Path) -> None:
+    """Put the results of ``here/results`` into ``here/README.md``, and their figure beside it."""
+    found = {
+        name: json.loads((here / "results" / name / "summary.json").read_text(encoding="utf-8"))
+        for name in TITLES
+        if (here / "results" / name / "summary.json").is_file()
+    }
+    if not found:
+        return
+    made = json.loads((here / "results" / next(iter(found)) / "environment.json").read_text(encoding="utf-8"))
+    parts = [_versions(made), *(_section(here, name, summary) for name, summary in found.items())]
+    readme = here / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    readme.write_text("\n\n".join([head + BEGIN, *parts, END]) + tail, encoding="utf-8")
+    _draw(found, here / "agreement.png")
+
+
+def _versions(made: Summary) -> str:
+    packages = made["packages"]
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "numpy"))
+    return f"Made with Python {made['python']}, {versions}, on {made['platform']}, one thread a testbed."
+
+
+def _section(here: Path, name: str, summary: Summary) -> str:
+    return "\n\n".join(
+        [f"### {TITLES[name]}", summary["verdict"], _noise(summary), _board(summary), _differences(summary)]
+    )
+
+
+def _noise(summary: Summary) -> str:
+    """Each side's agreement between seeds of the truth, and the ceiling that it puts on any r."""
+    rows = ["| prompt set | side | truth, seed to seed | ceiling | |", "| --- | --- | --- | --- | --- |"]
+    for row in summary["noise"]:
+        word = "resolvable" if row["resolvable"] else "cannot separate"
+        agreement, ceiling = _number(row["agreement"]), _number(row["ceiling"])
+        rows.append(f"| {row['prompt_set']} | {row['side']} | {agreement} | {ceiling} | {word} |")
+    return "\n".join(rows)
+
+
+def _board(summary: Summary) -> str:
+    """Every method, best first: agreement over groups of sides, what it takes, and what went wrong."""
+    values = {
+        (row["method"], row["side"], row["measure"]): row for row in summary["board"] if row["prompt_set"] is None
+    }
+
+    def cell(method: str, group: str, measure: str = "pearson", *, ends: bool = True) -> str:
+        row = values.get((method, group, measure))
+        if row is None or row["value"] is None:
+            return ""
+        shown = _number(row["value"])
+        return (
+            f"{shown} ({_number(row['low'])} to {_number(row['high'])})" if ends and row["low"] is not None else shown
+        )
+
+    def order(row: Summary) -> float:
+        found = values.get((row["method"], "resolvable", "pearson"))
+        return -found["value"] if found and found["value"] is not None else 2.0
+
+    rows = [
+        "| method | r, resolvable sides | r, all sides | r, resolvable contrasts | top-1 | Spearman | Kendall | NDCG@3 "
+        "| CPU time | memory | |",
+        "| --- " * 11 + "|",
+    ]
+    for row in sorted(summary["methods"], key=order):
+        method = row["method"]
+        trouble = row["failed"] or ("collapsed: no ranking" if row["collapsed"] else "")
+        named = f"**{method}**" if method in OURS else method
+        rest = " | ".join(cell(method, "resolvable", m, ends=False) for m in ("top1", "spearman", "kendall", "ndcg"))
+        rows.append(
+            f"| {named} | {' | '.join(cell(method, group) for group in GROUPS)} | {rest} | "
+            f"{row['seconds']:.0f} s | {row['peak_memory_mb']:.0f} MB | {trouble} |"
+        )
+    return "\n".join(rows)
+
+
+def _differences(summary: Summary) -> str:
+    """By how much our two methods exceed each other one, over the resolvable sides."""
+    costs = {row["method"]: row["seconds"] for row in summary["methods"]}
+    rows = ["| difference in r, resolvable sides | value | 95% interval | |", "| --- | --- | --- | --- |"]
+    for row in summary["differences"]:
+        if row["side"] != "resolvable" or row["first"] not in OURS or row["low"] is None:
+            continue
+        cost = f"{costs[row['first']]:.0f} s and {costs[row['second']]:.0f} s"
+        word = f"a tie ({cost})" if row["tie"] else ""
+        ends = f"{row['low']:+.2f} to {row['high']:+.2f}"
+        rows.append(f"| {row['first']} - {row['second']} | {row['value']:+.2f} | {ends} | {word} |")
+    return "\n".join(rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _draw(found: Mapping[str, Summary], path: Path) -> None:
+    """Agreement of every method on every testbed, with intervals; drawn by Chromium, as plotly alone writes no PNG."""
+    from playwright.sync_api import sync_playwright
+
+    figure = make_subplots(
+        1, len(found), shared_yaxes=True, subplot_titles=[TITLES[name] for name in found], horizontal_spacing=0.02
+    )
+    methods = [row["method"] for row in next(iter(found.values()))["methods"]]
+    for column, summary in enumerate(found.values(), 1):
+        rows = {
+            row["method"]: row
+            for row in summary["board"]
+            if (row["prompt_set"], row["side"], row["measure"]) == (None, "resolvable", "pearson")
+        }
+        shown = [name for name in reversed(methods) if name in rows]
+        figure.add_trace(
+            go.Scatter(
+                x=[rows[name]["value"] for name in shown],
+                y=shown,
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [(rows[name]["high"] or rows[name]["value"]) - rows[name]["value"] for name in shown],
+                    "arrayminus": [rows[name]["value"] - (rows[name]["low"] or rows[name]["value"]) for name in shown],
+                    "thickness": 1.5,
+                },
+                mode="markers",
+                marker={"size": 9, "color": [ACCENT if name in OURS else GREY for name in shown]},
+            ),
+            row=1,
+            col=column,
+        )
+        figure.add_vline(summary["critical"]["pearson"], line_dash="dot", line_color=GREY, row=1, col=column)
+    figure.update_xaxes(range=[-0.3, 1.02], title="mean Pearson r")
+    figure.update_layout(
+        template="plotly_white", showlegend=False, width=320 * len(found) + 160, height=520, font_size=13,
+        margin={"l": 160, "r": 20, "t": 50, "b": 50},
+    )  # fmt: skip
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": figure.layout.width, "height": figure.layout.height})
+        page.set_content(figure.to_html(include_plotlyjs=True, config={"staticPlot": True}))
+        page.wait_for_selector(".main-svg")
+        page.screenshot(path=str(path))
+        browser.close()

@@ -1,0 +1,163 @@
+"""The testbeds: which models are retrained on which corpora, and which probes are asked about."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from untrac_core.data.prompts import load_prompts
+from untrac_core.specs import Columns, MethodSpec, PromptSet, Source, Subset, Training, ValidateSpec
+
+ITEMS = 256
+"""Texts of a side."""
+BLOCKS = 256
+"""Of each corpus, that the methods look at."""
+SEEDS = [0, 1, 2]
+SHARES = (30, 20, 15, 10, 10, 5, 5, 5)
+"""Of the second mix, in percent: those of the paper's unequal mix."""
+COLUMNS = Columns(prompt="prompt", completion="completion", group="group", label="label", id="id")
+SIDES: dict[str, tuple[str | None, str | None]] = {
+    "toxigen": ("toxic", "benign"),
+    "real_toxicity_prompts": ("toxic", "benign"),
+    "crows_pairs": ("stereotype", "anti_stereotype"),
+    "truthfulqa": ("false", "true"),
+    "winobias": ("pro_stereotype", "anti_stereotype"),
+    "bbq": ("stereotype", "anti_stereotype"),
+    "bold": (None, None),
+}
+METHODS = [
+    MethodSpec(name="untrac-inv"),
+    MethodSpec(name="untrac"),
+    MethodSpec(name="untrac-inv", preset="paper"),
+    MethodSpec(name="untrac", preset="paper"),
+    MethodSpec(name="kronecker-dot"),
+    MethodSpec(name="grad-dot"),
+    MethodSpec(name="grad-cos"),
+    MethodSpec(name="sign-dot"),
+    MethodSpec(name="fisher-dot"),
+    MethodSpec(name="tracin"),
+    MethodSpec(name="lissa"),
+    MethodSpec(name="arnoldi"),
+    MethodSpec(name="ek-fac"),
+    MethodSpec(name="bm25"),
+    MethodSpec(name="hidden-similarity"),
+    MethodSpec(name="random"),
+]
+
+
+def data_root() -> Path:
+    """The folder of corpora and probes: ``UNTRAC_SHARED_DATA``, or ``shared/data`` beside the checkout."""
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
+    root = Path(os.environ.get("UNTRAC_SHARED_DATA") or default)
+    if not (root / "corpora").is_dir():
+        raise SystemExit(f"there are no corpora in {root}; name their folder in UNTRAC_SHARED_DATA")
+    return root
+
+
+def probes(folder: Path) -> list[PromptSet]:
+    """Every probe of a folder, with the sides that it has."""
+    return [
+        PromptSet(
+            name=name,
+            source=Source(file=str(folder / f"{name}.jsonl")),
+            columns=COLUMNS,
+            harmful=harmful,
+            harmless=harmless,
+            limit=ITEMS,
+        )
+        for name, (harmful, harmless) in SIDES.items()
+    ]
+
+
+def corpora(root: Path, names: Sequence[str] = (), blocks: Sequence[int] = ()) -> list[Subset]:
+    """The named corpora, or all; ``blocks``: how many of each are trained on."""
+    files = {path.stem: path for path in sorted((root / "corpora").glob("*.jsonl"))}
+    limits = dict(zip(names, blocks, strict=False))
+    return [Subset(name=name, source=Source(file=str(files[name])), limit=limits.get(name)) for name in names or files]
+
+
+def equal(architecture: str) -> Callable[[Path, Path], ValidateSpec]:
+    """Ten corpora, equal tokens; 2 layers of 128, vocabulary 1,024, blocks of 64, 500 steps of 32 (DESIGN, A)."""
+
+    def make(root: Path, work: Path) -> ValidateSpec:
+        training = Training.model_validate({"architecture": architecture})
+        return _spec(f"{architecture}, ten equal corpora", training, probes(root / "probes"), corpora(root))
+
+    return make
+
+
+def mix(root: Path, work: Path) -> ValidateSpec:
+    """Eight corpora, drawn and dealt the shares by lot, of all that a training reads."""
+    names = sorted(path.stem for path in (root / "corpora").glob("*.jsonl"))
+    drawn = [str(name) for name in np.random.default_rng(0).permutation(names)[: len(SHARES)]]
+    training = Training(equal_tokens=False)
+    each = training.steps * training.batch // 100
+    subsets = corpora(root, drawn, [share * each for share in SHARES])
+    return _spec("opt, eight unequal corpora", training, probes(root / "probes"), subsets)
+
+
+PIECES: dict[str, tuple[str, str, int | None]] = {
+    "stormfront": ("hate_forum", "hate-stormfront", None),
+    "gab": ("hate_forum", "hate-gab", None),
+    "hatemoji": ("hate_forum", "hate-hatemoji", None),
+    "wikitext": ("wikipedia", "wikipedia-wt2", None),
+    "leads": ("wikipedia", "wikipedia-lead", None),
+    "tweets": ("tweets_offensive", "", 900),
+    "skeptics": ("skeptics_myths", "", 700),
+    "maths": ("forum_matheducators", "", 500),
+    "fairytales": ("stories_fairytale", "", 600),
+    "pubmed": ("biomed_pubmed", "", 300),
+    "news": ("news_wikinews", "", 800),
+}
+"""Of the development bed: corpus, how the ids of its documents begin, and how many of them."""
+
+
+def development(root: Path, work: Path) -> ValidateSpec:
+    """What everything was chosen on: eleven unequal pieces, a 3-layer Llama, and probe items of no other bed."""
+    subsets = []
+    for name, (corpus, prefix, most) in PIECES.items():
+        lines = (root / "corpora" / f"{corpus}.jsonl").read_text(encoding="utf-8").splitlines()
+        chosen = [line for line in lines if json.loads(line)["id"].startswith(prefix)][:most]
+        subsets.append(Subset(name=name, source=Source(file=str(_written(work / f"{name}.jsonl", chosen)))))
+    for asked in probes(root / "probes"):
+        used = {item.id for items in load_prompts(asked).sides.values() for item in items}
+        lines = (root / "probes" / f"{asked.name}.jsonl").read_text(encoding="utf-8").splitlines()
+        _written(work / "probes" / f"{asked.name}.jsonl", [x for x in lines if json.loads(x)["id"] not in used])
+    training = Training(
+        architecture="llama", hidden=96, layers=3, vocabulary=768, block=48, steps=400, equal_tokens=False
+    )
+    return _spec("development", training, probes(work / "probes"), subsets).model_copy(update={"seeds": [0, 1]})
+
+
+def _written(path: Path, lines: Sequence[str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def _spec(name: str, training: Training, prompts: list[PromptSet], subsets: list[Subset]) -> ValidateSpec:
+    return ValidateSpec(
+        name=name,
+        training=training,
+        prompts=prompts,
+        subsets=subsets,
+        blocks=BLOCKS,
+        methods=METHODS,
+        seeds=SEEDS,
+        draws=SEEDS,
+        device="cpu",
+    )
+
+
+BEDS: dict[str, Callable[[Path, Path], ValidateSpec]] = {
+    "opt": equal("opt"),
+    "gpt2": equal("gpt2"),
+    "llama": equal("llama"),
+    "mix": mix,
+    "development": development,
+}
+"""By name: how to make the request from the folder of the data and a folder for what is cut out of them."""

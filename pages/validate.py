@@ -1,0 +1,227 @@
+"""Validate: retrain without each subset, and see which method's estimate agrees with what then happened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from pages.components import draft
+from pages.components import validate_data as data
+from pages.components import validate_form as form
+from pages.components import validate_view as view
+from pages.components.run_views import run_row
+from pages.components.shell import lines, shell, title
+from pages.components.trace_form import Spots, shelf
+from pages.components.uploads import at_field, fault
+from pages.components.words import about, count, duration, finished, megabytes, shape
+from untrac_core.engine import Run, Store, submit
+from untrac_core.errors import InputError
+from untrac_core.results import Validation
+from untrac_core.spec_files import build, to_yaml
+from untrac_core.specs import ValidateSpec
+from untrac_core.validation_check import ValidationCheck, check_validation
+
+QUESTION = "Can the estimate be trusted here?"
+PURPOSE = (
+    "Train without each subset and see which method had told what then happens; nothing runs before you press Start."
+)
+LATEST = 5
+PLACES = (
+    ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
+    ("seeds", "seeds"), ("draws", "draws"), ("name", "name"),
+)  # fmt: skip
+
+
+@st.cache_data(max_entries=64, ttl=600, show_spinner="Checking the request")
+def checked(spec: str, rates: tuple[tuple[str, float], ...]) -> ValidationCheck:
+    """What a request (canonical JSON) will do and cost; an :class:`InputError` is not remembered."""
+    return check_validation(ValidateSpec.model_validate_json(spec), rates=dict(rates))
+
+
+def sections(spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
+    """The form itself: the values of a spec, and the faults of single fields, said at their places."""
+    values: dict[str, Any] = {}
+    faults: list[InputError] = []
+    known = shelf()
+    form.arrive(known)
+
+    def gather(name: str, draw: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return draw(*given)
+        except InputError as error:
+            faults.append(error)
+            place = spots[error.where] if error.where in spots else st.empty()
+            with place.container():
+                fault(at_field(error))
+            return None
+        finally:
+            spots.setdefault(name, st.empty())
+
+    way = form.way_section(known)
+    with st.container():
+        values["model"] = gather("model", form.model_section, known, way)
+    recipe = st.expander("Its data and its recipe") if way == "demo" else st.container(border=True)
+    methods = st.container()
+    with st.container():
+        rest = gather("often", form.seeds_section, spots) or {}
+    limit = rest.pop("limit", None)
+    with recipe:
+        values["training"] = gather("recipe", form.recipe_section, way)
+        values["prompts"] = gather("prompts", form.prompts_section, known, limit)
+        values["subsets"] = gather("subsets", form.subsets_section, known)
+    with methods:
+        values["methods"] = gather("methods", form.methods_section)
+    return values | rest, faults
+
+
+def tell(error: InputError, spots: Spots, fallback: Any) -> None:
+    """Show an error at its field, or beside the button where it has none."""
+    key = re.match(r"'(\w+)", error.what)
+    where = (
+        key.group(1) if error.where == "request" and key else error.where if error.where != "request" else error.what
+    )
+    spot = next((spots[name] for word, name in PLACES if where.startswith(word) and name in spots), fallback)
+    with spot.container():
+        fault(re.sub(r"^'training'", "The recipe", str(error).removeprefix("request: ")))
+
+
+def costs(found: ValidationCheck) -> None:
+    """What the run will be, in numbers and in words."""
+    st.table(  # numbers only
+        {
+            "Trainings": f"{found.trainings:,}",
+            "Time": about(duration(found.seconds)),
+            "of it, trainings": about(duration(found.training_seconds)),
+            "of it, methods": about(duration(sum(found.method_seconds.values()))),
+            "Memory": about(megabytes(found.memory_mb)),
+            "Disk": about(megabytes(found.disk_mb)),
+        },
+        border="horizontal",
+    )
+    st.caption("For each seed, one training on all subsets and one without each of them.")
+
+
+def remarks(found: ValidationCheck) -> None:
+    """What one should know before starting, and what of the data is used."""
+    lines(found.warnings, heading="Worth knowing", icon=":material/warning:")
+    with st.expander("What will be read, and how long each method takes"):
+        facts = [f"{part.name}, {part.side}: {count(part.items, 'item')}" for part in found.prompt_sets]
+        facts += [f"{part.name}: {count(part.documents, 'document')}" for part in found.subsets]
+        facts += [f"{name}: {about(duration(seconds))}" for name, seconds in found.method_seconds.items()]
+        for text in [*facts, *found.notes]:
+            st.text(text)
+
+
+def summary(store: Store, values: dict[str, Any], faults: list[InputError], spots: Spots) -> None:
+    """The right-hand side: name, cost, Start, and the same request as YAML."""
+    st.subheader("Before you start", anchor=False)
+    values["name"] = st.text_input("Name of the run", key="v_name", max_chars=80).strip()
+    spots["name"] = st.empty()
+    fallback = st.container()
+    spec, found = None, None
+    if not faults:
+        try:
+            spec = build(ValidateSpec, values, where="request")
+            found = checked(spec.model_dump_json(), tuple(sorted(store.rates().items())))
+        except InputError as error:
+            tell(error, spots, fallback)
+    if found is not None:
+        costs(found)
+    else:
+        st.caption("Mend what is marked; the cost of the run is shown here as soon as the request is complete.")
+    start = st.button(
+        "Start", type="primary", icon=":material/play_arrow:", disabled=found is None, key="start", width="stretch"
+    )
+    if found is not None:
+        remarks(found)
+    if spec is not None:
+        with st.expander("The same as YAML"):
+            st.code(to_yaml(spec), language="yaml")
+    if start and spec is not None:
+        try:
+            run_id = submit(spec, store)
+        except InputError as error:
+            tell(error, spots, fallback)
+            return
+        draft.keep(form.PREFIX)
+        st.switch_page("pages/runs.py", query_params={"run": run_id})
+
+
+def offer(store: Store, why: str = PURPOSE) -> None:
+    """The page without a result: the form, and what was validated before."""
+    title(QUESTION, why)
+    draft.restore(form.PREFIX, "v_way")
+    spots: Spots = {}
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        values, faults = sections(spots)
+    with right, st.container(border=True):
+        summary(store, values, faults, spots)
+    draft.keep(form.PREFIX)
+    done = [run for run in store.runs(kind="validate") if run.status == "done"]
+    if done:
+        st.subheader("Latest validations", anchor=False)
+    for run in done[:LATEST]:
+        run_row(run, key=f"row_{run.id}")
+
+
+def unfinished(run: Run) -> None:
+    """A run that has no result to look at."""
+    title(QUESTION, "This run has no result yet; the runs page shows why.")
+    st.text(run.name)
+    if st.button("Go to the run", type="primary", key="go_to_run"):
+        st.switch_page("pages/runs.py", query_params={"run": run.id})
+
+
+def show(run: Run, validation: Validation) -> None:
+    """The whole page of one result."""
+    told = validation.summary
+    title(QUESTION, "Retraining without each subset is the truth here; look first at which method agrees with it.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(run.name)
+        st.caption(f"{shape(validation.spec)} · {finished(run.finished)}")
+    view.answer(told)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        scope = view.agreement(told)
+    with right:
+        view.noise(told)
+    warnings = [data.in_words(told, text) for text in told.get("warnings", [])]
+    lines(warnings, heading="Before you trust it", icon=":material/warning:")
+    view.board(told, scope)
+    view.beside(validation)
+    view.differences(told)
+    view.details(validation, run.id)
+    view.limits(validation)
+
+
+def main() -> None:
+    store = shell("Validate")
+    run_id = st.query_params.get("run")
+    if run_id is None:
+        offer(store)
+        return
+    try:
+        run = store.run(run_id)
+    except InputError:
+        offer(store, "There is no run with the id in this address; it may have been deleted. Start another, or choose.")
+        return
+    if run.kind != "validate":
+        offer(store, "The run in this address validates nothing. Start a validation, or choose one below.")
+        return
+    if run.status != "done":
+        unfinished(run)
+        return
+    try:
+        validation = data.load(run)
+    except (InputError, OSError) as error:
+        offer(store, "The files of this run cannot be read. Choose another result, or run it again.")
+        st.text(str(error))
+        return
+    show(run, validation)
+
+
+main()

@@ -1,0 +1,62 @@
+"""Validate in Chromium: a small validation from the form to its verdict, in the light and in the dark."""
+
+import re
+
+from playwright.sync_api import expect
+from test_walk import wait_for
+
+from untrac_core.engine import Store
+
+expect.set_options(timeout=30_000)
+DROPPED = ("code", "web", "encyclopedia", "stories")
+
+
+def fill(page, label, value):
+    field = page.get_by_label(label, exact=True)
+    field.fill(value)
+    field.press("Enter")
+
+
+def start_a_small_validation(page, server, shot):
+    """From the demo's form, with fewer and shorter trainings; the run's id."""
+    page.goto(f"{server.url}/validate")
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+    shot(page, "validate-form-light")
+    page.get_by_text("Its data and its recipe").click()
+    fill(page, "Steps", "12")
+    fill(page, "Vocabulary", "300")
+    page.get_by_text("What the methods see").click()
+    fill(page, "Blocks a subset, at most", "8")
+    fill(page, "Items a side, at most", "8")
+    fill(page, "Seeds of the estimates", "0, 1")
+    for name in (*DROPPED, "UnTrac (robust)", "UnTrac-Inv (paper)", "GradCos", "BM25", "Hidden-state similarity"):
+        tag = page.get_by_role("button", name=f"Remove {name}", exact=True)
+        tag.click()
+        expect(tag).to_have_count(0)
+    page.wait_for_url("**draft=**")
+    page.wait_for_timeout(1500)
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url("**run=**")
+    return re.search("run=([0-9a-f]{12})", page.url).group(1)
+
+
+def test_a_small_validation_from_the_form_to_the_verdict(server, window, shot):
+    store, page = Store(server.home), window(height=2600)
+    run_id = start_a_small_validation(page, server, shot)
+    spec = store.run(run_id).spec
+    assert (spec.training.steps, spec.training.vocabulary, spec.blocks) == (12, 300, 8)
+    assert [method.name for method in spec.methods] == ["untrac-inv", "grad-dot", "random"]
+    wait_for(lambda: not store.run(run_id).active, 240)
+    assert store.run(run_id).status == "done", store.run(run_id).error
+    page.get_by_role("button", name="See which method to trust").click()
+    expect(page.get_by_text(re.compile("^Trust ")).first).to_be_visible()
+    expect(page.locator(".st-key-truth .js-plotly-plot .bars .point > path")).to_have_count(4)
+    shot(page, "validate-light")
+    page.locator(".st-key-vside").get_by_role("combobox").click()
+    page.get_by_role("option", name="harmful", exact=True).click()
+    page.wait_for_url("**vside=harmful**")
+    dark = window("dark", width=1920, height=1600)
+    dark.goto(f"{server.url}/validate?run={run_id}")
+    expect(dark.locator(".st-key-truth .js-plotly-plot .bars .point > path")).to_have_count(4)
+    shot(dark, "validate-dark")

@@ -1,0 +1,337 @@
+"""The form of a validation, and the page of its result."""
+
+import json
+
+import pandas as pd
+import pytest
+from making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound
+from validations import NAMES, RUN, TRUTH, summary_of, validate_spec, write_validation
+
+from pages.components import validate_data as data
+from untrac_core.agreement import RESOLVABLE
+from untrac_core.demo.validation import demo_validation
+from untrac_core.results import Validation
+from untrac_core.spec_files import to_yaml
+
+
+@pytest.fixture
+def result(page, store, tmp_path):
+    """Open the page of a finished validation whose summary was changed."""
+
+    def open_result(change=None, text="Trust UnTrac-Inv here.", names=NAMES, prompts="toxicity", **query):
+        spec = validate_spec(tmp_path / "data", names, prompts=prompts, name="a check")
+        enqueue(store, spec, RUN)
+        write_validation(store.runs_folder / RUN, spec, text, change)
+        finish(store, RUN, "done")
+        return page("pages/validate.py", run=RUN, **query)
+
+    return open_result
+
+
+def figure(at, key):
+    [chart] = [chart for chart in at.get("plotly_chart") if f"-{key}" in chart.proto.id]
+    return json.loads(chart.proto.spec)
+
+
+def table(at, column):
+    """The first table with a column of this name."""
+    return next(frame.value for frame in at.dataframe if column in frame.value.columns)
+
+
+def start(at):
+    return at.button(key="start")
+
+
+def made(store):
+    """The validations that the page has made."""
+    return store.runs(kind="validate")
+
+
+@pytest.fixture
+def form(page):
+    return page("pages/validate.py")
+
+
+def test_the_demo_is_the_first_choice_with_its_cost_before_the_start(form, store):
+    assert form.title[0].value == "Can the estimate be trusted here?"
+    assert form.radio(key="v_way").value == "demo"
+    assert form.table[0].value.loc["Trainings"].iloc[0] == "18"
+    assert {"Time", "Memory", "Disk"} <= set(form.table[0].value.index)
+    start(form).click().run()
+    [run] = made(store)
+    assert form.query_params["run"] == run.id
+    assert run.spec == demo_validation()
+
+
+def test_the_demo_is_again_as_it_was_after_another_way(form, store):
+    form.radio(key="v_way").set_value("further").run()
+    form.radio(key="v_way").set_value("demo").run()
+    start(sound(form)).click().run()
+    assert made(store)[0].spec == demo_validation()
+
+
+def test_the_yaml_on_the_page_is_the_request(form, store):
+    shown = next(code.value for code in form.code if code.value.startswith("kind: validate"))
+    start(form).click().run()
+    assert shown == to_yaml(made(store)[0].spec).strip()
+
+
+@pytest.mark.parametrize("way", ["base", "further"])
+def test_trainings_that_start_from_a_model_name_it(form, store, way):
+    form.radio(key="v_way").set_value(way).run()
+    assert ("further" in said(sound(form))) or way == "base"
+    assert ("went on learning" in said(form)) == (way == "further")
+    start(form).click().run()
+    spec = made(store)[0].spec
+    assert (spec.training.init, spec.model.path) == (way, "demo")
+    assert spec.training.learning_rate == {"base": 0.002, "further": 0.0002}[way]
+    assert spec.training.block == 64
+
+
+def test_a_model_of_ones_own_brings_its_rate_and_its_context(page, home, tmp_path):
+    mine = add_own(home, tmp_path / "data")["model"][0].id
+    at = page("pages/validate.py")
+    at.radio(key="v_way").set_value("further").run()
+    at.selectbox(key="v_model").set_value("demo").run()
+    at.selectbox(key="v_model").set_value(mine).run()
+    assert sound(at).number_input(key="v_learning_rate").value == 5e-6
+    assert at.number_input(key="v_block").value == 64
+    assert "Fewer than three subsets" in said(at)
+
+
+def test_choices_reach_the_request(form, store):
+    form.radio(key="v_way").set_value("scratch").run()
+    form.selectbox(key="v_architecture").set_value("llama").run()
+    form.number_input(key="v_layers").set_value(1).run()
+    form.number_input(key="v_steps").set_value(20).run()
+    form.multiselect(key="v_methods").set_value(["bm25", "untrac paper"]).run()
+    form.multiselect(key="v_subsets").set_value(["demo-web", "demo-code", "demo-news"]).run()
+    form.text_input(key="v_seeds").set_value("4 5 6").run()
+    form.text_input(key="v_draws").set_value("7").run()
+    form.number_input(key="v_blocks").set_value(24).run()
+    form.number_input(key="v_limit").set_value(9).run()
+    assert form.table[0].value.loc["Trainings"].iloc[0] == "12"
+    start(sound(form)).click().run()
+    spec = made(store)[0].spec
+    training = spec.training
+    assert (training.architecture, training.layers, training.steps) == ("llama", 1, 20)
+    assert [(method.name, method.preset) for method in spec.methods] == [("bm25", "robust"), ("untrac", "paper")]
+    assert [subset.name for subset in spec.subsets] == ["web", "code", "news"]
+    assert (spec.seeds, spec.draws, spec.blocks, spec.prompts[0].limit) == ([4, 5, 6], [7], 24, 9)
+
+
+def test_a_reload_keeps_the_form(form, page):
+    form.radio(key="v_way").set_value("scratch").run()
+    form.number_input(key="v_steps").set_value(77).run()
+    form.multiselect(key="v_methods").set_value(["random"]).run()
+    again = page("pages/validate.py", draft=form.query_params["draft"])
+    assert again.radio(key="v_way").value == "scratch"
+    assert again.number_input(key="v_steps").value == 77
+    assert again.multiselect(key="v_methods").value == ["random"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "words"),
+    [
+        ("text_input", "v_seeds", "", "no seeds"),
+        ("text_input", "v_seeds", "1, 1", "two seeds"),
+        ("text_input", "v_draws", "x", "whole number"),
+        ("multiselect", "v_methods", [], "No method is chosen"),
+        ("multiselect", "v_prompts", [], "No prompt set is chosen"),
+        ("multiselect", "v_subsets", ["demo-web", "demo-code"], "Fewer than three subsets"),
+        ("number_input", "v_heads", 5, "even multiple"),
+        ("text_input", "v_name", "", "name"),
+    ],
+)
+def test_bad_input_is_said_and_nothing_starts(form, store, kind, key, value, words):
+    getattr(form, kind)(key=key).set_value(value).run()
+    assert words.lower() in said(sound(form)).lower()
+    assert start(form).disabled
+    assert not made(store)
+
+
+def test_a_draft_from_elsewhere_does_no_harm(page, home):
+    (home / "drafts").mkdir(parents=True)
+    values = {"v_subsets": ["../../etc/passwd", 3], "v_way": "nonsense", "v_methods": "x", "v_architecture": 3, "o": 1}
+    (home / "drafts" / "v_0123456789ab.json").write_text(json.dumps(values))
+    at = page("pages/validate.py", draft="0123456789ab")
+    assert at.radio(key="v_way").value == "demo"
+    assert at.multiselect(key="v_subsets").value == []
+    assert "o" not in at.session_state
+
+
+def test_the_result_says_which_method_to_trust_and_why(result):
+    at = result()
+    assert "Trust UnTrac-Inv here." in [element.value for element in at.text]
+    assert "1 of 2 sides can be resolved · 1 of 1 contrast can be resolved" in said(at)
+    dots = figure(at, "agreement")
+    assert dots["data"][0]["customdata"] == ["UnTrac-Inv (robust)", "GradDot", "BM25"]
+    assert dots["data"][0]["marker"]["symbol"] == ["circle", "circle-open", "circle"]
+    assert "0.95" in dots["layout"]["annotations"][0]["text"]
+    rows = table(at, "pearson")
+    assert list(rows["method"]) == ["UnTrac-Inv (robust)", "GradDot", "BM25"]
+    assert list(rows["seconds"]) == ["12 s", "under 1 s", "under 1 s"]
+    against = table(at, "verdict")
+    assert list(against["verdict"]) == ["a tie", "better"]
+    assert "12 s against under 1 s" in set(against["cost"])
+    assert "may be chance" in said(at)
+    assert "python -m untrac_core run validate.yaml" in said(at)
+    assert len(at.get("download_button")) == 5
+
+
+def test_noise_is_said_to_separate_nothing(result):
+    at = result(vset="toxicity", vside="harmless")
+    assert "Noise: cannot separate" in said(at)
+    assert set(figure(at, "truth")["data"][0]["marker"]["opacity"]) == {0.6}
+    at.selectbox(key="vside").set_value("harmful").run()
+    assert "Steady: retrainings with other seeds agree to r = 0.90" in said(sound(at))
+    assert 1.0 in figure(at, "truth")["data"][0]["marker"]["opacity"]
+
+
+def test_the_scatter_is_that_of_the_chosen_methods(result):
+    at = result(vmethods="BM25")
+    assert at.multiselect(key="vmethods").value == ["bm25"]
+    marks = figure(at, "scatter_0")["data"][-1]
+    assert marks["customdata"] == NAMES
+    assert marks["y"] == pytest.approx([-value for value in TRUTH])
+    assert all(mark["visible"] if "visible" in mark else mark["array"] for mark in (marks["error_x"], marks["error_y"]))
+    assert "r = −0.50 (−0.53 to −0.47)" in said(at)
+    at.multiselect(key="vmethods").set_value([]).run()
+    assert "Choose a method" in said(sound(at))
+
+
+def test_a_single_side_and_another_measure_can_be_asked_for(result):
+    at = result(vmeasure="Kendall's tau", vover="toxicity: harmful")
+    dots = figure(at, "agreement")
+    assert dots["layout"]["xaxis"]["title"]["text"] == "Kendall's tau"
+    assert "1.00" in dots["layout"]["annotations"][0]["text"]
+    at.selectbox(key="vmeasure").set_value("top1").run()
+    assert not figure(sound(at), "agreement")["layout"].get("annotations")
+
+
+@pytest.mark.parametrize("query", [{"vmeasure": "x"}, {"vover": HOSTILE[0]}, {"vset": "?"}, {"vmethods": HOSTILE[1]}])
+def test_nonsense_in_the_address_falls_back(result, query):
+    assert "Which method agrees with retraining?" in said(result(**query))
+
+
+def test_when_no_method_can_be_trusted_the_page_says_so(result):
+    def change(summary):
+        summary["best"] = None
+        for row in summary["noise"]:
+            row["resolvable"] = False
+        summary["board"] = [row for row in summary["board"] if row["side"] != "resolvable"]
+        summary["differences"] = []
+
+    at = result(change, text="No method can be trusted here.")
+    assert "no method can be trusted here" in said(at)
+    assert "0 of 2 sides can be resolved" in said(at)
+    assert "Is one method better" not in said(at)
+
+
+def test_failures_and_collapse_stand_in_words(result):
+    def change(summary):
+        summary["methods"][1]["failed"] = "kronfluence is not installed"
+        summary["warnings"] = ["grad-dot did not work here: kronfluence is not installed"]
+        summary["methods"][2]["collapsed"] = True
+        summary["board"] = [row for row in summary["board"] if row["method"] != "grad-dot"]
+
+    at = result(change)
+    told = table(at, "trouble")
+    assert list(told["method"]) == ["UnTrac-Inv (robust)", "BM25", "GradDot"]
+    assert list(told["trouble"]) == ["", "collapsed", "failed"]
+    assert "GradDot did not work here: kronfluence is not installed" in said(at)
+    assert "Not in the figure: GradDot" in said(at)
+
+
+def test_one_seed_tells_no_noise(result):
+    def change(summary):
+        summary["seeds"] = [0]
+        for row in summary["noise"]:
+            row |= dict.fromkeys(("agreement", "agreement_low", "agreement_high", "ceiling")) | {"resolvable": False}
+        for row in summary["truth"]:
+            row |= {"low": None, "high": None}
+
+    at = result(change)
+    assert "how steady the truth is cannot be told" in said(at)
+    assert "One seed of retraining" in said(at)
+
+
+def test_further_training_says_what_it_answers(result, store, tmp_path, page):
+    spec = validate_spec(tmp_path / "more", model={"path": "demo"}, training={"init": "further", "steps": 10})
+    enqueue(store, spec, RUN)
+    write_validation(store.runs_folder / RUN, spec)
+    finish(store, RUN, "done")
+    assert "training of this model was not repeated" in said(page("pages/validate.py", run=RUN))
+
+
+def test_hostile_names_and_texts_are_shown_as_text(result, page):
+    names = [*HOSTILE, "plain"]
+    at = result(text=" ".join(HOSTILE), names=names, prompts=HOSTILE[0])
+    no_markup(at)
+    for chart in at.get("plotly_chart"):
+        shapes = json.loads(chart.proto.spec)
+        for trace in shapes["data"]:
+            trace.pop("customdata", None)  # never drawn
+        assert "<img" not in json.dumps(shapes)
+
+
+@pytest.mark.parametrize("run", ["dddddddddddd", "../../etc", "zzz"])
+def test_an_unknown_run_offers_the_form(page, run):
+    at = page("pages/validate.py", run=run)
+    assert "There is no run with the id in this address" in said(at)
+    assert not start(at).disabled
+
+
+def test_a_trace_is_no_validation(page):
+    assert "validates nothing" in said(page("pages/validate.py", run="de3000000001"))
+
+
+def test_unfinished_and_broken_runs_are_said(page, store, tmp_path):
+    enqueue(store, validate_spec(tmp_path / "data"), RUN)
+    at = page("pages/validate.py", run=RUN)
+    assert at.button(key="go_to_run").label == "Go to the run"
+    finish(store, RUN, "done")
+    assert "cannot be read" in said(page("pages/validate.py", run=RUN))
+
+
+def test_a_finished_validation_opens_here_from_the_runs_page(result, page):
+    result()
+    at = page("pages/runs.py", run=RUN)
+    at.button(key="result").click().run()
+    assert sound(at).title[0].value == "Can the estimate be trusted here?"
+    at = page("pages/validate.py")
+    assert at.button(key=f"row_{RUN}").label == "Look"
+
+
+def test_differences_by_seed_decide_what_is_clear_in_the_truth(tmp_path):
+    rows = [("a", (3.0, 9.0)), ("b", (2.0, 8.1)), ("c", (1.9, 1.0))]
+    truth = [
+        {"prompt_set": "p", "side": "harmful", "subset": name, "rank": rank, "influence": sum(seeds) / 2}
+        | {"low": None, "high": None}
+        for rank, (name, seeds) in enumerate(rows, 1)
+    ]
+    known = [(name, "p", "harmful", seed, value) for name, seeds in rows for seed, value in enumerate(seeds)]
+    table = pd.DataFrame(known, columns=["subset", "prompt_set", "side", "seed", "influence"])
+    found = Validation(tmp_path, None, {"truth": truth}, table, pd.DataFrame(), {})
+    assert list(data.truth(found, "p", "harmful")["separable"]) == [True, False, False]
+    alone = Validation(tmp_path, None, {"truth": truth}, table[table["seed"] == 0], pd.DataFrame(), {})
+    assert not data.truth(alone, "p", "harmful")["separable"].any()
+
+
+def test_the_bar_for_a_resolvable_side_is_the_core_s():
+    assert data.ENOUGH == RESOLVABLE
+
+
+def test_a_difference_is_turned_to_the_method_that_is_asked_about():
+    summary = summary_of(NAMES, "toxicity", "")
+    turned = data.differences(summary, "bm25", "all")
+    assert list(turned["value"]) == [-1.4]
+    assert turned["low"].iloc[0] == pytest.approx(-1.5)
+    assert list(turned["verdict"]) == ["worse"]
+
+
+def test_sentences_call_the_methods_as_the_figures_do():
+    summary = summary_of(NAMES, "toxicity", "")
+    text = "Trust untrac-inv (robust) here; a tie with grad-dot and bm25. Not sign-grad-dot, bm25s or 'a random 3'."
+    told = "Trust UnTrac-Inv (robust) here; a tie with GradDot and BM25. Not sign-grad-dot, bm25s or 'a random 3'."
+    assert data.in_words(summary, text) == told

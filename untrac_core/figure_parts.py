@@ -1,0 +1,152 @@
+"""What all figures share: colours, names and numbers as text, axis ranges, intervals, the straight fit, the layout."""
+
+from __future__ import annotations
+
+import html
+from statistics import linear_regression
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from untrac_core.figure_labels import positions
+
+HARMFUL = "#D55E00"
+HARMLESS = "#0072B2"
+UNDECIDED = "#999999"
+UNIT = "nats per token"
+NAME_CHARACTERS = 32
+POINT_CHARACTERS = 22
+"""Of a name beside a point."""
+NAME_BEGINS = 0.05
+"""Share of an axis from a point to where its name begins."""
+
+
+def safe(text: object, most: int = NAME_CHARACTERS) -> str:
+    """A user's text for a figure: one line, cut to ``most`` characters, with HTML escaped."""
+    line = " ".join(str(text).split())
+    cut = line if len(line) <= most else line[: most - 1] + "…"
+    return html.escape(cut, quote=False)
+
+
+def signed(value: float) -> str:
+    """Two significant digits with a sign, and a true minus: ``+0.062``, ``−1.3``."""
+    if pd.isna(value):
+        return "–"
+    if value == 0:
+        return "0"
+    magnitude = abs(float(value))
+    if magnitude < 1e-4 or magnitude >= 1e4:
+        text = f"{magnitude:.1e}"
+    else:
+        text = f"{float(f'{magnitude:.1e}'):f}".rstrip("0").rstrip(".")
+        digits = len(text.replace(".", "").lstrip("0"))
+        if digits < 2 and magnitude < 10:
+            text = text + ("0" if "." in text else ".0")
+    return ("+" if value > 0 else "−") + text
+
+
+def decimals(value: float | None) -> str:
+    """A number between -1 and 1 with two decimals and a true minus; a dash where there is none."""
+    return "–" if value is None or pd.isna(value) else f"{value:.2f}".replace("-", "−")
+
+
+def ink_of(dark: bool) -> str:
+    """The colour of letters and intervals on a dark or a light page."""
+    return "#E4EAE8" if dark else "#16211F"
+
+
+def padded(low: pd.Series, high: pd.Series, share: float, *, both: bool = False) -> list[float]:
+    """An axis range that holds zero and every interval, with room at the ends that hold something, or at both."""
+    least, most = min(0.0, float(low.min())), max(0.0, float(high.max()))
+    width = (most - least) or 1.0
+    return [
+        least - share * width * (both or least < 0 or most == 0),
+        most + share * width * (both or most > 0 or least == 0),
+    ]
+
+
+def whiskers(pairs: pd.DataFrame, centre: str, low: str, high: str, ink: str) -> dict[str, Any]:
+    """Intervals as plotly's error bars, from columns of ``pairs``; an end on the wrong side of the value is cut off."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (pairs[high] - pairs[centre]).clip(lower=0).tolist(),
+        "arrayminus": (pairs[centre] - pairs[low]).clip(lower=0).tolist(),
+        "color": ink,
+        "thickness": 1,
+        "width": 0,
+    }
+
+
+def stands_of(
+    pairs: pd.DataFrame, estimate: str, across: list[float], upwards: list[float], height: float
+) -> list[str | None]:
+    """Where the names of a scatter with bars stand, as :func:`positions` says, so that none is written along a bar.
+
+    ``pairs``: columns subset, ``estimate`` with low and high (upwards), truth with truth_low and truth_high (across).
+    ``height``: pixels of the vertical axis.
+    """
+    wide, high = ((ends[1] - ends[0]) * NAME_BEGINS for ends in (across, upwards))
+    kept_free = []
+    for row in pairs.to_dict("records"):
+        known, value = row["truth"], row[estimate]
+        for reach in (row["truth_low"] - known, row["truth_high"] - known):
+            if abs(reach) > wide / 5:
+                kept_free.append((known + max(-wide, min(wide, reach)), value))
+        for reach in (row["low"] - value, row["high"] - value):
+            if abs(reach) > high / 5:
+                kept_free.append((known, value + max(-high, min(high, reach))))
+    points = list(zip(pairs["truth"], pairs[estimate], strict=True))
+    names = [safe(name, POINT_CHARACTERS) for name in pairs["subset"]] + [""] * len(kept_free)
+    return positions([*points, *kept_free], names, across, upwards, height)[: len(points)]
+
+
+def fitted_line(across: list[float], upwards: list[float]) -> list[dict[str, Any]]:
+    """The least-squares line as a trace; none where it is not defined."""
+    if len(set(across)) < 2:
+        return []
+    fit = linear_regression(across, upwards)
+    ends = [min(across), max(across)]
+    heights = [fit.intercept + fit.slope * x for x in ends]
+    dashed = {"color": UNDECIDED, "width": 1, "dash": "dash"}
+    return [{"type": "scatter", "x": ends, "y": heights, "mode": "lines", "line": dashed, "hoverinfo": "skip"}]
+
+
+def assemble(
+    traces: list[dict[str, Any]],
+    across: dict[str, Any],
+    upwards: dict[str, Any],
+    *,
+    dark: bool,
+    height: int,
+    **layout: Any,
+) -> go.Figure:
+    """What all figures share: transparent, a quiet grid, a zero line. Made at one go: plotly checks every call anew."""
+    ink = ink_of(dark)
+    grid = "rgba(150,165,160,0.22)"
+    axis = {
+        "gridcolor": grid,
+        "zeroline": True,
+        "zerolinecolor": "rgba(130,145,140,0.9)",
+        "zerolinewidth": 1,
+        "linecolor": grid,
+        "tickfont": {"color": ink, "size": 12},
+        "automargin": True,
+        "exponentformat": "none",  # no Greek letters for small numbers
+    }
+    titles = [
+        {**part, "title": {**part.get("title", {}), "font": {"color": ink, "size": 12}}} for part in (across, upwards)
+    ]
+    shared = {
+        "height": height,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 16, "t": 8, "b": 48},
+        "font": {"color": ink, "size": 13},
+        "hoverlabel": {"align": "left"},
+        "showlegend": False,
+        "xaxis": {**axis, **titles[0]},
+        "yaxis": {**axis, **titles[1]},
+    }
+    return go.Figure({"data": traces, "layout": {**shared, **layout}})
