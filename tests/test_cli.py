@@ -49,12 +49,11 @@ def folder(tmp_path_factory):
         "subsets": subsets,
         "method": {"name": "untrac-inv", "samples": 10},
         "seeds": [0, 1],
-        "baselines": [],
-        "device": "cpu",
-    }
+        "baselines": [], "device": "cpu",
+    }  # fmt: skip
     (place / "spec.yaml").write_text(yaml.safe_dump(spec))
-    slow = {"method": spec["method"] | {"steps": 12, "evaluations": 12}, "seeds": list(range(50))}
-    (place / "long.yaml").write_text(yaml.safe_dump(spec | slow | {"name": "a long trace"}))
+    slow = {"name": "a long trace", "method": spec["method"] | {"steps": 12, "evaluations": 12}}
+    (place / "long.yaml").write_text(yaml.safe_dump(spec | slow | {"seeds": list(range(50))}))
     return place
 
 

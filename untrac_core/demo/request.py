@@ -6,7 +6,7 @@ from untrac_core.demo.texts import SIDES, SUBSETS
 from untrac_core.specs import Columns, MethodSpec, ModelRef, PromptSet, Source, Subset, TraceSpec
 
 BLOCKS = 40
-"""Blocks of each subset in a quick run: enough for the planted order, about a minute on two cores."""
+"""Blocks of each subset in a quick run: enough for the planted order, under a minute and a half on two cores."""
 
 
 def demo_prompts() -> list[PromptSet]:
