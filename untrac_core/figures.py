@@ -130,9 +130,12 @@ def trajectory(points: pd.DataFrame, *, colours: dict[str, str], dark: bool = Fa
     label = {"x": last, "showarrow": False, "xanchor": "left", "xshift": 9, "font": {"color": ink, "size": 12}}
     names = [{**label, "y": y, "text": safe(name, 22)} for name, y in zip(shown, heights, strict=True)]
     widest = max((len(safe(name, 22)) for name in shown), default=0)
+    steps = {"title": {"text": "unlearning step (◆ where it stopped)"}, "range": [0, last or 1], "zeroline": False}
+    if last <= 5:  # no marks between whole steps
+        steps["dtick"] = 1
     return assemble(
         traces,
-        {"title": {"text": "unlearning step (◆ where it stopped)"}, "range": [0, last or 1], "zeroline": False},
+        steps,
         {"title": {"text": f"influence, {UNIT}"}, "range": [low, high]},
         dark=dark,
         height=height,
