@@ -42,6 +42,7 @@ from untrac_core.writing import write_bytes
 
 if TYPE_CHECKING:
     from untrac_core.attribution import Study
+    from untrac_core.findings import Findings
     from untrac_core.leave_out import Start
     from untrac_core.models import LoadedModel
     from untrac_core.panel import Panel
@@ -126,18 +127,9 @@ class Validator:
         self, folder: Path, frames: Sequence[pd.DataFrame], seconds: float, peak_memory_mb: float, run: str = ""
     ) -> dict[str, Any]:
         """Write the result folder from the cells' tables, in the order of ``cells``; returns the summary."""
-        from untrac_core.findings import Findings
-
         self.progress.phase("comparing the methods with the truth")
         folder.mkdir(parents=True, exist_ok=True)
-        count = len(self.truth_cells)
-        outcomes = []
-        at = count
-        for title, panel in self.panels.items():
-            own = [cell for cell in self.cells[count:] if cell.method == title]
-            outcomes += panel.outcomes(self.studies[title], own, frames[at : at + len(own)])
-            at += len(own)
-        findings = Findings(self.spec, self.truth_cells, frames[:count], outcomes)
+        findings = self.findings(frames)
         write_frame(findings.truth_table(), folder / TRUTH)
         write_frame(findings.estimate_table(), folder / ESTIMATES)
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
@@ -153,6 +145,18 @@ class Validator:
         write_json(summary, folder / SUMMARY)
         shutil.rmtree(self.leave_out.work, ignore_errors=True)
         return summary
+
+    def findings(self, frames: Sequence[pd.DataFrame]) -> Findings:
+        """What the tables of all cells, in the order of ``cells``, say of the truth and of every method."""
+        from untrac_core.findings import Findings
+
+        at = count = len(self.truth_cells)
+        outcomes = []
+        for title, panel in self.panels.items():
+            own = [cell for cell in self.cells[count:] if cell.method == title]
+            outcomes += panel.outcomes(self.studies[title], own, frames[at : at + len(own)])
+            at += len(own)
+        return Findings(self.spec, self.truth_cells, frames[:count], outcomes)
 
     def _start(self, ref: ModelRef, block: int) -> tuple[Start, Any, int]:
         """Where training begins with a model that exists: its weights, its encoder, and its context."""

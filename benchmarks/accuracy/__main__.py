@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from benchmarks.accuracy.report import write_report
-from benchmarks.accuracy.testbeds import BEDS, data_root
+from benchmarks.accuracy.report import FIRST, write_report
+from benchmarks.accuracy.testbeds import BEDS, BOTH, data_root
+from untrac_core.findings import ALL, RESOLVABLE, plain
 from untrac_core.progress import Progress
-from untrac_core.results import ENVIRONMENT, ESTIMATES, SUMMARY, TRUTH
-from untrac_core.validation import validate
+from untrac_core.results import ENVIRONMENT, ESTIMATES, SUMMARY, TRUTH, read_frame, write_json
+from untrac_core.specs import ValidateSpec
+from untrac_core.validation import WORK, Validator, validate
 
 HERE = Path(__file__).resolve().parent
 KEPT = (SUMMARY, TRUTH, ESTIMATES, ENVIRONMENT)
@@ -30,6 +34,26 @@ class Printed:
 
     def tick(self, done: int, total: int) -> None:
         """Nothing: phases are short."""
+
+
+def first_sides(spec: ValidateSpec, work: Path, cells: Path, progress: Progress) -> dict[str, Any]:
+    """Agreement over the sides of the study that this benchmark continues, from cells that are all there.
+
+    Those are both sides of ToxiGen and RealToxicityPrompts, and the harmful or only side of the five other probes.
+    """
+    validator = Validator(spec, work, progress, threads=1)
+    findings = validator.findings([read_frame(cells / f"{cell.key}.parquet") for cell in validator.cells])
+    sides = [place for place in findings.groups[ALL] if place[1] == "harmful" or place[0] in BOTH]
+    groups = {ALL: sides, RESOLVABLE: [place for place in sides if findings.noises[place].resolvable]}
+    compared = findings.comparison
+    if compared is None:
+        return {"sides": {}, "board": [], "differences": []}
+    rows = [row for row in compared.board(groups) if row.prompt_set is None]
+    return {
+        "sides": groups,
+        "board": [plain(asdict(row)) for row in rows],
+        "differences": [plain(asdict(row) | {"tie": row.tie}) for row in compared.differences(groups)],
+    }
 
 
 def main() -> None:
@@ -48,6 +72,7 @@ def main() -> None:
         kept.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             shutil.copyfile(work / "result" / name, kept / name)
+        write_json(first_sides(spec, work / "result" / WORK, asked.work / "cells", progress), kept / FIRST)
     write_report(HERE)
 
 

@@ -18,6 +18,8 @@ TITLES = {
     "mix": "OPT, eight unequal corpora",
     "development": "Development: Llama, eleven unequal pieces",
 }
+FIRST = "first_sides.json"
+"""Agreement over the nine sides that the first study of testbed A asked about."""
 OURS = ("untrac-inv (robust)", "untrac (robust)")
 GROUPS = ("resolvable", "all", "resolvable contrasts")
 ACCENT, GREY = "#0072B2", "#8A8A8A"
@@ -50,9 +52,11 @@ def _versions(made: Summary) -> str:
 
 
 def _section(here: Path, name: str, summary: Summary) -> str:
-    return "\n\n".join(
-        [f"### {TITLES[name]}", summary["verdict"], _noise(summary), _board(summary), _differences(summary)]
-    )
+    parts = [f"### {TITLES[name]}", summary["verdict"], _noise(summary), _board(summary), _differences(summary)]
+    path = here / "results" / name / FIRST
+    if path.is_file():
+        parts.append(_first(json.loads(path.read_text(encoding="utf-8"))))
+    return "\n\n".join(parts)
 
 
 def _noise(summary: Summary) -> str:
@@ -113,6 +117,26 @@ def _differences(summary: Summary) -> str:
         ends = f"{row['low']:+.2f} to {row['high']:+.2f}"
         rows.append(f"| {row['first']} - {row['second']} | {row['value']:+.2f} | {ends} | {word} |")
     return "\n".join(rows)
+
+
+def _first(found: Summary) -> str:
+    """Agreement over the nine sides of the first study: both of two probes, the harmful or only one of five."""
+    clear, every = (len(found["sides"].get(group, [])) for group in ("resolvable", "all"))
+    rows = {(row["method"], row["side"]): row for row in found["board"] if row["measure"] == "pearson"}
+    lines = [
+        f"| the first study's {every} sides | r, {clear} resolvable sides | r, all {every} sides |",
+        "| --- | --- | --- |",
+    ]
+    names = dict.fromkeys(method for method, _ in rows)
+    for name in sorted(names, key=lambda name: -(rows[name, "all"]["value"] or 0.0)):
+        cells = []
+        for group in ("resolvable", "all"):
+            row = rows.get((name, group))
+            known = row is not None and row["low"] is not None
+            ends = f" ({_number(row['low'])} to {_number(row['high'])})" if known and row else ""
+            cells.append(f"{_number(row['value'])}{ends}" if row else "")
+        lines.append(f"| {f'**{name}**' if name in OURS else name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _number(value: float | None) -> str:

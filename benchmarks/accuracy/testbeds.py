@@ -29,6 +29,8 @@ SIDES: dict[str, tuple[str | None, str | None]] = {
     "bbq": ("stereotype", "anti_stereotype"),
     "bold": (None, None),
 }
+BOTH = ("toxigen", "real_toxicity_prompts")
+"""The probes of which the first study asked both sides."""
 METHODS = [
     MethodSpec(name="untrac-inv"),
     MethodSpec(name="untrac"),
