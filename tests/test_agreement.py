@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from untrac_core import agreement, resampling
-from untrac_core.agreement import MEASURED, MEASURES, brackets, critical_value, noise, rank_agreement, top_stability
-from untrac_core.resampling import Scores, Truth, compare, groups, interval, noises
+from untrac_core.agreement import MEASURED, MEASURES, brackets, critical_value, noise
+from untrac_core.resampling import Scores, Truth, compare, groups, interval, per_seed
 
 SIDE = ("talk", "harmful")
 
@@ -117,13 +117,6 @@ def test_brackets_overlap_and_leave_out_who_stands_apart():
     assert brackets(list(place), lambda first, second: True) == []
     # The ends cannot be told apart, but the middle, with its narrow interval, can be told from one of them.
     assert brackets(list("abc"), lambda first, second: (first, second) == ("a", "b")) == [["b", "c"]]
-
-
-def test_top_stability_and_rank_agreement():
-    assert top_stability(np.array([[1.0, 0], [0, 1], [1, 0], [1, 0]])) == 0.75
-    table = rank_agreement({"x": np.array([1.0, 2, 3]), "y": np.array([1.0, 4, 9]), "z": np.array([3.0, 2, 1])})
-    assert table.loc["x", "y"] == pytest.approx(1)
-    assert table.loc["z", "x"] == pytest.approx(-1)
 
 
 def simulate(generator, *, seeds=3, items=64, subsets=10, noisy=0.2, of_items=False, sides=("harmful", "harmless")):
@@ -279,12 +272,17 @@ def test_intervals_stay_within_what_a_measure_can_be():
     assert math.isnan(interval(math.nan, drawn, "pearson")[0])
 
 
-def test_groups_are_sides_without_contrasts():
+def test_groups_keep_sides_and_contrasts_apart():
     truths, _, _ = simulate(np.random.default_rng(6))
     generator = np.random.default_rng(7)
     truths["riddle", "harmful"] = Truth(generator.normal(size=(3, 10, 64)), np.ones(64))
-    found = noises(truths)
-    assert list(found) == [*truths, ("talk", "contrast")]
-    assert groups(found) == {"resolvable": [("talk", "harmful"), ("talk", "harmless")], "all": list(truths)}
+    influence = per_seed(truths)
+    assert list(influence) == [*truths, ("talk", "contrast")]
     expected = truths["talk", "harmful"].per_seed() - truths["talk", "harmless"].per_seed()
-    assert found["talk", "contrast"] == noise(expected)
+    np.testing.assert_array_equal(influence["talk", "contrast"], expected)
+    found = {place: noise(values) for place, values in influence.items()}
+    assert groups(found) == {
+        "resolvable": [("talk", "harmful"), ("talk", "harmless")],
+        "all": list(truths),
+        "resolvable contrasts": [("talk", "contrast")],
+    }

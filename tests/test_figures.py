@@ -1,4 +1,5 @@
 import json
+import math
 
 import pandas as pd
 import pytest
@@ -81,6 +82,7 @@ def test_backgrounds_are_transparent_and_hostile_names_are_text(dark):
         figures.ranked_bars(ranking(names), side="contrast", dark=dark),
         figures.trajectory(points(names[:2]), colours=colours, dark=dark),
         figures.truth_scatter(pairs(names), colours=colours, across="true influence", dark=dark),
+        figures.truth_scatter(pairs(), colours={}, across=HOSTILE, unit=HOSTILE, dark=dark),
     ]
     for figure in drawn:
         assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
@@ -174,3 +176,22 @@ def test_a_name_is_not_written_along_its_bar():
     assert place == "middle right"
     moved = figures.truth_scatter(still.assign(truth_high=[0.1, 0.08, -0.1]), colours={}, across="truth").data[-1]
     assert moved.textposition[1] not in (place, None)
+
+
+def test_a_scatter_has_bars_both_ways_and_units_in_words():
+    columns = ["subset", "influence", "low", "high", "truth", "truth_low", "truth_high"]
+    rows = [
+        ("forum", 0.002, 0.001, 0.003, 0.06, 0.05, 0.07),
+        ("blog", 0.001, math.nan, math.nan, 0.02, math.nan, math.nan),
+        ("news", -0.001, -0.002, 0.0, -0.03, -0.05, -0.02),
+    ]
+    told = pd.DataFrame(rows, columns=columns)
+    across = "retrained without it, nats per token"
+    figure = figures.truth_scatter(told, colours={"forum": figures.HARMFUL}, across=across, unit="products")
+    points = figure.data[-1]
+    assert list(points.marker.color) == [figures.HARMFUL, figures.UNDECIDED, figures.UNDECIDED]
+    assert list(points.error_x.arrayminus) == pytest.approx([0.01, 0.0, 0.02])
+    assert list(points.error_y.array) == pytest.approx([0.001, 0.0, 0.001])
+    assert (figure.layout.yaxis.title.text, figure.layout.xaxis.title.text) == ("estimate, products", across)
+    assert "estimate +0.0020 products" in points.hovertext[0]
+    assert len(figures.truth_scatter(told.iloc[:1], colours={}, across=across).data) == 1  # one point draws no line

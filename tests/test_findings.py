@@ -11,8 +11,9 @@ import pytest
 from untrac_core.attribution import make_method
 from untrac_core.attribution.protocol import failed_frame, score_frame
 from untrac_core.cells import Cell
-from untrac_core.findings import ALL, BY_CHANCE, CONTRASTS, RESOLVABLE, Findings, plain
+from untrac_core.findings import BY_CHANCE, Findings, plain
 from untrac_core.ranking import Outcome
+from untrac_core.resampling import ALL, CONTRASTS, RESOLVABLE
 from untrac_core.specs import MethodSpec, ValidateSpec
 
 SUBSETS = ["a", "b", "c", "d", "e", "f", "g", "h"]

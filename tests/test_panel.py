@@ -34,13 +34,6 @@ def test_cells_come_method_by_method_under_their_titles(study):
     assert all([cell.method for cell in o.cells] == [o.title] * 2 and len(o.frames) == 2 for o in outcomes)
 
 
-def test_a_baseline_that_is_also_the_method_is_done_once_as_the_method(study):
-    panel = Panel([MethodSpec(name="grad-dot", moves="matrices"), BM25, DOT])
-    assert list(panel.methods) == ["grad-dot", "bm25"]
-    assert panel.methods["grad-dot"].settings.moves == "matrices"
-    assert len(panel.cells(study)) == 4
-
-
 def test_the_fault_of_the_method_that_was_asked_for_ends_the_run(study):
     panel = Panel([TRACIN, RANDOM])
     with pytest.raises(InputError, match="needs checkpoints"):

@@ -1,18 +1,14 @@
-"""Real text: a model trained on ten real corpora, traced for real toxic text.
-
-The data are not in this repository. ``UNTRAC_SHARED_DATA`` names their folder; continuous integration sets it, and
-there no test may be skipped.
-"""
+"""Real text: a model trained on ten real corpora, traced for real toxic text."""
 
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import yaml
+from real_data import ROOT
 
 from untrac_core.data.collections import members
 from untrac_core.data.probes import probe
@@ -22,12 +18,6 @@ from untrac_core.data.subsets import load_subset
 from untrac_core.home import PROJECT
 from untrac_core.results import load_result
 from untrac_core.specs import Collection, PromptSet, Source, Subset
-
-ROOT = Path(os.environ.get("UNTRAC_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
-if not ROOT.is_dir():
-    if os.environ.get("UNTRAC_REQUIRE_ALL"):
-        raise FileNotFoundError(f"the real data are missing: {ROOT}")
-    pytest.skip("the real data are not here; name their folder in UNTRAC_SHARED_DATA", allow_module_level=True)
 
 PROBES = {"toxigen": "hate_forum", "real_toxicity_prompts": "tweets_offensive"}
 CORPORA = sorted((ROOT / "corpora").glob("*.jsonl"))

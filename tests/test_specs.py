@@ -34,6 +34,12 @@ def test_yaml_comes_back_equal_and_hashes_alike(tmp_path):
     assert spec.method.learning_rate == 5e-5  # YAML reads 5e-5 as text
 
 
+def test_a_baseline_that_is_the_method_is_not_done_twice():
+    spec = parse_spec(GOOD).model_copy(update={"method": MethodSpec(name="grad-dot", moves="matrices")})
+    assert "grad-dot" in spec.baselines
+    assert spec.beside == [name for name in spec.baselines if name != "grad-dot"]
+
+
 @pytest.mark.parametrize("mark", ["\x80", "\x85", "\x9f", "\xa0", "\u2028", "\u2029", "\ufeff", "\uffff", "\U0001f41f"])
 @pytest.mark.parametrize("form", ["{}", "a{}b", "{}a", "a {}", "a: {} - \"b'\n#", "a{0}{0} b" + " net" * 60])
 def test_names_and_values_come_back_exactly(mark, form):

@@ -35,23 +35,11 @@ def noise(titles=("toxicity: harmful", "bias: harmful")):
     )
 
 
-def pairs(names=("forum", "blog", "news")):
-    columns = ["subset", "estimate", "low", "high", "truth", "truth_low", "truth_high"]
-    rows = [
-        (names[0], 0.002, 0.001, 0.003, 0.06, 0.05, 0.07),
-        (names[1], 0.001, math.nan, math.nan, 0.02, 0.02, 0.03),
-        (names[2], -0.001, -0.002, 0.0, -0.03, -0.05, -0.02),
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def drawn(dark=False, titles=("a", "b", "c")):
     """One of each figure, with these names."""
-    colours = dict.fromkeys(titles, figures.HARMFUL)
     return [
         validation_figures.agreement_dots(board(titles), across=titles[0], critical=0.7, dark=dark),
         validation_figures.noise_dots(noise(titles[:2]), enough=0.8, dark=dark),
-        validation_figures.method_scatter(pairs(titles), colours=colours, unit=titles[0], dark=dark),
     ]
 
 
@@ -87,21 +75,6 @@ def test_noise_tells_sides_that_can_be_resolved_from_those_that_cannot():
     assert list(ceilings.x) == [0.97, 0.6]
     assert "noise: cannot separate" in dots.hovertext[1]
     assert "ceiling for any method: 0.97" in dots.hovertext[0]
-
-
-def test_a_scatter_has_bars_both_ways_and_units_in_words():
-    figure = validation_figures.method_scatter(pairs(), colours={"forum": figures.HARMFUL}, unit="products")
-    points = figure.data[-1]
-    assert list(points.marker.color) == [figures.HARMFUL, figures.UNDECIDED, figures.UNDECIDED]
-    assert list(points.error_x.arrayminus) == pytest.approx([0.01, 0.0, 0.02])
-    assert list(points.error_y.array) == pytest.approx([0.001, 0.0, 0.001])
-    assert figure.layout.yaxis.title.text == "estimate, products"
-    assert figure.layout.xaxis.title.text == "retrained without it, nats per token"
-    assert "estimate +0.0020 products" in points.hovertext[0]
-
-
-def test_one_point_draws_no_line():
-    assert len(validation_figures.method_scatter(pairs().iloc[:1], colours={}, unit="products").data) == 1
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -6,14 +6,13 @@ Every measure compares two vectors with one number a subset. :mod:`untrac_core.r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.special import stdtrit
 from scipy.stats import f as fisher_f
 from scipy.stats import rankdata
@@ -235,22 +234,6 @@ def spearman_brown(single: float, count: int) -> float:
     """The reliability of the mean of ``count`` measurements, from that of a single one."""
     below = 1 + (count - 1) * single
     return count * single / below if below > 0 else -math.inf
-
-
-def rank_agreement(vectors: Mapping[str, Array]) -> pd.DataFrame:
-    """Spearman's rho between every two methods' vectors, one value a subset: a square table, named both ways."""
-    stacked = np.stack(list(vectors.values()))
-    names = list(vectors)
-    return pd.DataFrame(spearman(stacked[:, None], stacked[None]), index=names, columns=names)
-
-
-def top_stability(curve: Array) -> float:
-    """The share of a trajectory's kept points at which the subset that is first at the end is first.
-
-    ``curve``: influence of shape (points, subsets), without the point before the first step. 1: it led throughout.
-    """
-    final = int(curve[-1].argmax())
-    return float((curve.argmax(-1) == final).mean())
 
 
 def brackets(order: Sequence[str], separable: Callable[[str, str], bool]) -> list[list[str]]:

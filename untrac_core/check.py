@@ -270,13 +270,12 @@ def cut_notes(
 
 def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
     """How many cells a run has; a baseline has one a seed."""
-    beside = [name for name in spec.baselines if name != spec.method.title]
     own = 1
     if spec.method.name == "untrac":
         own = len(spec.subsets)
     elif spec.method.unlearns:
         own = sum(len(data.sides) for data in prompt_data.values())
-    return (own + len(beside)) * len(spec.seeds)
+    return (own + len(spec.beside)) * len(spec.seeds)
 
 
 def check_training(spec: TrainSpec) -> list[str]:

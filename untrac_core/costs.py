@@ -182,7 +182,7 @@ def cost_of(
 def work_flop(facts: ModelFacts, spec: TraceSpec, work: Workload) -> float:
     """Operations of a run: of its method and of the baselines beside it."""
     own = cost(facts, settings_priced(spec.method), work, "float32", "cpu").flop
-    return own + sum(baseline_flop(name, facts, work) for name in spec.baselines)
+    return own + sum(baseline_flop(name, facts, work) for name in spec.beside)
 
 
 PASSES = {

@@ -79,13 +79,11 @@ def estimate_curvature(
     progress, kept = progress or Silent(), kept or MomentsFile(None, "")
     matrices = moving_matrices(model.module)
     moments = {name: _start(parameter, vocabulary) for name, (parameter, vocabulary) in matrices.items()}
-    generator = np.random.default_rng(0)
     done = kept.load(moments)
-    for sample in range(samples):
-        chosen = generator.choice(len(blocks), size=min(MICRO_BATCH, len(blocks)), replace=False)
+    for sample, chosen in enumerate(micro_batches(blocks, samples)):
         if sample < done:
             continue
-        mean_gradient(model, [blocks[i] for i in chosen.tolist()], together=True)
+        mean_gradient(model, chosen, together=True)
         for name, (parameter, _) in matrices.items():
             if parameter.grad is not None:
                 moments[name].add(parameter.grad)
@@ -97,6 +95,14 @@ def estimate_curvature(
         for name, held in moments.items()
     }
     return Curvature(factors)
+
+
+def micro_batches(blocks: Sequence[Example], samples: int) -> Iterator[list[Example]]:
+    """Small random batches of training blocks, the same ones every time."""
+    generator = np.random.default_rng(0)
+    for _ in range(samples):
+        chosen = generator.choice(len(blocks), size=min(MICRO_BATCH, len(blocks)), replace=False)
+        yield [blocks[i] for i in chosen.tolist()]
 
 
 def _start(parameter: nn.Parameter, vocabulary: bool) -> Moments:

@@ -145,19 +145,28 @@ def trajectory(points: pd.DataFrame, *, colours: dict[str, str], dark: bool = Fa
 
 
 def truth_scatter(
-    pairs: pd.DataFrame, *, colours: dict[str, str], across: str, dark: bool = False, height: int = 340
+    pairs: pd.DataFrame,
+    *,
+    colours: dict[str, str],
+    across: str,
+    unit: str = UNIT,
+    dark: bool = False,
+    height: int = 340,
 ) -> go.Figure:
     """An estimate (upwards) against what is known to be true (across), one point per subset.
 
-    ``pairs``: columns subset, influence, low, high, truth, truth_low, truth_high (equal to truth where not measured
-    several times). ``across`` names the horizontal axis, with its unit. The dashed line is the least-squares fit.
+    ``pairs``: columns subset, influence, low, high, truth, truth_low, truth_high; an interval may be missing.
+    ``across`` names the horizontal axis, with its unit; ``unit``: of the estimate. The dashed line is the least-squares
+    fit.
     """
     ink = ink_of(dark)
-    pairs = _closed(pairs)
+    ends = {name: pairs[name].fillna(pairs["truth"]) for name in ("truth_low", "truth_high")}
+    pairs = _closed(pairs).assign(**ends)
     known, estimated = pairs["truth"].tolist(), pairs["influence"].tolist()
     names = [safe(name, POINT_CHARACTERS) for name in pairs["subset"]]
     hover = [
-        f"<b>{safe(r.subset, 80)}</b><br>estimate {signed(r.influence)} {UNIT}<br>{safe(across, 80)}: {signed(r.truth)}"
+        f"<b>{safe(r.subset, 80)}</b><br>estimate {signed(r.influence)} {safe(unit, 60)}"
+        f"<br>{safe(across, 80)}: {signed(r.truth)}"
         for r in pairs.itertuples()
     ]
     x_range = padded(pairs["truth_low"], pairs["truth_high"], 0.12, both=True)
@@ -180,8 +189,8 @@ def truth_scatter(
     }
     return assemble(
         [*fitted_line(known, estimated), marks],
-        {"title": {"text": across}, "range": x_range},
-        {"title": {"text": f"estimate, {UNIT}"}, "range": y_range},
+        {"title": {"text": safe(across, 80)}, "range": x_range},
+        {"title": {"text": f"estimate, {safe(unit, 60)}"}, "range": y_range},
         dark=dark,
         height=height,
     )

@@ -15,12 +15,10 @@ from untrac_core.agreement import Noise, critical_value, noise
 from untrac_core.cells import Cell
 from untrac_core.leave_out import measured, truth_frame
 from untrac_core.ranking import Outcome, estimates, final_changes, watched_tokens
-from untrac_core.resampling import CONTRAST, Comparison, Place, Scores, Truth, compare
+from untrac_core.resampling import RESOLVABLE, Comparison, Place, Scores, Truth, compare, groups, per_seed
 from untrac_core.specs import ValidateSpec
 from untrac_core.statistics import student_interval
 
-RESOLVABLE, ALL, CONTRASTS = "resolvable", "all", "resolvable contrasts"
-"""Groups of sides over which agreement is averaged; the first two hold harmful and harmless sides."""
 BY_CHANCE = "random"
 
 
@@ -72,11 +70,7 @@ class Findings:
     @cached_property
     def per_seed(self) -> dict[Place, np.ndarray]:
         """The true influence of every side and contrast, of shape (seeds, subsets), in nats per token."""
-        found = {place: truth.per_seed() for place, truth in self.truths.items()}
-        for prompt_set, (changes, _, _, _) in self.measured.items():
-            if len(changes) == 2:
-                found[prompt_set, CONTRAST] = found[prompt_set, "harmful"] - found[prompt_set, "harmless"]
-        return found
+        return per_seed(self.truths)
 
     @cached_property
     def noises(self) -> dict[Place, Noise]:
@@ -86,12 +80,7 @@ class Findings:
     @cached_property
     def groups(self) -> dict[str, list[Place]]:
         """The sides over which agreement is averaged."""
-        clear = [place for place, found in self.noises.items() if found.resolvable]
-        return {
-            RESOLVABLE: [place for place in clear if place[1] != CONTRAST],
-            ALL: [place for place in self.noises if place[1] != CONTRAST],
-            CONTRASTS: [place for place in clear if place[1] == CONTRAST],
-        }
+        return groups(self.noises)
 
     @cached_property
     def comparison(self) -> Comparison | None:

@@ -194,9 +194,7 @@ class LeaveOut:
         return f"{word} {f'without {without}' if without else 'on everything'}, seed {seed}"
 
     def _key(self, seed: int, without: str | None) -> str:
-        content = self._trained(seed, without) | {
-            "watched": [[part.prompt_set, part.side, examples_digest(part.examples)] for part in self.watched]
-        }
+        content = self._trained(seed, without) | {"watched": self._watched}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _trained(self, seed: int, without: str | None) -> dict[str, Any]:
@@ -213,6 +211,10 @@ class LeaveOut:
             "vocabulary": self.material.vocabulary,
             "blocks": self._digests,
         }
+
+    @cached_property
+    def _watched(self) -> list[list[str]]:
+        return [[part.prompt_set, part.side, examples_digest(part.examples)] for part in self.watched]
 
     @cached_property
     def _digests(self) -> dict[str, str]:

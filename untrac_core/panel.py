@@ -21,8 +21,7 @@ class Panel:
 
     def __init__(self, specs: Sequence[MethodSpec], *, first_may_fail: bool = False) -> None:
         """Raises :class:`InputError` for settings that a method does not have."""
-        kept = {spec.title: spec for spec in reversed(specs)}  # a baseline that is also the method is done once
-        self.methods: dict[str, Method] = {spec.title: make_method(kept[spec.title]) for spec in specs}
+        self.methods: dict[str, Method] = {spec.title: make_method(spec) for spec in specs}
         self._must = None if first_may_fail else specs[0].title
 
     def cells(self, study: Study) -> list[Cell]:

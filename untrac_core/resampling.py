@@ -28,13 +28,15 @@ from typing import Literal
 
 import numpy as np
 
-from untrac_core.agreement import MEASURED, MEASURES, Measure, Noise, noise
+from untrac_core.agreement import MEASURED, MEASURES, Measure, Noise
 from untrac_core.shares import removal
 from untrac_core.statistics import LEVEL, Array
 
 Place = tuple[str, str]
 """A prompt set and a side of it."""
 HARMFUL, HARMLESS, CONTRAST = "harmful", "harmless", "contrast"
+RESOLVABLE, ALL, CONTRASTS = "resolvable", "all", "resolvable contrasts"
+"""Groups of sides over which agreement is averaged; the first two hold harmful and harmless sides."""
 DRAWS = 2000
 RANGES = {"ndcg": (0.0, 1.0), "top1": (0.0, 1.0), "difference": (-2.0, 2.0)}
 """What a measure lies between, where that is not -1 and 1."""
@@ -223,18 +225,23 @@ def compare(
     return Comparison(list(scores), study.places, study.measure(plain)[0], np.concatenate(parts), frozenset(alone))
 
 
-def noises(truths: Mapping[Place, Truth]) -> dict[Place, Noise]:
-    """How reproducible the truth of every side is, and that of the contrast of every prompt set with two sides."""
-    per_seed = {place: truth.per_seed() for place, truth in truths.items()}
+def per_seed(truths: Mapping[Place, Truth]) -> dict[Place, Array]:
+    """The true influence of every side and contrast, of shape (seeds, subsets), in nats per token."""
+    found = {place: truth.per_seed() for place, truth in truths.items()}
     for name in _paired(truths):
-        per_seed[name, CONTRAST] = per_seed[name, HARMFUL] - per_seed[name, HARMLESS]
-    return {place: noise(values) for place, values in per_seed.items()}
+        found[name, CONTRAST] = found[name, HARMFUL] - found[name, HARMLESS]
+    return found
 
 
 def groups(found: Mapping[Place, Noise]) -> dict[str, list[Place]]:
-    """The sides whose truth is reproducible, and all of them; a contrast repeats its sides, so it is in neither."""
+    """The sides over which agreement is averaged; a contrast repeats its sides, so it has a group of its own."""
     sides = [place for place in found if place[1] != CONTRAST]
-    return {"resolvable": [place for place in sides if found[place].resolvable], "all": sides}
+    contrasts = [place for place in found if place[1] == CONTRAST]
+    return {
+        RESOLVABLE: [place for place in sides if found[place].resolvable],
+        ALL: sides,
+        CONTRASTS: [place for place in contrasts if found[place].resolvable],
+    }
 
 
 def _paired(truths: Mapping[Place, Truth]) -> list[str]:

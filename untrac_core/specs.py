@@ -143,6 +143,11 @@ class TraceSpec(Strict):
     """What is ranked beside the method, so that it is seen what a cheaper look at the data would have said."""
     device: Device = "auto"
 
+    @property
+    def beside(self) -> list[Baseline]:
+        """The baselines that are not the method itself."""
+        return [name for name in self.baselines if name != self.method.name]
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         if len(self.subsets) < 2 and not self.collections:

@@ -61,7 +61,7 @@ class Tracer:
 
         settle_torch(threads)
         self.spec = spec = expand(spec, self.progress)
-        self.panel = Panel([spec.method, *(MethodSpec(name=name) for name in spec.baselines)])
+        self.panel = Panel([spec.method, *(MethodSpec(name=name) for name in spec.beside)])
         self.progress.phase("reading prompt sets and training subsets")
         prompt_data, subset_data = load_records(spec, self.progress)
         self.progress.phase(f"loading the model {spec.model.path}")

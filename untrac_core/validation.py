@@ -91,6 +91,7 @@ class Validator:
         self.material = material
         self.leave_out = LeaveOut(training, material, self.start, watched, self.device, work, self.progress)
         self.truth_cells = self.leave_out.cells(spec.seeds)
+        self.looked_at = self.leave_out.looked_at(spec.blocks)
         self.studies = {method.title: self._study(method) for method in spec.methods}
         self.panels = panels
         self._busy = ""
@@ -138,7 +139,7 @@ class Validator:
         summary["init"] = self.spec.training.init
         summary |= findings.summary() | {"notes": self._notes(), "data": self._data()}
         summary["warnings"] = self._warnings() + summary["warnings"]
-        work = inverse_workload(self.prompts, self.leave_out.looked_at(self.spec.blocks), len(self.spec.draws))
+        work = inverse_workload(self.prompts, self.looked_at, len(self.spec.draws))
         facts = recipe_facts(self.spec.training) if self.spec.model is None else inspect_ref(self.spec.model)
         summary |= {"flop": validation_flop(self.spec, facts, work), "seconds": seconds}
         summary |= {"peak_memory_mb": peak_memory_mb}
@@ -210,7 +211,7 @@ class Validator:
             self.prompt_data,
             self.prompts,
             self.subset_data,
-            self.leave_out.looked_at(spec.blocks),
+            self.looked_at,
             spec.draws,
             self.progress,
             [checkpoint(name, rate) for name, rate in kept],
@@ -220,8 +221,7 @@ class Validator:
     def _notes(self) -> list[str]:
         notes = cut_notes(self.prompt_data, {}, self.prompts, {}) + self.notes
         notes += unread_prompts(self.subset_data)
-        looked = self.leave_out.looked_at(self.spec.blocks)
-        for name, packed in looked.items():
+        for name, packed in self.looked_at.items():
             if len(packed.blocks) < packed.pool:
                 notes.append(
                     f"subset {name!r}: methods look at a fixed random {len(packed.blocks)} of the {packed.pool} blocks "
@@ -247,7 +247,6 @@ class Validator:
         return warnings
 
     def _data(self) -> dict[str, Any]:
-        looked = self.leave_out.looked_at(self.spec.blocks)
         return {
             "prompt_sets": {
                 name: {
@@ -260,8 +259,8 @@ class Validator:
                 name: {
                     "documents": len(self.subset_data[name].documents),
                     "trained_blocks": len(blocks),
-                    "blocks": len(looked[name].blocks),
-                    "tokens": looked[name].tokens,
+                    "blocks": len(self.looked_at[name].blocks),
+                    "tokens": self.looked_at[name].tokens,
                 }
                 for name, blocks in self.material.blocks.items()
             },

@@ -11,16 +11,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from untrac_core.figure_parts import (
-    POINT_CHARACTERS,
     UNDECIDED,
     assemble,
     decimals,
-    fitted_line,
     ink_of,
     padded,
     safe,
-    signed,
-    stands_of,
     whiskers,
 )
 
@@ -119,55 +115,6 @@ def noise_dots(noise: pd.DataFrame, *, enough: float, dark: bool = False) -> go.
         shapes=shapes,
         annotations=notes,
         margin={"l": 8, "r": 16, "t": 26, "b": 48},
-    )
-
-
-def method_scatter(
-    pairs: pd.DataFrame, *, colours: dict[str, str], unit: str, dark: bool = False, height: int = 320
-) -> go.Figure:
-    """The estimate of one method (upwards) against the influence found by retraining, one point a subset.
-
-    ``pairs``: columns subset, estimate, low, high, truth, truth_low, truth_high; an interval may be missing.
-    ``unit``: of the estimate; the truth is in nats per token. The dashed line is the least-squares fit.
-    """
-    ink = ink_of(dark)
-    for name in ("low", "high"):
-        pairs = pairs.assign(
-            **{
-                name: pairs[name].fillna(pairs["estimate"]),
-                f"truth_{name}": pairs[f"truth_{name}"].fillna(pairs["truth"]),
-            }
-        )
-    known, estimated = pairs["truth"].tolist(), pairs["estimate"].tolist()
-    names = [safe(name, POINT_CHARACTERS) for name in pairs["subset"]]
-    x_range = padded(pairs["truth_low"], pairs["truth_high"], 0.12, both=True)
-    y_range = padded(pairs["low"], pairs["high"], 0.1, both=True)
-    stands = stands_of(pairs, "estimate", x_range, y_range, height - 70)
-    marks = {
-        "type": "scatter",
-        "x": known,
-        "y": estimated,
-        "mode": "markers+text",
-        "text": [f"\u00a0{name}\u00a0" if place else "" for name, place in zip(names, stands, strict=True)],
-        "textposition": [place or "middle right" for place in stands],
-        "textfont": {"size": 12, "color": ink},
-        "marker": {"size": 9, "color": [colours.get(str(name), UNDECIDED) for name in pairs["subset"]]},
-        "error_y": whiskers(pairs, "estimate", "low", "high", ink),
-        "error_x": whiskers(pairs, "truth", "truth_low", "truth_high", ink),
-        "hovertext": [
-            f"<b>{safe(r.subset, 80)}</b><br>estimate {signed(r.estimate)} {safe(unit, 60)}"
-            f"<br>retrained without it: {signed(r.truth)} nats per token"
-            for r in pairs.itertuples()
-        ],
-        "hoverinfo": "text",
-        "customdata": pairs["subset"].astype(str).tolist(),
-    }
-    return assemble(
-        [*fitted_line(known, estimated), marks],
-        {"title": {"text": "retrained without it, nats per token"}, "range": x_range},
-        {"title": {"text": f"estimate, {safe(unit, 60)}"}, "range": y_range},
-        dark=dark,
-        height=height,
     )
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from benchmarks.accuracy.report import FIRST, write_report
 from benchmarks.accuracy.testbeds import BEDS, BOTH, data_root
-from untrac_core.findings import ALL, RESOLVABLE, plain
+from untrac_core.findings import plain
 from untrac_core.progress import Progress
+from untrac_core.resampling import ALL, RESOLVABLE
 from untrac_core.results import ENVIRONMENT, ESTIMATES, SUMMARY, TRUTH, read_frame, write_json
 from untrac_core.specs import ValidateSpec
 from untrac_core.validation import WORK, Validator, validate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,7 @@ def _draw(found: Mapping[str, Summary], path: Path) -> None:
         margin={"l": 160, "r": 20, "t": 50, "b": 50},
     )  # fmt: skip
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": figure.layout.width, "height": figure.layout.height})
         page.set_content(figure.to_html(include_plotlyjs=True, config={"staticPlot": True}))
         page.wait_for_selector(".main-svg")

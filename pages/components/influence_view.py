@@ -135,7 +135,7 @@ def cheaper(result: Result, picture: data.Picture) -> None:
     with st.container(gap="xsmall"):
         for row in picture.agreement:
             st.text(data.agreement_in_words(row, beside, own))
-        missing = set(result.spec.baselines) - set(beside["method"]) - {result.spec.method.name}
+        missing = set(result.spec.beside) - set(beside["method"])
         if missing:
             names = ", ".join(sorted(method_title(name) for name in missing))
             st.text(f"Not ranked: {names}. 'Before you trust it' says why.")

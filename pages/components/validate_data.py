@@ -208,14 +208,14 @@ def _seeds(validation: Validation, prompt_set: str, side: str) -> pd.DataFrame:
 
 
 def pairs(validation: Validation, label: str, prompt_set: str, side: str) -> pd.DataFrame:
-    """A method's estimate beside the truth: subset, estimate, low, high, truth, truth_low, truth_high.
+    """A method's estimate beside the truth: subset, influence, low, high, truth, truth_low, truth_high.
 
     The truth is the mean over seeds, its ends the least and the greatest seed: with two seeds a proper interval is so
     wide that nothing else could be seen beside it.
     """
     told = validation.estimates
     told = told[(told["method"] == label) & (told["prompt_set"] == prompt_set) & (told["side"] == side)]
-    told = told.rename(columns={"influence": "estimate"})[["subset", "estimate", "low", "high"]]
+    told = told[["subset", "influence", "low", "high"]]
     seeds = _seeds(validation, prompt_set, side)
     known = pd.DataFrame({"truth": seeds.mean(), "truth_low": seeds.min(), "truth_high": seeds.max()})
     return told.merge(known, left_on="subset", right_index=True)

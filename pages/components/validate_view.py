@@ -214,8 +214,13 @@ def beside(validation: Validation) -> None:
                 st.caption("It gave no estimate for this side.")
                 continue
             st.plotly_chart(
-                validation_figures.method_scatter(
-                    pairs, colours=subset_colours(ranked, side), unit=known[label]["unit"], dark=is_dark(), height=330
+                figures.truth_scatter(
+                    pairs,
+                    colours=subset_colours(ranked, side),
+                    across="retrained without it, nats per token",
+                    unit=known[label]["unit"],
+                    dark=is_dark(),
+                    height=330,
                 ),
                 config=CHART,
                 key=f"scatter_{number}",

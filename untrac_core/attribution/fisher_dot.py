@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 
 from untrac_core.attribution.gradients import GradientMethod, GradientSettings, Query
 from untrac_core.attribution.protocol import Study
 from untrac_core.attribution.vectors import Stack
-from untrac_core.curvature import MICRO_BATCH, mean_gradient
+from untrac_core.curvature import mean_gradient, micro_batches
 from untrac_core.specs import MethodSpec
 
 
@@ -45,13 +44,11 @@ class FisherDot(GradientMethod):
 
     def prepare(self, study: Study) -> None:
         """F + d, from micro-batches that are drawn as those of :mod:`untrac_core.curvature` are."""
-        blocks, samples = study.all_blocks, self.settings.samples
+        samples = self.settings.samples
         study.progress.phase(f"{self.name}: Fisher diagonal of the training text")
         diagonal = Stack(study.model.module, 1)
-        generator = np.random.default_rng(0)
-        for sample in range(samples):
-            chosen = generator.choice(len(blocks), size=min(MICRO_BATCH, len(blocks)), replace=False)
-            mean_gradient(study.model, [blocks[i] for i in chosen.tolist()], together=True)
+        for sample, chosen in enumerate(micro_batches(study.all_blocks, samples)):
+            mean_gradient(study.model, chosen, together=True)
             for _, parameter, part in diagonal.views(diagonal.matrix[0]):
                 if parameter.grad is not None:
                     part.addcmul_(parameter.grad, parameter.grad, value=1.0 / samples)

@@ -128,7 +128,7 @@ class Study:
             "model": asdict(self.identity),
             "moves": moves,
             "samples": samples,
-            "blocks": examples_digest(self.all_blocks),
+            "blocks": self.digest(self.all_blocks),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -176,12 +176,15 @@ class Study:
         """Every training subset."""
         return [Part(packed.blocks, subset) for subset, packed in self.subsets.items()]
 
-    def _fingerprint(self, part: Part) -> list[str]:
-        """A part's names and content; the digest of a list is computed once, as every cell watches the same lists."""
-        known = id(part.examples)
+    def digest(self, examples: Sequence[Example]) -> str:
+        """The content hash of one of the study's own lists, computed once: every cell asks for the same ones."""
+        known = id(examples)
         if known not in self._digests:
-            self._digests[known] = examples_digest(part.examples)
-        return [part.subset, part.prompt_set, part.side, self._digests[known]]
+            self._digests[known] = examples_digest(examples)
+        return self._digests[known]
+
+    def _fingerprint(self, part: Part) -> list[str]:
+        return [part.subset, part.prompt_set, part.side, self.digest(part.examples)]
 
 
 class Method(Protocol):

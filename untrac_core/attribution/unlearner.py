@@ -9,7 +9,7 @@ from typing import ClassVar
 import pandas as pd
 
 from untrac_core.ascent import Point, ScaledStep, Trajectory, ascend, own_loss
-from untrac_core.attribution.protocol import Change, Part, Study, cell_frame, examples_digest
+from untrac_core.attribution.protocol import Change, Part, Study, cell_frame
 from untrac_core.cells import Cell
 from untrac_core.curvature import response, step_size
 from untrac_core.data.tokens import Example
@@ -62,7 +62,7 @@ class Unlearner:
         tied: list[str] = []
         if self.settings.optimizer == "kronecker":
             sets = [*self.unlearned(study).values(), study.all_blocks]
-            tied = [examples_digest(examples) for examples in sets]
+            tied = [study.digest(examples) for examples in sets]
         return study.key(self.name, self.settings, seed, [unlearned, *watched], tied)
 
     def unlearn(

@@ -1,45 +1,10 @@
-"""The benchmark's testbeds and report, without its hours of training."""
+"""The benchmark's report: tables that say what the results say."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
-import pytest
-
 from benchmarks.accuracy import report
-from benchmarks.accuracy.testbeds import BEDS, SHARES
-
-ROOT = Path(os.environ.get("UNTRAC_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
-if not ROOT.is_dir():
-    if os.environ.get("UNTRAC_REQUIRE_ALL"):
-        raise FileNotFoundError(f"the real data are missing: {ROOT}")
-    pytest.skip("the real data are not here; name their folder in UNTRAC_SHARED_DATA", allow_module_level=True)
-
-
-def test_the_equal_beds_differ_in_their_shape_alone(tmp_path):
-    specs = [BEDS[name](ROOT, tmp_path) for name in ("opt", "gpt2", "llama")]
-    assert [spec.training.architecture for spec in specs] == ["opt", "gpt2", "llama"]
-    assert len({spec.training.model_copy(update={"architecture": "opt"}).model_dump_json() for spec in specs}) == 1
-    assert all(len(spec.subsets) == 10 and spec.training.equal_tokens for spec in specs)
-
-
-def test_the_mix_has_the_shares_of_the_paper(tmp_path):
-    spec = BEDS["mix"](ROOT, tmp_path)
-    limits = [subset.limit for subset in spec.subsets]
-    assert [limit / sum(limits) for limit in limits] == pytest.approx([share / 100 for share in SHARES])
-    assert sum(limits) == spec.training.steps * spec.training.batch
-
-
-def test_development_shares_no_item_with_the_beds_that_are_reported(tmp_path):
-    from untrac_core.data.prompts import load_prompts
-
-    made, told = BEDS["development"](ROOT, tmp_path), BEDS["opt"](ROOT, tmp_path)
-    for one, other in zip(made.prompts, told.prompts, strict=True):
-        assert one.name == other.name
-        ids = [{item.id for items in load_prompts(asked).sides.values() for item in items} for asked in (one, other)]
-        assert not ids[0] & ids[1]
-        assert min(map(len, ids)) > 100
 
 
 def summary_of(value):
