@@ -10,13 +10,12 @@ import streamlit as st
 
 from pages.components import draft
 from pages.components import trace_form as form
+from pages.components.launching import Launch, summary
 from pages.components.shell import lines, shell, title
 from pages.components.uploads import at_field, fault
 from pages.components.words import about, count, duration, megabytes
 from untrac_core.check import Check, check
-from untrac_core.engine import Store, submit
 from untrac_core.errors import InputError
-from untrac_core.spec_files import build, to_yaml
 from untrac_core.specs import TraceSpec
 
 
@@ -108,44 +107,7 @@ def remarks(found: Check) -> None:
             st.text(text)
 
 
-def summary(store: Store, values: dict[str, Any], faults: list[InputError], spots: form.Spots) -> None:
-    """The right-hand side: name, cost, Start, and the same request as YAML."""
-    st.subheader("Before you start", anchor=False)
-    st.session_state.setdefault("t_name", "my trace")
-    values["name"] = st.text_input("Name of the run", key="t_name", max_chars=80).strip()
-    spots["name"] = st.empty()
-    fallback = st.container()
-    spec, found = None, None
-    said = list(faults)  # at their fields already
-    if not faults:
-        try:
-            spec = build(TraceSpec, values, where="request")
-            found = checked(spec.model_dump_json(), tuple(sorted(store.rates().items())))
-        except InputError as error:
-            faults.append(error)
-    for error in faults:
-        if error not in said:
-            tell(error, spots, fallback)
-    if found is not None:
-        costs(found)
-    else:
-        st.caption("Mend what is marked; the cost of the run is shown here as soon as the request is complete.")
-    start = st.button(
-        "Start", type="primary", icon=":material/play_arrow:", disabled=found is None, key="start", width="stretch"
-    )
-    if found is not None:
-        remarks(found)
-    if spec is not None:
-        with st.expander("The same as YAML"):
-            st.code(to_yaml(spec), language="yaml")
-    if start and spec is not None:
-        try:
-            run_id = submit(spec, store)
-        except InputError as error:
-            tell(error, spots, fallback)
-            return
-        draft.keep(form.PREFIX)
-        st.switch_page("pages/runs.py", query_params={"run": run_id})
+LAUNCH = Launch(spec=TraceSpec, prefix=form.PREFIX, check=checked, costs=costs, remarks=remarks, tell=tell)
 
 
 def main() -> None:
@@ -159,8 +121,9 @@ def main() -> None:
     left, right = st.columns([5, 3], gap="large")
     with left:
         values, faults = sections(spots)
+    st.session_state.setdefault("t_name", "my trace")
     with right, st.container(border=True):
-        summary(store, values, faults, spots)
+        summary(LAUNCH, store, values, faults, spots)
     draft.keep(form.PREFIX)
 
 

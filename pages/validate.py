@@ -12,15 +12,15 @@ from pages.components import draft
 from pages.components import validate_data as data
 from pages.components import validate_form as form
 from pages.components import validate_view as view
+from pages.components.launching import Launch, summary
 from pages.components.run_views import run_row
 from pages.components.shell import lines, shell, title
 from pages.components.trace_form import Spots, shelf
 from pages.components.uploads import at_field, fault
 from pages.components.words import about, count, duration, finished, megabytes, shape
-from untrac_core.engine import Run, Store, submit
+from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
 from untrac_core.results import Validation
-from untrac_core.spec_files import build, to_yaml
 from untrac_core.specs import ValidateSpec
 from untrac_core.validation_check import ValidationCheck, check_validation
 
@@ -115,39 +115,7 @@ def remarks(found: ValidationCheck) -> None:
             st.text(text)
 
 
-def summary(store: Store, values: dict[str, Any], faults: list[InputError], spots: Spots) -> None:
-    """The right-hand side: name, cost, Start, and the same request as YAML."""
-    st.subheader("Before you start", anchor=False)
-    values["name"] = st.text_input("Name of the run", key="v_name", max_chars=80).strip()
-    spots["name"] = st.empty()
-    fallback = st.container()
-    spec, found = None, None
-    if not faults:
-        try:
-            spec = build(ValidateSpec, values, where="request")
-            found = checked(spec.model_dump_json(), tuple(sorted(store.rates().items())))
-        except InputError as error:
-            tell(error, spots, fallback)
-    if found is not None:
-        costs(found)
-    else:
-        st.caption("Mend what is marked; the cost of the run is shown here as soon as the request is complete.")
-    start = st.button(
-        "Start", type="primary", icon=":material/play_arrow:", disabled=found is None, key="start", width="stretch"
-    )
-    if found is not None:
-        remarks(found)
-    if spec is not None:
-        with st.expander("The same as YAML"):
-            st.code(to_yaml(spec), language="yaml")
-    if start and spec is not None:
-        try:
-            run_id = submit(spec, store)
-        except InputError as error:
-            tell(error, spots, fallback)
-            return
-        draft.keep(form.PREFIX)
-        st.switch_page("pages/runs.py", query_params={"run": run_id})
+LAUNCH = Launch(spec=ValidateSpec, prefix=form.PREFIX, check=checked, costs=costs, remarks=remarks, tell=tell)
 
 
 def offer(store: Store, why: str = PURPOSE) -> None:
@@ -159,7 +127,7 @@ def offer(store: Store, why: str = PURPOSE) -> None:
     with left:
         values, faults = sections(spots)
     with right, st.container(border=True):
-        summary(store, values, faults, spots)
+        summary(LAUNCH, store, values, faults, spots)
     draft.keep(form.PREFIX)
     done = [run for run in store.runs(kind="validate") if run.status == "done"]
     if done:

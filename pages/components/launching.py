@@ -1,0 +1,68 @@
+"""The right-hand side of a form: the run's name, its cost, Start, and the same request as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from pages.components import draft
+from pages.components.trace_form import Spots
+from untrac_core.engine import Store, submit
+from untrac_core.errors import InputError
+from untrac_core.spec_files import build, to_yaml
+from untrac_core.specs import TraceSpec, ValidateSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What differs between the kinds of run.
+
+    ``prefix``: of the form's keys. ``check``: from a request (canonical JSON) and the measured rates to what it will do
+    and cost; raises :class:`InputError`. ``costs`` and ``remarks`` show that, above and below Start. ``tell`` shows an
+    error at its field, or in the place given last.
+    """
+
+    spec: type[TraceSpec] | type[ValidateSpec]
+    prefix: str
+    check: Callable[[str, tuple[tuple[str, float], ...]], Any]
+    costs: Callable[[Any], None]
+    remarks: Callable[[Any], None]
+    tell: Callable[[InputError, Spots, Any], None]
+
+
+def summary(launch: Launch, store: Store, values: dict[str, Any], faults: list[InputError], spots: Spots) -> None:
+    """Check the request, show what it will cost, start it when asked; ``faults`` are shown at their fields already."""
+    st.subheader("Before you start", anchor=False)
+    values["name"] = st.text_input("Name of the run", key=f"{launch.prefix}name", max_chars=80).strip()
+    spots["name"] = st.empty()
+    fallback = st.container()
+    spec, found = None, None
+    if not faults:
+        try:
+            spec = build(launch.spec, values, where="request")
+            found = launch.check(spec.model_dump_json(), tuple(sorted(store.rates().items())))
+        except InputError as error:
+            launch.tell(error, spots, fallback)
+    if found is not None:
+        launch.costs(found)
+    else:
+        st.caption("Mend what is marked; the cost of the run is shown here as soon as the request is complete.")
+    start = st.button(
+        "Start", type="primary", icon=":material/play_arrow:", disabled=found is None, key="start", width="stretch"
+    )
+    if found is not None:
+        launch.remarks(found)
+    if spec is not None:
+        with st.expander("The same as YAML"):
+            st.code(to_yaml(spec), language="yaml")
+    if start and spec is not None:
+        try:
+            run_id = submit(spec, store)
+        except InputError as error:
+            launch.tell(error, spots, fallback)
+            return
+        draft.keep(launch.prefix)
+        st.switch_page("pages/runs.py", query_params={"run": run_id})
