@@ -15,6 +15,8 @@ def summary_of(value):
         for place, name in enumerate(methods[:2])
         for measure in ("pearson", "spearman", "kendall", "ndcg", "top1")
     ]
+    place = {"prompt_set": "p", "side": "harmful", "method": "untrac-inv (robust)", "measure": "pearson"}
+    board.append(place | {"value": 0.42, "low": 0.3, "high": 0.5})
     return {
         "verdict": "Trust it.",
         "noise": [{"prompt_set": "p", "side": "harmful", "agreement": 0.9, "ceiling": 0.97, "resolvable": True}],
@@ -44,6 +46,7 @@ def test_the_report_says_what_the_results_say(tmp_path, monkeypatch):
     report.write_report(tmp_path)
     once = (tmp_path / "README.md").read_text()
     assert "| **untrac-inv (robust)** | 0.90 (0.80 to 0.95) |" in once
+    assert "| p | harmful | 0.90 | 0.97 | resolvable | 0.42 |  |  |  |" in once
     assert "| ek-fac |" in once
     assert "no hooks" in once
     assert "| untrac-inv (robust) - grad-dot | +0.20 | +0.10 to +0.30 |" in once

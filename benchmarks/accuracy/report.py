@@ -22,6 +22,8 @@ TITLES = {
 FIRST = "first_sides.json"
 """Agreement over the nine sides that the first study of testbed A asked about."""
 OURS = ("untrac-inv (robust)", "untrac (robust)")
+SIDE_BY_SIDE = (*OURS, "kronecker-dot", "bm25")
+"""Methods whose r is told side by side."""
 GROUPS = ("resolvable", "all", "resolvable contrasts")
 ACCENT, GREY = "#0072B2", "#8A8A8A"
 Summary = Mapping[str, Any]
@@ -61,12 +63,20 @@ def _section(here: Path, name: str, summary: Summary) -> str:
 
 
 def _noise(summary: Summary) -> str:
-    """Each side's agreement between seeds of the truth, and the ceiling that it puts on any r."""
-    rows = ["| prompt set | side | truth, seed to seed | ceiling | |", "| --- | --- | --- | --- | --- |"]
+    """Each side's agreement between seeds of the truth, the ceiling that it puts on any r, and what was reached."""
+    reached = {
+        (row["prompt_set"], row["side"], row["method"]): row["value"]
+        for row in summary["board"]
+        if row["prompt_set"] is not None and row["measure"] == "pearson"
+    }
+    heads = ["prompt set", "side", "truth, seed to seed", "ceiling", "", *(f"r, {name}" for name in SIDE_BY_SIDE)]
+    rows = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for row in summary["noise"]:
+        place = row["prompt_set"], row["side"]
         word = "resolvable" if row["resolvable"] else "cannot separate"
-        agreement, ceiling = _number(row["agreement"]), _number(row["ceiling"])
-        rows.append(f"| {row['prompt_set']} | {row['side']} | {agreement} | {ceiling} | {word} |")
+        numbers = [_number(row["agreement"]), _number(row["ceiling"]), word]
+        numbers += [_number(reached.get((*place, name))) for name in SIDE_BY_SIDE]
+        rows.append(f"| {' | '.join([*place, *numbers])} |")
     return "\n".join(rows)
 
 
@@ -91,7 +101,7 @@ def _board(summary: Summary) -> str:
 
     rows = [
         "| method | r, resolvable sides | r, all sides | r, resolvable contrasts | top-1 | Spearman | Kendall | NDCG@3 "
-        "| CPU time | memory | |",
+        "| time | memory | |",
         "| --- " * 11 + "|",
     ]
     for row in sorted(summary["methods"], key=order):
