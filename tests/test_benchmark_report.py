@@ -4,7 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
+
 from benchmarks.accuracy import report
+from untrac_core.results import write_frame
 
 
 def summary_of(value):
@@ -31,6 +34,7 @@ def summary_of(value):
             | {"value": 0.2, "low": 0.1, "high": 0.3}
         ],
         "critical": {"subsets": 10, "pearson": 0.63},
+        "data": {"subsets": {name: {"trained_blocks": 100} for name in "abcd"}},
     }  # fmt: skip
 
 
@@ -53,3 +57,26 @@ def test_the_report_says_what_the_results_say(tmp_path, monkeypatch):
     assert drawn == [["opt", "mix"]]
     report.write_report(tmp_path)
     assert (tmp_path / "README.md").read_text() == once
+
+
+def test_an_unequal_mix_is_looked_at_without_its_largest_subset(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_draw", lambda found, path: None)
+    shutil.copyfile(Path(report.__file__).parent / "README.md", tmp_path / "README.md")
+    folder = tmp_path / "results" / "mix"
+    folder.mkdir(parents=True)
+    summary = summary_of(0.9)
+    summary["data"]["subsets"]["a"]["trained_blocks"] = 300
+    (folder / "summary.json").write_text(json.dumps(summary))
+    made = {"python": "3.11", "platform": "Linux", "packages": {"torch": "2", "transformers": "5", "numpy": "2"}}
+    (folder / "environment.json").write_text(json.dumps(made))
+    place = {"prompt_set": "p", "side": "harmful"}
+    true, told = [-9.0, 1.0, 2.0, 3.0], [9.0, 1.0, 2.0, 3.0]  # wrong about the largest alone
+    rows = [place | {"subset": name, "influence": value} for name, value in zip("abcd", true, strict=True)]
+    write_frame(pd.DataFrame([row | {"seed": seed} for row in rows for seed in (0, 1)]), folder / "truth.parquet")
+    rows = [place | {"subset": name, "influence": value} for name, value in zip("abcd", told, strict=True)]
+    frames = [pd.DataFrame(rows).assign(method=name) for name in report.OURS]
+    write_frame(pd.concat(frames, ignore_index=True), folder / "estimates.parquet")
+    report.write_report(tmp_path)
+    once = (tmp_path / "README.md").read_text()
+    assert "the same without a, 50% of the training" in once
+    assert "| p | harmful | -0.93 | 1.00 | -0.93 | 1.00 |" in once

@@ -11,6 +11,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from untrac_core.results import ESTIMATES, TRUTH, read_frame
+from untrac_core.statistics import pearson
+
 BEGIN, END = "<!-- results: made by report.py -->", "<!-- end of results -->"
 TITLES = {
     "opt": "A: OPT, ten equal corpora",
@@ -25,6 +28,8 @@ OURS = ("untrac-inv (robust)", "untrac (robust)")
 SIDE_BY_SIDE = (*OURS, "kronecker-dot", "bm25")
 """Methods whose r is told side by side."""
 GROUPS = ("resolvable", "all", "resolvable contrasts")
+UNEQUAL = 1.5
+"""From so many times the mean size on, the largest subset is looked at on its own."""
 ACCENT, GREY = "#0072B2", "#8A8A8A"
 Summary = Mapping[str, Any]
 
@@ -56,10 +61,36 @@ def _versions(made: Summary) -> str:
 
 def _section(here: Path, name: str, summary: Summary) -> str:
     parts = [f"### {TITLES[name]}", summary["verdict"], _noise(summary), _board(summary), _differences(summary)]
-    path = here / "results" / name / FIRST
-    if path.is_file():
-        parts.append(_first(json.loads(path.read_text(encoding="utf-8"))))
+    folder = here / "results" / name
+    if (folder / FIRST).is_file():
+        parts.append(_first(json.loads((folder / FIRST).read_text(encoding="utf-8"))))
+    blocks = {subset: facts["trained_blocks"] for subset, facts in summary["data"]["subsets"].items()}
+    largest = max(blocks, key=lambda subset: blocks[subset])
+    if blocks[largest] > UNEQUAL * sum(blocks.values()) / len(blocks):
+        share = f"{largest}, {blocks[largest] / sum(blocks.values()):.0%} of the training"
+        parts.append(_without(folder, largest, share))
     return "\n\n".join(parts)
+
+
+def _without(folder: Path, largest: str, share: str) -> str:
+    """Each side's r over all subsets and over those but the largest one."""
+    by = ["prompt_set", "side", "subset"]
+    truth = read_frame(folder / TRUTH).groupby(by)["influence"].mean()
+    estimates = read_frame(folder / ESTIMATES)
+    found = {name: part.set_index(by)["influence"].sort_index() for name, part in estimates.groupby("method")}
+    rows = [
+        f"| prompt set | side | {' | '.join(f'r, {name} | the same without {share}' for name in OURS)} |",
+        "| --- " * (2 + 2 * len(OURS)) + "|",
+    ]
+    for place in truth.index.droplevel("subset").unique():
+        known = truth.loc[place]
+        others = known.index != largest
+        numbers = []
+        for name in OURS:
+            told = found[name].loc[place].reindex(known.index)
+            numbers += [_number(pearson(told, known)), _number(pearson(told[others], known[others]))]
+        rows.append(f"| {' | '.join([*place, *numbers])} |")
+    return "\n".join(rows)
 
 
 def _noise(summary: Summary) -> str:
