@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from untrac_core.agreement import MEASURED
-from untrac_core.shares import removal, removed
+from untrac_core.shares import LEAST_BLOCKS, allotted, removal, removed
 from untrac_core.statistics import Estimate, estimate
 
 SIZES = [40, 5, 90, 15, 25]
@@ -170,3 +170,24 @@ def test_the_order_of_the_shares_is_that_of_their_names():
     one = removed(found, {"a": 1.0, "b": 2.0, "c": 3.0})
     other = removed(found, {"c": 3.0, "a": 1.0, "b": 2.0})
     assert all(one[name].value == other[name].value for name in found)
+
+
+def test_methods_look_at_more_of_what_weighs_more():
+    assert allotted({"a": 500, "b": 500, "c": 500}, 64) == {"a": 64, "b": 64, "c": 64}
+    assert allotted({"a": 3000, "b": 900, "c": 100}, 100) == {"a": 225, "b": 68, "c": LEAST_BLOCKS}
+    assert allotted({"a": 30, "b": 5}, 1000) == {"a": 30, "b": 5}
+    assert allotted({"a": 3000, "b": 5}, 4) == {"a": 8, "b": 5}
+
+
+def test_the_error_of_a_large_subset_is_no_longer_the_largest():
+    """Sampled gradients of subsets that vary alike, weighted as a removal weighs them: equal parts against allotted."""
+    draw = np.random.default_rng(5)
+    sizes = {"large": 4800, **{f"small {i}": 800 for i in range(14)}}
+    shares = np.array(list(sizes.values()), dtype=float)
+    weight = removal(shares)
+    errors = {}
+    for name, parts in (("equal", [64] * len(sizes)), ("allotted", list(allotted(sizes, 64).values()))):
+        sampled = np.stack([draw.normal(0, 1, (2000, part)).mean(1) for part in parts], axis=1)
+        spread = (sampled @ weight.T).std(0)
+        errors[name] = spread[0] / spread[1:].mean()
+    assert errors["equal"] > 1.8 * errors["allotted"]

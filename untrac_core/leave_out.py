@@ -34,6 +34,7 @@ from untrac_core.data.prompts import sample
 from untrac_core.data.tokens import Packed
 from untrac_core.losses import example_losses
 from untrac_core.progress import Progress
+from untrac_core.shares import allotted
 from untrac_core.specs import Training
 from untrac_core.training import Material, build_model, fit, rate_factor, save_tokenizer
 
@@ -159,11 +160,12 @@ class LeaveOut:
             before = step
         return kept
 
-    def looked_at(self, most: int) -> dict[str, Packed]:
-        """What methods look at of every subset: a fixed random ``most`` of the blocks that are trained on."""
+    def looked_at(self, each: int) -> dict[str, Packed]:
+        """What methods look at of every subset: a fixed random part of its trained blocks, ``each`` on average."""
         found = {}
+        parts = allotted({name: len(blocks) for name, blocks in self.material.blocks.items()}, each)
         for name, blocks in self.material.blocks.items():
-            kept = [blocks[i] for i in sample(list(range(len(blocks))), most)]
+            kept = [blocks[i] for i in sample(list(range(len(blocks))), parts[name])]
             found[name] = Packed(kept, len(blocks), 0, 0)
         return found
 

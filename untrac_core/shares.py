@@ -20,6 +20,9 @@ import numpy.typing as npt
 
 from untrac_core.statistics import Estimate
 
+LEAST_BLOCKS = 8
+"""Of a small subset that methods look at, as long as it has so many."""
+
 
 def removal(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The matrix of shape (subsets, subsets) that makes x the influence of leaving each subset out.
@@ -44,3 +47,13 @@ def removed(found: Mapping[str, Estimate], shares: Mapping[str, float]) -> dict[
             total = total + found[other] * float(matrix[row, column])
         result[name] = total
     return result
+
+
+def allotted(blocks: Mapping[str, int], each: int) -> dict[str, int]:
+    """How many of a subset's blocks methods look at: ``each`` on average, in proportion to what was trained on.
+
+    Its weight p / (1 - p) multiplies the error of its sampled gradient too. In proportion to the share, the errors of
+    large and small subsets come near each other (Neyman's allocation, for texts that vary alike).
+    """
+    mean = sum(blocks.values()) / len(blocks)
+    return {name: min(count, max(LEAST_BLOCKS, round(each * count / mean))) for name, count in blocks.items()}

@@ -234,7 +234,7 @@ class ValidateSpec(Strict):
     subsets: Annotated[list[Subset], Field(max_length=100)] = []
     collections: Annotated[list[Collection], Field(max_length=50)] = []
     blocks: Annotated[int, Field(ge=1)] = 192
-    """Of each subset, that the methods look at: a fixed random sample of those that are trained on."""
+    """Of a subset, on average, that the methods look at: a fixed random sample, larger of larger subsets."""
     methods: Annotated[list[MethodSpec], Field(min_length=1, max_length=30)] = list(METHODS_COMPARED)
     seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=20)] = [0, 1]
     """Of the trainings: each is one full training and one without each subset."""

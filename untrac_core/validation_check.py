@@ -24,6 +24,7 @@ from untrac_core.devices import device_facts
 from untrac_core.errors import InputError
 from untrac_core.model_files import ModelFacts, inspect_ref
 from untrac_core.settings import refuse_foreign, settings_priced
+from untrac_core.shares import allotted
 from untrac_core.specs import MethodSpec, Training, ValidateSpec
 
 CHARACTERS = 2.5
@@ -152,11 +153,13 @@ def estimated_workload(
         for items in data.sides.values():
             characters = sum(len(item.prompt) + len(item.completion) for item in items)
             sides.append(Load(len(items), max(1, round(characters / CHARACTERS))))
-    blocks = []
-    for subset in subsets.values():
+    there = {}
+    for name, subset in subsets.items():
         characters = sum(len(document.text) for document in subset.documents)
-        rows = max(1, min(spec.blocks, round(characters / CHARACTERS / block)))
-        blocks.append(Load(rows, rows * block))
+        there[name] = max(1, round(characters / CHARACTERS / block))
+    if spec.training.equal_tokens:
+        there = dict.fromkeys(there, min(there.values()))
+    blocks = [Load(rows, rows * block) for rows in allotted(there, spec.blocks).values()]
     return Workload(sides, blocks, block, max(block, LONGEST_ITEM), len(spec.draws))
 
 

@@ -25,6 +25,7 @@ TITLES = {
 FIRST = "first_sides.json"
 """Agreement over the nine sides that the first study of testbed A asked about."""
 OURS = ("untrac-inv (robust)", "untrac (robust)")
+FIGURE = "![Mean r of every method with its interval, by testbed; dotted: what chance alone stays below](agreement.png)"
 SIDE_BY_SIDE = (*OURS, "kronecker-dot", "bm25")
 """Methods whose r is told side by side."""
 GROUPS = ("resolvable", "all", "resolvable contrasts")
@@ -44,7 +45,7 @@ def write_report(here: Path) -> None:
     if not found:
         return
     made = json.loads((here / "results" / next(iter(found)) / "environment.json").read_text(encoding="utf-8"))
-    parts = [_versions(made), *(_section(here, name, summary) for name, summary in found.items())]
+    parts = [_versions(made), FIGURE, *(_section(here, name, summary) for name, summary in found.items())]
     readme = here / "README.md"
     text = readme.read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
@@ -56,14 +57,24 @@ def write_report(here: Path) -> None:
 def _versions(made: Summary) -> str:
     packages = made["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "numpy"))
-    return f"Made with Python {made['python']}, {versions}, on {made['platform']}, one thread a testbed."
+    return (
+        f"Made with Python {made['python']}, {versions}, on {made['platform']}, one thread a testbed; times with two "
+        "testbeds at once on two cores that had other work too."
+    )
 
 
 def _section(here: Path, name: str, summary: Summary) -> str:
-    parts = [f"### {TITLES[name]}", summary["verdict"], _noise(summary), _board(summary), _differences(summary)]
+    parts = [
+        f"### {TITLES[name]}",
+        summary["verdict"],
+        _noise(summary),
+        _board(summary),
+        _differences(summary, summary),
+    ]
     folder = here / "results" / name
     if (folder / FIRST).is_file():
-        parts.append(_first(json.loads((folder / FIRST).read_text(encoding="utf-8"))))
+        first = json.loads((folder / FIRST).read_text(encoding="utf-8"))
+        parts += [_first(first), _differences(first, summary)]
     blocks = {subset: facts["trained_blocks"] for subset, facts in summary["data"]["subsets"].items()}
     largest = max(blocks, key=lambda subset: blocks[subset])
     if blocks[largest] > UNEQUAL * sum(blocks.values()) / len(blocks):
@@ -147,11 +158,11 @@ def _board(summary: Summary) -> str:
     return "\n".join(rows)
 
 
-def _differences(summary: Summary) -> str:
-    """By how much our two methods exceed each other one, over the resolvable sides."""
+def _differences(found: Summary, summary: Summary) -> str:
+    """By how much our two methods exceed each other one, over the resolvable sides that ``found`` is about."""
     costs = {row["method"]: row["seconds"] for row in summary["methods"]}
     rows = ["| difference in r, resolvable sides | value | 95% interval | |", "| --- | --- | --- | --- |"]
-    for row in summary["differences"]:
+    for row in found["differences"]:
         if row["side"] != "resolvable" or row["first"] not in OURS or row["low"] is None:
             continue
         cost = f"{costs[row['first']]:.0f} s and {costs[row['second']]:.0f} s"

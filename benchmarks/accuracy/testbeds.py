@@ -15,7 +15,7 @@ from untrac_core.specs import Columns, MethodSpec, PromptSet, Source, Subset, Tr
 ITEMS = 256
 """Texts of a side."""
 BLOCKS = 512
-"""Of each corpus, that the methods look at: from there on the development bed's agreement grows no more."""
+"""Of a corpus on average, that the methods look at: from there on the development bed's agreement grows no more."""
 SEEDS = [0, 1, 2]
 SHARES = (30, 20, 15, 10, 10, 5, 5, 5)
 """Of the second mix, in percent: those of the paper's unequal mix."""

@@ -277,7 +277,7 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
         places = st.columns(3)
         draws = places[0].text_input("Seeds of the estimates", key="v_draws", help="Each draws half of the prompts.")
         spots["draws"] = places[0].empty()
-        blocks = places[1].number_input("Blocks a subset, at most", min_value=1, step=1, key="v_blocks")
+        blocks = places[1].number_input("Blocks a subset, on average", min_value=1, step=1, key="v_blocks")
         limit = places[2].number_input(
             "Items a side, at most", min_value=1, step=1, key="v_limit", placeholder="all of them"
         )

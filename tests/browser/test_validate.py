@@ -26,7 +26,7 @@ def start_a_small_validation(page, server, shot):
     fill(page, "Steps", "12")
     fill(page, "Vocabulary", "300")
     page.get_by_text("What the methods see").click()
-    fill(page, "Blocks a subset, at most", "8")
+    fill(page, "Blocks a subset, on average", "8")
     fill(page, "Items a side, at most", "8")
     fill(page, "Seeds of the estimates", "0, 1")
     for name in (*DROPPED, "UnTrac (robust)", "UnTrac-Inv (paper)", "GradCos", "BM25", "Hidden-state similarity"):
