@@ -79,25 +79,23 @@ def whiskers(pairs: pd.DataFrame, centre: str, low: str, high: str, ink: str) ->
     }
 
 
-def stands_of(
-    pairs: pd.DataFrame, estimate: str, across: list[float], upwards: list[float], height: float
-) -> list[str | None]:
+def stands_of(pairs: pd.DataFrame, across: list[float], upwards: list[float], height: float) -> list[str | None]:
     """Where the names of a scatter with bars stand, as :func:`positions` says, so that none is written along a bar.
 
-    ``pairs``: columns subset, ``estimate`` with low and high (upwards), truth with truth_low and truth_high (across).
+    ``pairs``: columns subset, influence with low and high (upwards), truth with truth_low and truth_high (across).
     ``height``: pixels of the vertical axis.
     """
     wide, high = ((ends[1] - ends[0]) * NAME_BEGINS for ends in (across, upwards))
     kept_free = []
     for row in pairs.to_dict("records"):
-        known, value = row["truth"], row[estimate]
+        known, value = row["truth"], row["influence"]
         for reach in (row["truth_low"] - known, row["truth_high"] - known):
             if abs(reach) > wide / 5:
                 kept_free.append((known + max(-wide, min(wide, reach)), value))
         for reach in (row["low"] - value, row["high"] - value):
             if abs(reach) > high / 5:
                 kept_free.append((known, value + max(-high, min(high, reach))))
-    points = list(zip(pairs["truth"], pairs[estimate], strict=True))
+    points = list(zip(pairs["truth"], pairs["influence"], strict=True))
     names = [safe(name, POINT_CHARACTERS) for name in pairs["subset"]] + [""] * len(kept_free)
     return positions([*points, *kept_free], names, across, upwards, height)[: len(points)]
 

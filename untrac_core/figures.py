@@ -171,7 +171,7 @@ def truth_scatter(
     ]
     x_range = padded(pairs["truth_low"], pairs["truth_high"], 0.12, both=True)
     y_range = padded(pairs["low"], pairs["high"], 0.1, both=True)
-    places = stands_of(pairs, "influence", x_range, y_range, height - 70)
+    places = stands_of(pairs, x_range, y_range, height - 70)
     marks = {
         "type": "scatter",
         "x": known,

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.report import FIRST, write_report
 from benchmarks.accuracy.testbeds import BEDS, BOTH, data_root
-from untrac_core.findings import plain
+from untrac_core.cell_files import computed
+from untrac_core.devices import own_peak_mb
+from untrac_core.findings import Findings, plain
 from untrac_core.progress import Progress
 from untrac_core.resampling import ALL, RESOLVABLE
-from untrac_core.results import ENVIRONMENT, ESTIMATES, SUMMARY, TRUTH, read_frame, write_json
-from untrac_core.specs import ValidateSpec
-from untrac_core.validation import WORK, Validator, validate
+from untrac_core.results import ENVIRONMENT, ESTIMATES, SUMMARY, TRUTH, write_json
+from untrac_core.validation import WORK, Validator
 
 HERE = Path(__file__).resolve().parent
 KEPT = (SUMMARY, TRUTH, ESTIMATES, ENVIRONMENT)
@@ -37,13 +39,11 @@ class Printed:
         """Nothing: phases are short."""
 
 
-def first_sides(spec: ValidateSpec, work: Path, cells: Path, progress: Progress) -> dict[str, Any]:
-    """Agreement over the sides of the study that this benchmark continues, from cells that are all there.
+def first_sides(findings: Findings) -> dict[str, Any]:
+    """Agreement over the sides of the study that this benchmark continues.
 
     Those are both sides of ToxiGen and RealToxicityPrompts, and the harmful or only side of the five other probes.
     """
-    validator = Validator(spec, work, progress, threads=1)
-    findings = validator.findings([read_frame(cells / f"{cell.key}.parquet") for cell in validator.cells])
     sides = [place for place in findings.groups[ALL] if place[1] == "harmful" or place[0] in BOTH]
     groups = {ALL: sides, RESOLVABLE: [place for place in sides if findings.noises[place].resolvable]}
     compared = findings.comparison
@@ -68,12 +68,15 @@ def main() -> None:
     for bed in [] if asked.report else asked.beds or BEDS:
         work = asked.work / bed
         spec = BEDS[bed](data_root(), work / "data")
-        validate(spec, work / "result", progress, asked.work / "cells", threads=1)
+        started = time.monotonic()
+        validator = Validator(spec, work / "result" / WORK, progress, threads=1)
+        frames = computed(validator.cells, validator.run_cell, asked.work / "cells")
+        validator.write(work / "result", frames, time.monotonic() - started, own_peak_mb())
         kept = HERE / "results" / bed
         kept.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             shutil.copyfile(work / "result" / name, kept / name)
-        write_json(first_sides(spec, work / "result" / WORK, asked.work / "cells", progress), kept / FIRST)
+        write_json(first_sides(validator.findings(frames)), kept / FIRST)
     write_report(HERE)
 
 
