@@ -37,9 +37,12 @@ PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
 # A selection may have no tests of one sort: pytest then exits with 5.
 MAY_BE_NONE := $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
 
-# Two processes or more, then, alone, what is held to a time.
+# Some tests wait for a process or a download, so one more of them at once than there are cores.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(5, (os.cpu_count() or 1) + 1))')
+
+# Side by side, then, alone, what is held to a time.
 test: $(VENV)/.dev
-	@$(PYTEST) -n logical --maxprocesses 4 --dist loadfile -m "not timed" --ignore=tests/browser $(ARGS) $(MAY_BE_NONE)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not timed" --ignore=tests/browser $(ARGS) $(MAY_BE_NONE)
 	@$(PYTEST) -m timed --ignore=tests/browser $(ARGS) $(MAY_BE_NONE)
 
 test-browser: $(VENV)/.dev

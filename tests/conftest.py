@@ -11,6 +11,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from worlds import WORDS, sentences, write_jsonl
 
+LONGEST = ("test_real_data.py", "test_demo.py")
+"""Begun first, so that no process is left with one of them when the others have ended."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory) -> Path:
@@ -54,7 +61,7 @@ def model(world):
     return load_model(ModelRef(path=str(world / "model")), torch.device("cpu"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def request_of(world):
     """Make a trace spec over the world; keyword arguments replace its parts."""
     from untrac_core.spec_files import build

@@ -127,7 +127,7 @@ def test_a_finished_run_asks_no_device_for_its_operations(tmp_path, monkeypatch)
     def refuse(name):
         raise TimeoutError(name)
 
-    for module in ("costs", "tracing"):
+    for module in ("costs", "studies"):
         monkeypatch.setattr(f"untrac_core.{module}.device_facts", refuse)
     assert tracer.write(tmp_path / "out", frames, 1.0, 1.0)["flop"] == told.flop > 0
 

@@ -15,7 +15,9 @@ from untrac_core.specs import MethodSpec
 from untrac_core.statistics import pearson
 from untrac_core.tracing import trace
 
-pytestmark = pytest.mark.timed
+TIMED = pytest.mark.timed
+METHODS = ("untrac", pytest.param("untrac-inv", marks=TIMED))
+"""By UnTrac-Inv a quick run is held to a time, so that it runs alone."""
 
 
 def planted(result, prompt_set, side):
@@ -38,16 +40,16 @@ def recorded():
 
 
 def run_here(folder, method=None):
-    """The demo's quick request, as the trace page offers it, run in this process."""
-    trace(demo_spec(method), folder, threads=1)
+    """The demo's quick request, as the trace page offers it, but of three seeds, run in this process."""
+    trace(demo_spec(method).model_copy(update={"seeds": [0, 1, 2]}), folder, threads=1)
     shutil.copyfile(DEMO / "doses.csv", folder / "doses.csv")
     return load_result(folder)
 
 
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory):
+@pytest.fixture(scope="module", params=METHODS)
+def quick(request, tmp_path_factory):
     """The demo by each method."""
-    return {name: run_here(tmp_path_factory.mktemp(name), MethodSpec(name=name)) for name in ("untrac", "untrac-inv")}
+    return run_here(tmp_path_factory.mktemp(request.param), MethodSpec(name=request.param))
 
 
 def test_the_corpus_is_what_the_generator_makes(tmp_path):
@@ -89,20 +91,16 @@ def test_the_recorded_run_finds_what_was_planted(recorded, prompt_set):
     assert agreement(recorded, prompt_set, "contrast", means) >= 0.9
 
 
-@pytest.mark.parametrize("name", ["untrac", "untrac-inv"])
-def test_a_quick_run_finds_what_was_planted(quick, name):
-    result = quick[name]
+def test_a_quick_run_finds_what_was_planted(quick):
     for prompt_set in SIDES:
-        expected = planted(result, prompt_set, "contrast")
-        assert result.ranking(prompt_set, "contrast").subset[0] == expected.idxmax()
-        assert agreement(result, prompt_set, "contrast", expected) >= 0.9
-    assert agreement(result, "toxicity", "harmful", planted(result, "toxicity", "harmful")) >= 0.9
-
-
-def test_a_quick_run_by_untrac_inv_takes_at_most_90_seconds(quick):
-    assert quick["untrac-inv"].summary["seconds"] < 90
+        expected = planted(quick, prompt_set, "contrast")
+        assert quick.ranking(prompt_set, "contrast").subset[0] == expected.idxmax()
+        assert agreement(quick, prompt_set, "contrast", expected) >= 0.9
+    assert agreement(quick, "toxicity", "harmful", planted(quick, "toxicity", "harmful")) >= 0.9
+    if quick.spec.method.name == "untrac-inv":
+        assert quick.summary["seconds"] < 90
 
 
 def test_the_recorded_run_is_the_demos_request(recorded):
     assert recorded.spec == demo_spec(limit=None)
-    assert check(demo_spec()).cells == (6 + 5) * 5
+    assert check(demo_spec()).cells == (2 * 6 + 5) * 5

@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional
 
 from untrac_core.data.prompts import Item
-from untrac_core.losses import batch_losses, example_losses
+from untrac_core.data.tokens import Example
+from untrac_core.losses import batch_losses, example_losses, token_losses
 
 TEXTS = ["the anvil waits.", "the loom", "the forge and the ember wait by the rivet of steel."]
 
@@ -40,3 +41,16 @@ def test_losses_carry_a_gradient_and_eval_mode_stays(model):
     model.module.zero_grad(set_to_none=True)
     example_losses(model.module, [example], model.device, model.facts.vocabulary)
     assert not model.module.training
+
+
+def test_losses_of_tokens_are_those_of_their_example_in_its_order(model):
+    items = [Item(str(i), prompt, text, "", i) for i, text in enumerate(TEXTS) for prompt in ("", "They say:")]
+    examples = model.encoder.items(items, context=None, where="")
+    tokens = token_losses(model.module, examples, model.device, model.facts.vocabulary)
+    summed = example_losses(model.module, examples, model.device, model.facts.vocabulary)
+    parts = np.split(tokens, np.cumsum([example.tokens for example in examples])[:-1])
+    np.testing.assert_allclose([part.sum() for part in parts], summed, rtol=1e-6)
+    for example, part in zip(examples, parts, strict=True):
+        alone = [by_hand(model, Example("", example.ids[: i + 1], i)) for i in range(example.first, len(example.ids))]
+        np.testing.assert_allclose(part, alone, rtol=1e-4, atol=1e-5)
+    assert token_losses(model.module, [], model.device, model.facts.vocabulary).shape == (0,)

@@ -11,7 +11,8 @@ from untrac_core.data.prompts import Item
 from untrac_core.losses import example_losses
 from untrac_core.models import hash_weights, load_model
 from untrac_core.specs import ModelRef
-from untrac_core.tracing import Tracer, trace, with_precision
+from untrac_core.studies import with_precision
+from untrac_core.tracing import Tracer, trace
 
 CPU = torch.device("cpu")
 HALF = ["bfloat16", "float16"]

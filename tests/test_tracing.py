@@ -69,7 +69,8 @@ def test_groups_add_up_to_the_whole(results):
 
 def test_example_scores_average_to_the_subsets(results):
     result = results["untrac-inv"]
-    examples = result.examples
+    parts = [result.examples("talk", side) for side in ("contrast", "harmful", "harmless")]
+    examples = pd.concat(parts, ignore_index=True)
     assert list(examples.columns) == EXAMPLE_COLUMNS
     weighted = examples.assign(w=examples.influence * examples.tokens).groupby(["side", "subset"])
     means = weighted.w.sum() / weighted.tokens.sum()
@@ -148,7 +149,7 @@ def test_equal_subsets_get_equal_influence_and_a_warning(request_of, tmp_path):
 def test_check_counts_what_the_run_does(request_of, results):
     found = check(request_of(seeds=[0, 1, 2]))
     data = results["untrac-inv"].summary["data"]
-    assert found.cells == 6
+    assert found.cells == 2 * 6
     assert {s.name: s.blocks for s in found.subsets} == {k: v["blocks"] for k, v in data["subsets"].items()}
     assert {p.side: p.tokens for p in found.prompt_sets} == {
         side: value["tokens"] for side, value in data["prompt_sets"]["talk"].items()

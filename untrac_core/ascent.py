@@ -63,21 +63,24 @@ def ascend(
     direction: float = 1.0,
     order_seed: int = 0,
     progress: Progress | None = None,
+    until: int | None = None,
 ) -> Trajectory:
     """Climb (``direction`` 1) or descend (-1) the loss of ``examples``, in place; the caller restores the weights.
 
     ``examples`` are the drawn ones; ``before`` holds their loss and the watched losses at the start. Ends after the
     planned steps, or at the first evaluation at which the dose exceeds ``max_dose`` or the model has collapsed; a
     point beyond ``max_dose`` is not kept unless it is the first.
+
+    ``until``: take the steps up to this one alone and evaluate after it, for an ascent that has been there before.
     """
     progress = progress or Silent()
     steps = plan_steps(len(examples), settings)
-    wanted = set(evaluation_steps(steps, settings.evaluations))
+    wanted = set(evaluation_steps(steps, settings.evaluations)) if until is None else {until}
     stepper = _stepper(model.module, settings, scaled, steps)
     stream = _batches(len(examples), settings.batch, order_seed)
     ceiling = collapse_loss(before.own, model.facts.vocabulary)
     points = [before]
-    for step in range(1, steps + 1):
+    for step in range(1, (until or steps) + 1):
         # Optimisers descend: minus the loss climbs it.
         mean_gradient(model, [examples[i] for i in next(stream)], weight=-direction)
         stepper.step()

@@ -269,12 +269,12 @@ def cut_notes(
 
 
 def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
-    """How many cells a run has; a baseline has one a seed."""
+    """How many cells a run has: each unlearning has a close look after it, and a baseline has one cell a seed."""
     own = 1
     if spec.method.name == "untrac":
-        own = len(spec.subsets)
+        own = 2 * len(spec.subsets)
     elif spec.method.unlearns:
-        own = sum(len(data.sides) for data in prompt_data.values())
+        own = 2 * sum(len(data.sides) for data in prompt_data.values())
     return (own + len(spec.beside)) * len(spec.seeds)
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from untrac_core.choices import VIEWS, blocks_each, items_each
 from untrac_core.data.tokens import Example, Packed, batch_tokens
 from untrac_core.devices import DeviceFacts, device_facts
 from untrac_core.model_files import ModelFacts
@@ -176,13 +177,43 @@ def cost_of(
     found = cost(facts, settings, work, precision, device.kind, rates)
     more = work_flop(facts, spec, work) - found.flop
     rate = (rates or {}).get(device.kind, RATES[device.kind])
-    return replace(found, flop=found.flop + more, seconds=found.seconds + more / rate)
+    disk = found.disk_mb + _texts_mb(spec, work)
+    return replace(found, flop=found.flop + more, seconds=found.seconds + more / rate, disk_mb=disk)
 
 
 def work_flop(facts: ModelFacts, spec: TraceSpec, work: Workload) -> float:
-    """Operations of a run: of its method and of the baselines beside it."""
-    own = cost(facts, settings_priced(spec.method), work, "float32", "cpu").flop
+    """Operations of a run: of its method, of the close looks after it, and of the baselines beside it."""
+    settings = settings_priced(spec.method)
+    own = cost(facts, settings, work, "float32", "cpu").flop
+    if spec.method.unlearns:
+        own += _ascents(facts, replace(settings, evaluations=1), looked_at(spec, work)).flop
     return own + sum(baseline_flop(name, facts, work) for name in spec.beside)
+
+
+def looked_at(spec: TraceSpec, work: Workload) -> Workload:
+    """The work of the close looks: the same unlearnings, with only what is looked at token by token watched.
+
+    A few more texts than there will be, as a text may be chosen for several reasons.
+    """
+    sizes = sum(part.tokens / part.rows for part in work.watches)
+    if spec.method.name == "untrac":
+        most = 2 * items_each(sizes, len(work.unlearned))
+    else:
+        paired = len(work.unlearned) - len(spec.prompts)
+        views = [VIEWS[2]] * paired + [VIEWS[1]] * (len(spec.prompts) - paired)
+        most = 2 * blocks_each(sizes, views) * max(views)
+    rows = [min(part.rows, most) for part in work.watches]
+    watches = [Load(count, part.tokens * count // part.rows) for count, part in zip(rows, work.watches, strict=True)]
+    return replace(work, watches=watches)
+
+
+def _texts_mb(spec: TraceSpec, work: Workload) -> float:
+    """Of the tables of single texts and of the close looks' cells."""
+    if not spec.method.unlearns:
+        return 0.0
+    tokens, sides = looked_at(spec, work).watched.tokens, len(work.unlearned)
+    texts = work.watched.rows * 100 if spec.method.name == "untrac" else work.watched.tokens * 2
+    return sides * (tokens * (16 * work.seeds + 24) + texts) / 2**20
 
 
 PASSES = {
@@ -217,6 +248,32 @@ def cost(
     rates: Mapping[str, float] | None = None,
 ) -> Cost:
     """Operations of all passes and of the curvature, at the device's rate; and the largest moment's memory."""
+    found = _ascents(facts, settings, work)
+    flop = found.flop
+    if settings.optimizer == "kronecker":
+        samples = settings.samples or 1
+        backward = samples * 2 * work.block + sum(part.tokens for part in work.unlearned)
+        flop += backward * _backward_flop(facts, settings.moving)
+        flop += _factor_flop(facts, moving_shapes(facts, settings.moving), samples + len(work.unlearned), inverted=True)
+    rate = (rates or {}).get(kind, RATES[kind] * (4 if kind == "cuda" and precision != "float32" else 1))
+    return Cost(
+        flop=flop,
+        seconds=START_SECONDS + flop / rate,
+        memory_mb=memory_mb(facts, settings, work, precision, kind),
+        disk_mb=1.0 + found.points * work.watched.rows * 24 / 2**20,
+    )
+
+
+@dataclass(frozen=True)
+class _Ascents:
+    """What all unlearnings of a run come to: operations, and evaluations that are kept."""
+
+    flop: float
+    points: int
+
+
+def _ascents(facts: ModelFacts, settings: AscentSettings, work: Workload) -> _Ascents:
+    """Every set unlearned by every seed, with all that is watched evaluated; the curvature is not counted."""
     forward, backward, steps, points = float(work.watched.tokens), 0.0, 0, 0
     directions = 2 if settings.two_sided else 1
     for part in work.unlearned:
@@ -229,20 +286,10 @@ def cost(
         steps += directions * planned * work.seeds
         forward += work.seeds * (kept * (work.watched.tokens + tokens) + tokens)
         backward += work.seeds * directions * planned * tokens * batch / drawn
-    shapes = moving_shapes(facts, settings.moving)
-    factors = 0.0
+    flop = forward * 2 * facts.parameters + backward * _backward_flop(facts, settings.moving)
     if settings.optimizer == "kronecker":
-        samples = settings.samples or 1
-        backward += samples * 2 * work.block + sum(part.tokens for part in work.unlearned)
-        factors = _factor_flop(facts, shapes, samples + len(work.unlearned) + steps)
-    flop = forward * 2 * facts.parameters + backward * _backward_flop(facts, settings.moving) + factors
-    rate = (rates or {}).get(kind, RATES[kind] * (4 if kind == "cuda" and precision != "float32" else 1))
-    return Cost(
-        flop=flop,
-        seconds=START_SECONDS + flop / rate,
-        memory_mb=memory_mb(facts, settings, work, precision, kind),
-        disk_mb=1.0 + points * work.watched.rows * 24 / 2**20,
-    )
+        flop += _factor_flop(facts, moving_shapes(facts, settings.moving), steps, inverted=False)
+    return _Ascents(flop, points)
 
 
 def memory_mb(facts: ModelFacts, settings: AscentSettings, work: Workload, precision: str, kind: str) -> float:
@@ -296,13 +343,13 @@ def _diagonal(side: int, facts: ModelFacts) -> bool:
     return side > LONGEST or side == facts.vocabulary
 
 
-def _factor_flop(facts: ModelFacts, shapes: Sequence[tuple[int, int, int]], products: int) -> float:
-    """Both sides of every matrix multiplied ``products`` times, and their factors inverted once."""
+def _factor_flop(facts: ModelFacts, shapes: Sequence[tuple[int, int, int]], products: int, *, inverted: bool) -> float:
+    """Both sides of every matrix multiplied ``products`` times and, if so, their factors inverted once."""
     total = 0.0
     for rows, columns, count in shapes:
         for side, other in ((rows, columns), (columns, rows)):
             if not _diagonal(side, facts):
-                total += count * (products * 2.0 * side * side * other + 4.0 * side**3)
+                total += count * (products * 2.0 * side * side * other + (4.0 * side**3 if inverted else 0.0))
     return total
 
 

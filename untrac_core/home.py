@@ -60,6 +60,14 @@ def within_roots(path: str | Path, *, where: str) -> Path:
     return resolved
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; a name that no folder can have is none."""
+    try:
+        return path.is_dir()
+    except OSError:  # too long a name
+        return False
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -60,9 +60,20 @@ def batch_losses(
     device: torch.device,
     precision: torch.dtype = torch.float32,
 ) -> torch.Tensor:
-    """Summed negative log-likelihood of each example's scored tokens, shape (examples,), in nats; differentiable.
+    """Summed negative log-likelihood of each example's scored tokens, shape (examples,), in nats; differentiable."""
+    return batch_token_losses(module, examples, device, precision)[0].sum(1)
 
-    The model computes in ``precision`` (:func:`computing_in`); the losses themselves are always float32.
+
+def batch_token_losses(
+    module: nn.Module,
+    examples: Sequence[Example],
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each token's negative log-likelihood in nats, 0 where it is not scored, and which are; differentiable.
+
+    Both of shape (examples, longest - 1): nothing predicts the first token. The model computes in ``precision``
+    (:func:`computing_in`); the losses themselves are always float32.
     """
     ids, attention, scored = collate(examples, device)
     with computing_in(precision, device):
@@ -81,9 +92,10 @@ def batch_losses(
     logits = out.logits[:, :-1].float()
     target, counted = ids[:, 1:], scored[:, 1:]
     token = functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
-    return (token.view_as(target) * counted).sum(1)
+    return token.view_as(target) * counted, counted
 
 
+@torch.no_grad()
 def example_losses(
     module: nn.Module,
     examples: Sequence[Example],
@@ -93,12 +105,42 @@ def example_losses(
     precision: torch.dtype = torch.float32,
 ) -> Losses:
     """Summed loss of each example, float64 of shape (examples,), in nats; no gradient, the module's mode kept."""
-    progress = progress or Silent()
     result = np.empty(len(examples), dtype=np.float64)
-    plan = batches(examples, batch_tokens(vocabulary))
-    with torch.no_grad():
-        for done, batch in enumerate(plan, 1):
-            losses = batch_losses(module, [examples[i] for i in batch], device, precision)
-            result[batch] = losses.double().cpu().numpy()
-            progress.tick(done, len(plan))
+    for batch in _ticked(examples, vocabulary, progress):
+        losses = batch_losses(module, [examples[i] for i in batch], device, precision)
+        result[batch] = losses.double().cpu().numpy()
     return result
+
+
+@torch.no_grad()
+def token_losses(
+    module: nn.Module,
+    examples: Sequence[Example],
+    device: torch.device,
+    vocabulary: int,
+    progress: Progress | None = None,
+    precision: torch.dtype = torch.float32,
+) -> Losses:
+    """Loss of each scored token, in nats: float64 of shape (all scored tokens,), one example after the other.
+
+    No gradient; the module's mode is kept.
+    """
+    ends = np.cumsum([example.tokens for example in examples], dtype=np.int64)
+    result = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.float64)
+    for batch in _ticked(examples, vocabulary, progress):
+        losses, counted = batch_token_losses(module, [examples[i] for i in batch], device, precision)
+        values = losses[counted].double().cpu().numpy()  # row by row
+        start = 0
+        for i in batch:
+            count = examples[i].tokens
+            result[ends[i] - count : ends[i]] = values[start : start + count]
+            start += count
+    return result
+
+
+def _ticked(examples: Sequence[Example], vocabulary: int, progress: Progress | None) -> Iterator[list[int]]:
+    """The batches of an evaluation, with a tick of the progress after each."""
+    plan = batches(examples, batch_tokens(vocabulary))
+    for done, batch in enumerate(plan, 1):
+        yield batch
+        (progress or Silent()).tick(done, len(plan))

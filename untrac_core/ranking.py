@@ -14,11 +14,12 @@ from untrac_core.attribution.protocol import Method, Study
 from untrac_core.attribution.unlearner import NATS, Unlearner
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example
-from untrac_core.results import EXAMPLE_COLUMNS, INFLUENCE_COLUMNS
+from untrac_core.results import INFLUENCE_COLUMNS
 from untrac_core.shares import removal, removed
-from untrac_core.statistics import Estimate, estimate, excludes_zero, seed_margin
+from untrac_core.statistics import Estimate, estimate, excludes_zero
 
 CONTRAST = "contrast"
+PLACE = ["subset", "prompt_set", "side"]
 
 
 @dataclass(frozen=True)
@@ -62,46 +63,49 @@ class Outcome:
 
 
 def influence_frame(outcome: Outcome) -> pd.DataFrame:
-    """The table of ``influence.parquet``: one row per subset, prompt set, side, group, seed and kept step."""
-    rows = []
-    for cell, frame in zip(outcome.cells, outcome.frames, strict=True):
-        for (subset, prompt_set, side), part in frame.groupby(["subset", "prompt_set", "side"], sort=False):
-            groups = [""]
-            names: list[str] = []
-            if not outcome.inverse:
-                names = [item.group for item in outcome.study.prompts[prompt_set][side]]
-                groups += sorted({name for name in names if name})
-            label = outcome.study.prompt_data[prompt_set].spec.sides[side] or ""
-            for group in groups:
-                chosen = part
-                if group:
-                    inside = np.array([name == group for name in names])
-                    chosen = part[inside[part["example"].to_numpy()]]
-                rows.append(_aggregate(chosen, outcome, cell, (subset, prompt_set, side), group, label))
-    return pd.concat(rows, ignore_index=True)[INFLUENCE_COLUMNS]
+    """The table of ``influence.parquet``: one row per subset, prompt set, side, group, seed and kept step.
+
+    Sums of losses and changes over tokens; group ``""`` holds all examples of a side.
+    """
+    tables = [_aggregate(outcome, cell, frame) for cell, frame in zip(outcome.cells, outcome.frames, strict=True)]
+    return pd.concat(tables, ignore_index=True)[INFLUENCE_COLUMNS]
 
 
-def _aggregate(
-    part: pd.DataFrame, outcome: Outcome, cell: Cell, place: tuple[str, str, str], group: str, label: str
-) -> pd.DataFrame:
-    sums = part.groupby("step", sort=True).agg(
-        loss=("loss_before", "sum"),
+def _aggregate(outcome: Outcome, cell: Cell, frame: pd.DataFrame) -> pd.DataFrame:
+    """A cell's rows of the table: places in their order, in each all examples first, then its groups by name."""
+    frame = frame.assign(place=frame.groupby(PLACE, sort=False).ngroup(), group="")
+    parts = [frame]
+    if not outcome.inverse:
+        prompts = outcome.study.prompts
+        names = [(*place, i, x.group) for place, items in _sides(prompts) for i, x in enumerate(items) if x.group]
+        if names:
+            known = pd.DataFrame(names, columns=["prompt_set", "side", "example", "group"])
+            parts.append(frame.drop(columns="group").merge(known, on=["prompt_set", "side", "example"]))
+    rows = pd.concat(parts, ignore_index=True)
+    sums = rows.groupby(["place", "group", "step"], sort=True).agg(
+        **{name: (name, "first") for name in PLACE},
+        loss_before=("loss_before", "sum"),
         change=("change", "sum"),
         tokens=("tokens", "sum"),
         examples=("example", "size"),
         dose=("dose", "first"),
     )
-    subset, prompt_set, side = place
-    table = pd.DataFrame({"step": sums.index.to_numpy()})
-    table["loss_before"] = (sums["loss"] / sums["tokens"]).to_numpy()
-    table["influence"] = (sums["change"] / sums["tokens"]).to_numpy()
-    table["loss_after"] = table["loss_before"] + table["influence"]
-    for name in ("tokens", "examples", "dose"):
-        table[name] = sums[name].to_numpy()
+    table = sums.reset_index()
+    for name in ("loss_before", "change"):
+        table[name] /= table["tokens"]
+    table = table.rename(columns={"change": "influence"})
+    data = outcome.study.prompt_data
+    labels = {place: data[place[0]].spec.sides[place[1]] or "" for place, _ in _sides(outcome.study.prompts)}
     return table.assign(
-        method=outcome.method.name, subset=subset, prompt_set=prompt_set, side=side,
-        group=group, label=label, seed=cell.seed,
-    )  # fmt: skip
+        loss_after=table["loss_before"] + table["influence"],
+        label=[labels[place] for place in zip(table["prompt_set"], table["side"], strict=True)],
+        method=outcome.method.name,
+        seed=cell.seed,
+    )
+
+
+def _sides(prompts: Mapping[str, Mapping[str, Sequence[Example]]]) -> list[tuple[tuple[str, str], Sequence[Example]]]:
+    return [((name, side), items) for name, sides in prompts.items() for side, items in sides.items()]
 
 
 def final_changes(outcome: Outcome) -> dict[tuple[str, str, str], np.ndarray]:
@@ -110,18 +114,23 @@ def final_changes(outcome: Outcome) -> dict[tuple[str, str, str], np.ndarray]:
     UnTrac-Inv: the last step that all sides and seeds of a prompt set kept; UnTrac with steps of one size: the last
     that all subsets and seeds kept. So like is compared with like. UnTrac by epochs: each subset's own last step.
     """
-    last: dict[str, int] = {}
-    if outcome.one_size:
-        for cell, frame in zip(outcome.cells, outcome.frames, strict=True):
-            end = int(frame["step"].max())
-            last[cell.prompt_set] = min(end, last.get(cell.prompt_set, end))
     stacked: dict[tuple[str, str, str], list[np.ndarray]] = {}
-    for cell, frame in zip(outcome.cells, outcome.frames, strict=True):
-        end = last[cell.prompt_set] if outcome.one_size else int(frame["step"].max())
+    for frame, end in zip(outcome.frames, final_steps(outcome), strict=True):
         kept = frame[frame["step"] == end]
         for place, part in kept.groupby(["subset", "prompt_set", "side"], sort=False):
             stacked.setdefault(place, []).append(part["change"].to_numpy())
     return {place: np.stack(values) for place, values in stacked.items()}
+
+
+def final_steps(outcome: Outcome) -> list[int]:
+    """The step of each cell that :func:`final_changes` takes, in the order of the cells."""
+    ends = [int(frame["step"].max()) for frame in outcome.frames]
+    if not outcome.one_size:
+        return ends
+    last: dict[str, int] = {}
+    for cell, end in zip(outcome.cells, ends, strict=True):
+        last[cell.prompt_set] = min(end, last.get(cell.prompt_set, end))
+    return [last[cell.prompt_set] for cell in outcome.cells]
 
 
 def estimates(outcome: Outcome) -> dict[tuple[str, str], dict[str, Estimate]]:
@@ -155,7 +164,9 @@ def watched_tokens(outcome: Outcome) -> dict[tuple[str, str, str], np.ndarray]:
 def ranking_rows(outcome: Outcome) -> list[dict[str, Any]]:
     """The ``ranking`` of ``summary.json``: most influential first; none where a collapse forbids it."""
     rows = []
-    for (prompt_set, side), by_subset in _in_order(outcome):
+    found = estimates(outcome)
+    for prompt_set, side in places(outcome.study):
+        by_subset = found[prompt_set, side]
         if outcome.refused(prompt_set, side):
             continue
         order = sorted(by_subset, key=lambda subset: (-by_subset[subset].value, subset))
@@ -181,19 +192,21 @@ def ranking_rows(outcome: Outcome) -> list[dict[str, Any]]:
     return rows
 
 
-def _in_order(outcome: Outcome) -> list[tuple[tuple[str, str], dict[str, Estimate]]]:
-    """Prompt sets in the order of the spec, the contrast first: it is the default view."""
-    found = estimates(outcome)
-    order = [(prompt_set, side) for prompt_set in outcome.study.prompts for side in (CONTRAST, "harmful", "harmless")]
-    return [(place, found[place]) for place in order if place in found]
+def places(study: Study) -> list[tuple[str, str]]:
+    """(Prompt set, side): prompt sets in the order of the spec, the contrast first, as it is the default view."""
+    return [
+        (prompt_set, side)
+        for prompt_set, sides in study.prompts.items()
+        for side in (CONTRAST, "harmful", "harmless")
+        if side in sides or (side == CONTRAST and len(sides) == 2)
+    ]
 
 
 def verdicts(outcome: Outcome, rows: Sequence[dict[str, Any]], influence: pd.DataFrame) -> list[dict[str, Any]]:
     """For each prompt set and side: the answer in words, its top subset or ``None``, and whether to trust it."""
     result = []
-    for place, _ in _in_order(outcome):
-        prompt_set, side = place
-        ranked = [row for row in rows if (row["prompt_set"], row["side"]) == place]
+    for prompt_set, side in places(outcome.study):
+        ranked = [row for row in rows if (row["prompt_set"], row["side"]) == (prompt_set, side)]
         collapsed = outcome.refused(prompt_set, side)
         stable = not collapsed and _stable(influence, prompt_set, side, outcome.study.sizes)
         top, text = None, "No ranking: the unlearning went so far that the model collapsed. Take smaller steps."
@@ -245,44 +258,3 @@ def _stable(influence: pd.DataFrame, prompt_set: str, side: str, sizes: Mapping[
         matrix = removal(np.array([sizes[subset] for subset in points.columns], dtype=np.float64))
         points = points @ pd.DataFrame(matrix.T, index=points.columns, columns=points.columns)
     return bool(points.idxmax(axis=1).nunique() == 1)
-
-
-def example_frame(outcome: Outcome) -> pd.DataFrame:
-    """The table of ``examples.parquet``: each training block's own influence on each side, with its interval.
-
-    Per example the interval is over seeds alone: it says how far the score hangs on the prompts that were drawn.
-    """
-    changes = final_changes(outcome)
-    parts = []
-    for (prompt_set, side), by_subset in _in_order(outcome):
-        for subset in by_subset:
-            blocks = outcome.study.subsets[subset].blocks
-            values = changes[subset, prompt_set, "harmful" if side == CONTRAST else side]
-            if side == CONTRAST:
-                values = values - changes[subset, prompt_set, "harmless"]
-            rows = _example_rows(outcome.study, outcome.method.share, subset, blocks, values)
-            parts.append(rows.assign(prompt_set=prompt_set, side=side))
-    return pd.concat(parts, ignore_index=True)[EXAMPLE_COLUMNS]
-
-
-def _example_rows(study: Study, share: float, subset: str, blocks: list[Example], changes: np.ndarray) -> pd.DataFrame:
-    tokens = np.array([block.tokens for block in blocks], dtype=np.float64)
-    per_token = changes / tokens
-    reach = seed_margin(per_token, share) if len(per_token) > 1 else np.full(len(blocks), np.nan)
-    mean = per_token.mean(0)
-    start = list(study.subsets).index(subset)
-    offset = sum(len(packed.blocks) for packed in list(study.subsets.values())[:start])
-    before = study.before("training subsets", study.all_blocks)[offset : offset + len(blocks)]
-    return pd.DataFrame(
-        {
-            "subset": subset,
-            "id": [block.id for block in blocks],
-            "reference": [f"{study.subset_data[subset].file}, line {block.line}" for block in blocks],
-            "text": [study.model.encoder.example_text(block)[:400] for block in blocks],
-            "tokens": tokens.astype(np.int64),
-            "loss_before": before / tokens,
-            "influence": mean,
-            "low": mean - reach,
-            "high": mean + reach,
-        }
-    )

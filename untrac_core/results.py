@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,17 @@ import pyarrow.parquet as pq
 
 from untrac_core.errors import InputError
 from untrac_core.spec_files import load_spec
-from untrac_core.specs import TraceSpec, ValidateSpec
+from untrac_core.specs import ExamineSpec, TraceSpec, ValidateSpec
 from untrac_core.writing import write_bytes
 
 SPEC, ENVIRONMENT, SUMMARY, LOG = "spec.yaml", "environment.json", "summary.json", "log.txt"
 INFLUENCE, EXAMPLES, TRUTH, DOSES = "influence.parquet", "examples.parquet", "truth.parquet", "doses.csv"
-COMPLETIONS, ESTIMATES = "completions.parquet", "estimates.parquet"
-FILES = (SPEC, ENVIRONMENT, INFLUENCE, EXAMPLES, COMPLETIONS, ESTIMATES, SUMMARY, LOG, TRUTH, DOSES)
+TOKENS, ITEMS, TRAITS, GROUPS = "tokens.parquet", "items.parquet", "traits.parquet", "groups.parquet"
+COMPLETIONS, ESTIMATES, CHECKS = "completions.parquet", "estimates.parquet", "checks.parquet"
+FILES = (
+    SPEC, ENVIRONMENT, INFLUENCE, GROUPS, EXAMPLES, ITEMS, TOKENS, TRAITS, COMPLETIONS, ESTIMATES, CHECKS, SUMMARY, LOG,
+    TRUTH, DOSES,
+)  # fmt: skip
 
 INFLUENCE_COLUMNS = [
     "method", "subset", "prompt_set", "group", "side", "label", "seed", "step",
@@ -31,21 +35,122 @@ RANKING_COLUMNS = ["prompt_set", "side", "group", "subset", "rank", "influence",
 EXAMPLE_COLUMNS = [
     "prompt_set", "side", "subset", "id", "reference", "text", "tokens", "loss_before", "influence", "low", "high",
 ]  # fmt: skip
+GROUP_COLUMNS = ["prompt_set", "side", "group", "subset", "influence", "low", "high", "items"]
+ITEM_COLUMNS = [
+    "prompt_set", "side", "subset", "id", "group", "prompt", "completion", "tokens", "loss_before", "influence", "low",
+    "high",
+]  # fmt: skip
+TOKEN_COLUMNS = [
+    "prompt_set", "side", "subset", "id", "piece", "text", "scored", "loss_before", "change", "low", "high",
+]  # fmt: skip
+TRAIT_COLUMNS = [
+    "prompt_set", "side", "subset", "trait", "influential", "rest", "effect", "low", "high", "examples", "others",
+]  # fmt: skip
+CHECK_COLUMNS = ["subset", "id", "role", "side", "influence", "low", "high", "dose"]
+TOLD_BY_TRACE = {"ranking": ("prompt_set", "side", "subset", "rank", "influence")}
+TOLD_BY_VALIDATION = {
+    "methods": ("method", "name"),
+    "truth": ("prompt_set", "side"),
+    "board": ("method", "prompt_set", "side", "measure", "value"),
+    "noise": ("prompt_set", "side"),
+    "differences": ("first", "second", "side", "tie"),
+    "critical": (),
+    "verdict": (),
+}
+TOLD_BY_EXAMINATION = {"sides": ("side",)}
+"""What is read of a summary without asking whether it is there: its entries, and what each of their rows has."""
+GROUP_ROWS = 4096
+"""Of a table of single texts that are stored together: of a question, only those that may hold its answer are read."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A result folder in memory. ``truth`` (leave-out retraining) and ``doses`` (planted) come with the demo."""
+    """A result folder in memory, but for its tables of single texts, which may be large and are read when asked for.
+
+    ``truth`` (leave-out retraining) and ``doses`` (planted) come with the demo.
+    """
 
     folder: Path
     spec: TraceSpec
     summary: dict[str, Any]
     influence: pd.DataFrame
     """Of the method alone; the file has the baselines' rows too."""
-    examples: pd.DataFrame | None
     environment: dict[str, Any]
     truth: pd.DataFrame | None
     doses: pd.DataFrame | None
+
+    def has(self, name: str) -> bool:
+        """Whether the folder has a file, as :data:`EXAMPLES`."""
+        return (self.folder / name).is_file()
+
+    def examples(
+        self,
+        prompt_set: str,
+        side: str,
+        subset: str | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Training texts with their own influence on a side (also ``contrast``): :data:`EXAMPLE_COLUMNS`.
+
+        ``ids``: of those alone. ``columns``: those that are wanted; the texts are most of the bytes. Empty where there
+        are none. Raises :class:`InputError` for a damaged file; so do the others.
+        """
+        wanted = {"prompt_set": prompt_set, "side": side, "subset": subset, "id": ids}
+        return self._rows(EXAMPLES, columns or EXAMPLE_COLUMNS, wanted)
+
+    def tokens(self, prompt_set: str, side: str, subset: str, id: str) -> pd.DataFrame:
+        """A text's pieces, in their order, with the change of each one's loss: :data:`TOKEN_COLUMNS`.
+
+        ``loss_before`` and ``change`` are sums over a piece's tokens, in nats: the changes add up to the influence
+        times the tokens that the text has in the other tables. Empty for a text that was not looked at closely.
+        """
+        wanted = {"prompt_set": prompt_set, "side": side, "subset": subset, "id": id}
+        return self._rows(TOKENS, TOKEN_COLUMNS, wanted)
+
+    def items(
+        self,
+        prompt_set: str,
+        side: str,
+        id: str | None = None,
+        *,
+        subset: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """What subsets do to single items of a side, by UnTrac: :data:`ITEM_COLUMNS`.
+
+        ``id``: of one item; ``subset``: by one subset.
+        """
+        wanted = {"prompt_set": prompt_set, "side": side, "id": id, "subset": subset}
+        return self._rows(ITEMS, columns or ITEM_COLUMNS, wanted)
+
+    def groups(self, prompt_set: str, side: str) -> pd.DataFrame:
+        """What each subset does to the items of each group, by UnTrac: :data:`GROUP_COLUMNS`; also of ``contrast``."""
+        return self._rows(GROUPS, GROUP_COLUMNS, {"prompt_set": prompt_set, "side": side})
+
+    def traits(self, prompt_set: str, side: str, subset: str | None = None) -> pd.DataFrame:
+        """What influential texts have in common (:mod:`untrac_core.traits`): :data:`TRAIT_COLUMNS`.
+
+        ``subset``: ``""`` stands for the texts of all subsets.
+        """
+        return self._rows(TRAITS, TRAIT_COLUMNS, {"prompt_set": prompt_set, "side": side, "subset": subset})
+
+    def _rows(
+        self, name: str, columns: Sequence[str], wanted: Mapping[str, str | Sequence[str] | None]
+    ) -> pd.DataFrame:
+        """Those rows of a table in which every wanted column has its value, or one of its values."""
+        if not self.has(name):
+            return pd.DataFrame(columns=list(columns))
+        filters = [
+            (column, "=", value) if isinstance(value, str) else (column, "in", list(value))
+            for column, value in wanted.items()
+            if value is not None
+        ]
+        with _damage_named(f"result {self.folder.name!r}"):
+            table = pq.read_table(self.folder / name, columns=list(columns), filters=filters)
+            frame: pd.DataFrame = table.to_pandas()
+            return frame
 
     def ranking(self, prompt_set: str, side: str) -> pd.DataFrame:
         """The ranked subsets of one side of a prompt set, most influential first; empty where it was refused."""
@@ -69,6 +174,22 @@ class Validation:
     environment: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Examination:
+    """The folder of an ``examine`` run in memory.
+
+    ``checks``: :data:`CHECK_COLUMNS`; role is ``chosen`` or ``control``, side may be ``contrast``. What the prompt set
+    loses when a text is unlearned alone, in nats per token, with its interval over the prompt set's items; null where
+    the model collapsed.
+    """
+
+    folder: Path
+    spec: ExamineSpec
+    summary: dict[str, Any]
+    checks: pd.DataFrame
+    environment: dict[str, Any]
+
+
 def write_json(value: Any, path: Path) -> None:
     """Write JSON that any reader takes: no NaN, UTF-8, a fixed order of keys."""
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
@@ -77,10 +198,33 @@ def write_json(value: Any, path: Path) -> None:
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as parquet; the same table gives the same bytes."""
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    table = _table(frame)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", version="2.6")
     write_bytes(sink.getvalue().to_pybytes(), path)
+
+
+def write_parts(parts: Iterable[pd.DataFrame], path: Path, rows: int = GROUP_ROWS) -> None:
+    """Write a table that comes in parts, ``rows`` of it stored together; without a part, no file is left there.
+
+    Parts must be in the order by which the table is asked for, so that few groups of rows hold an answer.
+    """
+    sink = pa.BufferOutputStream()
+    writer = None
+    for part in parts:
+        table = _table(part)
+        if writer is None:
+            writer = pq.ParquetWriter(sink, table.schema, compression="zstd", version="2.6")
+        writer.write_table(table.cast(writer.schema), row_group_size=rows)
+    if writer is None:
+        path.unlink(missing_ok=True)
+        return
+    writer.close()
+    write_bytes(sink.getvalue().to_pybytes(), path)
+
+
+def _table(frame: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -103,9 +247,25 @@ def load_validation(folder: Path) -> Validation:
         return Validation(
             folder=folder,
             spec=spec,
-            summary=_json(folder / SUMMARY),
+            summary=_summary(folder, TOLD_BY_VALIDATION),
             truth=read_frame(folder / TRUTH),
             estimates=read_frame(folder / ESTIMATES),
+            environment=_json(folder / ENVIRONMENT),
+        )
+
+
+def load_examination(folder: Path) -> Examination:
+    """Read the folder of an ``examine`` run; :class:`InputError` where a file is missing or damaged."""
+    where = _require(folder, (SPEC, ENVIRONMENT, SUMMARY, CHECKS))
+    with _damage_named(where):
+        spec = load_spec(folder / SPEC)
+        if not isinstance(spec, ExamineSpec):
+            raise InputError("its spec is not an examination", where=where, mend="name the folder of an examination")
+        return Examination(
+            folder=folder,
+            spec=spec,
+            summary=_summary(folder, TOLD_BY_EXAMINATION),
+            checks=read_frame(folder / CHECKS)[CHECK_COLUMNS],
             environment=_json(folder / ENVIRONMENT),
         )
 
@@ -120,9 +280,8 @@ def load_result(folder: Path) -> Result:
         return Result(
             folder=folder,
             spec=spec,
-            summary=_json(folder / SUMMARY),
+            summary=_summary(folder, TOLD_BY_TRACE),
             influence=_of_method(read_frame(folder / INFLUENCE), spec.method.name),
-            examples=read_frame(folder / EXAMPLES) if (folder / EXAMPLES).is_file() else None,
             environment=_json(folder / ENVIRONMENT),
             truth=read_frame(folder / TRUTH) if (folder / TRUTH).is_file() else None,
             doses=pd.read_csv(folder / DOSES) if (folder / DOSES).is_file() else None,
@@ -131,6 +290,16 @@ def load_result(folder: Path) -> Result:
 
 def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _summary(folder: Path, needed: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The summary, with all that is ``needed``; else :class:`KeyError` or :class:`TypeError`."""
+    told = _json(folder / SUMMARY)
+    for name, fields in needed.items():
+        for row in told[name] if fields else [told[name]]:
+            for field in fields:
+                row[field]
+    return told
 
 
 def _require(folder: Path, names: Sequence[str]) -> str:

@@ -15,9 +15,9 @@ from untrac_core.data_specs import Collection, Columns, Name, Only, PromptSet, S
 
 __all__ = [
     "BESIDE", "KINDS", "METHODS_COMPARED", "RUN_KINDS", "SEEDS", "TEXTS_BYTES", "UNLEARNING", "Baseline",
-    "Collection", "Columns", "Device", "FetchSpec", "GenerateSpec", "MethodSpec", "ModelRef", "Moves", "Name", "Only",
-    "Optimizer", "Positive", "Precision", "PromptSet", "Recipe", "RunSpec", "Sampling", "Scorer", "Source", "Spec",
-    "Strict", "Subset", "TraceSpec", "TrainSpec", "Training", "ValidateSpec", "spec_hash",
+    "Collection", "Columns", "Device", "ExamineSpec", "FetchSpec", "GenerateSpec", "MethodSpec", "ModelRef", "Moves",
+    "Name", "NamedText", "Only", "Optimizer", "Positive", "Precision", "PromptSet", "Recipe", "RunSpec", "Sampling",
+    "Scorer", "Source", "Spec", "Strict", "Subset", "TraceSpec", "TrainSpec", "Training", "ValidateSpec", "spec_hash",
 ]  # fmt: skip
 
 TEXTS_BYTES = 500_000
@@ -155,6 +155,40 @@ class TraceSpec(Strict):
         _unique([prompts.name for prompts in self.prompts], "prompt sets")
         _unique([subset.name for subset in self.subsets], "subsets")
         _unique([str(seed) for seed in self.seeds], "seeds")
+        return self
+
+
+class NamedText(Strict):
+    """A training text, by its subset and its id there, as ``examples.parquet`` has it."""
+
+    subset: Name
+    id: Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+class ExamineSpec(Strict):
+    """A request: what does a prompt set lose when single training texts are unlearned, each of them alone?"""
+
+    kind: Literal["examine"] = "examine"
+    name: Name = "untitled"
+    trace: TraceSpec
+    """Where the texts come from; its method, if it unlearns, says how they are unlearned."""
+    of: Annotated[str, Field(pattern=r"^([0-9a-f]{12})?$")] = ""
+    """The trace's run, where it is one of the same data home."""
+    prompt_set: Name
+    texts: Annotated[list[NamedText], Field(min_length=1, max_length=50)]
+    controls: Annotated[int, Field(ge=0, le=50)] = 10
+    """Other texts of the same subsets, drawn at random, unlearned in the same way."""
+    device: Device = "auto"
+
+    @model_validator(mode="after")
+    def _fits_the_trace(self) -> Self:
+        if self.prompt_set not in {prompts.name for prompts in self.trace.prompts}:
+            raise ValueError(f"'prompt_set': the trace has no prompt set {self.prompt_set!r}")
+        known, subsets = {subset.name for subset in self.trace.subsets}, {text.subset for text in self.texts}
+        if not self.trace.collections and subsets - known:
+            raise ValueError(f"'texts': the trace has no subset {sorted(subsets - known)[0]!r}")
+        if len({(text.subset, text.id) for text in self.texts}) < len(self.texts):
+            raise ValueError("'texts' names a text twice")
         return self
 
 
@@ -337,11 +371,12 @@ class FetchSpec(Strict):
         return self
 
 
-RunSpec = TraceSpec | ValidateSpec | GenerateSpec | FetchSpec
+RunSpec = TraceSpec | ExamineSpec | ValidateSpec | GenerateSpec | FetchSpec
 """What the queue runs; a recipe is trained by the command ``train``."""
 Spec = RunSpec | TrainSpec
 RUN_KINDS: dict[str, type[RunSpec]] = {
     "trace": TraceSpec,
+    "examine": ExamineSpec,
     "validate": ValidateSpec,
     "generate": GenerateSpec,
     "fetch": FetchSpec,

@@ -11,35 +11,39 @@ import pandas as pd
 
 from untrac_core.cell_files import computed
 from untrac_core.cells import Cell
-from untrac_core.check import context_and_block, cut_notes, encode, load_records, same_texts
-from untrac_core.costs import choose_precision, work_flop, workload_of
+from untrac_core.check import cut_notes, same_texts
+from untrac_core.costs import work_flop, workload_of
 from untrac_core.data import overlap
 from untrac_core.data.expansion import expand
-from untrac_core.data.sizes import amounts
-from untrac_core.devices import device_facts, own_peak_mb
-from untrac_core.environment import data_digests, environment
-from untrac_core.model_files import fetch_adapter, fetch_model, inspect_model
+from untrac_core.devices import own_peak_mb
 from untrac_core.progress import Progress, Silent
 from untrac_core.results import (
     ENVIRONMENT,
     EXAMPLES,
+    GROUPS,
     INFLUENCE,
+    ITEMS,
     SPEC,
     SUMMARY,
+    TOKENS,
+    TRAITS,
     Result,
     load_result,
     write_frame,
     write_json,
+    write_parts,
 )
-from untrac_core.settings import ascent_settings, moving_of, settings_priced
+from untrac_core.settings import ascent_settings
 from untrac_core.spec_files import to_yaml
-from untrac_core.specs import MethodSpec, ModelRef, TraceSpec
+from untrac_core.specs import MethodSpec, TraceSpec
+from untrac_core.studies import open_study, study_environment
 from untrac_core.writing import write_bytes
 
 
 class Tracer:
     """A run in this process: loads its model and data when made, then does one cell at a time.
 
+    Two stages: ``cells``, then, told the tables of these, ``looks`` (:mod:`untrac_core.close_looks`).
     Raises :class:`InputError` where the spec cannot be run. ``threads`` sets torch's threads; results are the same to
     the last bit for the same number of threads on the same kind of machine. ``cache``: a folder for what is slow to
     compute and may be needed again.
@@ -55,62 +59,65 @@ class Tracer:
         self.progress = progress or Silent()
         self.progress.phase("loading torch")
         # Imported here, so that looking at a result or checking a spec stays free of torch.
-        from untrac_core.attribution import Identity, Study
-        from untrac_core.models import choose_device, load_model, settle_torch
+        from untrac_core.close_looks import CloseLooks
         from untrac_core.panel import Panel
 
-        settle_torch(threads)
         self.spec = spec = expand(spec, self.progress)
         self.panel = Panel([spec.method, *(MethodSpec(name=name) for name in spec.beside)])
-        self.progress.phase("reading prompt sets and training subsets")
-        prompt_data, subset_data = load_records(spec, self.progress)
-        self.progress.phase(f"loading the model {spec.model.path}")
-        device = choose_device(spec.device)
-        moving = moving_of(spec.method)
-        model = load_model(with_precision(spec, self.progress), device, moving, self.progress)
-        context, block = context_and_block(spec, model.facts)
-        prompts, subsets = encode(model.encoder, prompt_data, subset_data, context, block, spec.sizes)
-        self.study = Study(
-            Identity(model.digest, device.type, str(model.precision), moving),
-            lambda: model,
-            prompt_data,
-            prompts,
-            subset_data,
-            subsets,
-            spec.seeds,
-            self.progress,
-            sizes=amounts(subset_data) if spec.sizes == "proportional" else None,
-            cache=cache,
-        )
+        self.study = open_study(spec, self.progress, threads, cache)
         self.cells = self.panel.cells(self.study)
+        title, method = next(iter(self.panel.methods.items()))
+        self._own = [cell for cell in self.cells if cell.method == title]
+        self.close_looks = CloseLooks(self.study, title, method, self._own)
+        self.looks = self.close_looks.cells
 
     def run_cell(self, cell: Cell) -> pd.DataFrame:
         """One cell's table; the model's weights come back bit for bit."""
-        return self.panel.run(self.study, cell)
+        return self.close_looks.run(cell) if cell in self.looks else self.panel.run(self.study, cell)
+
+    def tell(self, frames: Sequence[pd.DataFrame]) -> None:
+        """The tables of ``cells``, in their order: what the ``looks`` look at hangs on them."""
+        self.close_looks.tell(frames[: len(self._own)])
 
     def write(
         self, folder: Path, frames: Sequence[pd.DataFrame], seconds: float, peak_memory_mb: float, run: str = ""
     ) -> dict[str, Any]:
-        """Write the result folder from the cells' tables, in the order of ``cells``; returns the summary.
+        """Write the result folder from the tables of ``cells`` and ``looks``, in their order; returns the summary.
 
         ``summary.json`` comes last: a folder that has it is whole.
         """
-        from untrac_core.ranking import example_frame, influence_frame
+        from untrac_core.ranking import influence_frame
 
         self.progress.phase("writing the result")
         folder.mkdir(parents=True, exist_ok=True)
-        outcome, *beside = self.panel.outcomes(self.study, self.cells, frames)
+        count = len(self.cells)
+        outcome, *beside = self.panel.outcomes(self.study, self.cells, frames[:count])
         influence = influence_frame(outcome)
         tables = [influence_frame(other) for other in beside if other.failed is None]
         write_frame(pd.concat([influence, *tables], ignore_index=True), folder / INFLUENCE)
-        if self.spec.method.name == "untrac-inv":
-            write_frame(example_frame(outcome), folder / EXAMPLES)
+        traits = self._write_texts(folder, outcome, frames[count:])
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
-        write_json(self._environment(), folder / ENVIRONMENT)
+        write_json(study_environment(self.spec, self.study), folder / ENVIRONMENT)
         summary = self._summary(outcome, beside, influence, run)
-        summary |= {"seconds": seconds, "peak_memory_mb": peak_memory_mb}
+        summary |= {"traits": traits, "seconds": seconds, "peak_memory_mb": peak_memory_mb}
         write_json(summary, folder / SUMMARY)
         return summary
+
+    def _write_texts(self, folder: Path, outcome: Any, tables: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
+        """The tables of single texts that the method has; returns what their traits say in words."""
+        from untrac_core.example_frames import example_frames, item_frames, token_frames, trait_table
+        from untrac_core.group_ranking import group_frame
+
+        of_blocks = self.spec.method.unlearns and outcome.inverse
+        of_items = self.spec.method.unlearns and not outcome.inverse
+        write_parts(token_frames(outcome, tables), folder / TOKENS)
+        write_parts(item_frames(outcome) if of_items else (), folder / ITEMS)
+        groups = group_frame(outcome) if of_items else None
+        write_parts(() if groups is None else (groups,), folder / GROUPS)
+        write_parts(example_frames(outcome) if of_blocks else (), folder / EXAMPLES)
+        traits, sentences = trait_table(outcome) if of_blocks else (pd.DataFrame(), [])
+        write_parts([traits] if len(traits) else (), folder / TRAITS)
+        return sentences
 
     def _summary(self, outcome: Any, beside: Sequence[Any], influence: pd.DataFrame, run: str) -> dict[str, Any]:
         from untrac_core.comparison import agreement_rows, baseline_rows, bracket_rows
@@ -185,37 +192,6 @@ class Tracer:
                 warnings.append(f"The baseline {other.title} has no ranking: {why}")
         return warnings
 
-    def _environment(self) -> dict[str, Any]:
-        import torch
-
-        study = self.study
-        return environment() | {
-            "device": str(study.model.device),
-            "threads": torch.get_num_threads(),
-            "model": {
-                "name": self.spec.model.path,
-                "architecture": study.model.facts.architecture,
-                "parameters": study.model.facts.parameters,
-                "sha256": study.model.digest,
-                "adapter": self.spec.model.adapter,
-                "precision": str(study.model.precision).removeprefix("torch."),
-                "moves": study.identity.moves,
-            },
-            "data": data_digests(study.prompt_data, study.subset_data),
-        }
-
-
-def with_precision(spec: TraceSpec, progress: Progress | None = None) -> ModelRef:
-    """The spec's model with ``auto`` made a precision: by the memory of its device, and the same each time."""
-    ref = spec.model
-    if ref.precision != "auto":
-        return ref
-    folder, adapter = fetch_model(ref, progress), fetch_adapter(ref, progress)
-    facts = inspect_model(folder, ref.path, adapter=adapter, adapter_name=ref.adapter)
-    _, block = context_and_block(spec, facts)
-    precision = choose_precision("auto", facts, settings_priced(spec.method), block, device_facts(spec.device))
-    return ref.model_copy(update={"precision": precision})
-
 
 def trace(
     spec: TraceSpec, out: Path, progress: Progress | None = None, cache: Path | None = None, threads: int | None = None
@@ -224,6 +200,8 @@ def trace(
     started = time.monotonic()
     tracer = Tracer(spec, progress, threads, cache)
     frames = computed(tracer.cells, tracer.run_cell, cache)
+    tracer.tell(frames)
+    frames += computed(tracer.looks, tracer.run_cell, cache)
     tracer.write(out, frames, time.monotonic() - started, peak_memory_mb())
     return load_result(out)
 

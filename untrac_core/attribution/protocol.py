@@ -19,7 +19,7 @@ from untrac_core.curvature import Curvature, estimate_curvature
 from untrac_core.data.prompts import PromptData
 from untrac_core.data.subsets import SubsetData
 from untrac_core.data.tokens import Example, Packed
-from untrac_core.losses import Losses, example_losses
+from untrac_core.losses import Losses, example_losses, token_losses
 from untrac_core.models import LoadedModel
 from untrac_core.moments import MomentsFile
 from untrac_core.moves import set_moves
@@ -143,6 +143,13 @@ class Study:
         """Summed loss of each example under the weights as they are now."""
         model = self.model
         return example_losses(
+            model.module, examples, model.device, model.facts.vocabulary, self.progress, model.precision
+        )
+
+    def token_losses(self, examples: Sequence[Example]) -> Losses:
+        """Loss of each scored token, one example after the other, under the weights as they are now."""
+        model = self.model
+        return token_losses(
             model.module, examples, model.device, model.facts.vocabulary, self.progress, model.precision
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,6 +42,19 @@ class Unlearner:
         """The sets that are unlearned, each by a name of its own."""
         raise NotImplementedError
 
+    def parts(self, study: Study) -> list[Part]:
+        """The same sets, with their places in a result."""
+        raise NotImplementedError
+
+    def watched(self, study: Study, unlearned: Part) -> list[Part]:
+        """What is watched while a set is unlearned."""
+        raise NotImplementedError
+
+    def part_of(self, study: Study, cell: Cell) -> Part:
+        """The set that a cell unlearns."""
+        place = (cell.subset, cell.prompt_set, cell.side)
+        return next(part for part in self.parts(study) if (part.subset, part.prompt_set, part.side) == place)
+
     def scaled(self, study: Study) -> ScaledStep | None:
         """Curvature of the untouched model, and one step size for all sets; ``None`` where the optimiser needs none."""
         settings = self.settings
@@ -65,21 +78,30 @@ class Unlearner:
             tied = [study.digest(examples) for examples in sets]
         return study.key(self.name, self.settings, seed, [unlearned, *watched], tied)
 
-    def unlearn(
-        self,
-        study: Study,
-        cell: Cell,
-        examples: Sequence[Example],
-        watched: Sequence[Part],
-        before: Losses,
-    ) -> pd.DataFrame:
-        """Unlearn a seed's share of ``examples`` and watch others; the weights come back as they were."""
+    def unlearn(self, study: Study, cell: Cell, before: Losses) -> pd.DataFrame:
+        """Unlearn a seed's share of a cell's set and watch others; the weights come back as they were.
+
+        ``before``: the watched losses of the untouched model.
+        """
+        watched = self.watched(study, self.part_of(study, cell))
+        seen = [example for part in watched for example in part.examples]
+        done = self.ascents(study, cell, lambda: study.losses(seen), before)
+        return cell_frame(done.changes(), before, watched, collapsed=done.collapsed, ended=done.ended)
+
+    def ascents(
+        self, study: Study, cell: Cell, watch: Callable[[], Losses], before: Losses, until: int | None = None
+    ) -> Unlearning:
+        """The unlearning of a cell, watched in any way; ``before``: what ``watch`` gives for the untouched model.
+
+        The same cell takes the same steps each time, whatever is watched; ``until``: up to this one, and watched after
+        it alone. The weights come back as they were.
+        """
         settings, scaled = self.settings, self.scaled(study)
         model = study.model
         study.let_move(settings.moving)
+        examples = self.part_of(study, cell).examples
         drawn = [examples[i] for i in draw(len(examples), settings.share, cell.seed)]
         study.progress.phase(cell.label)
-        seen = [example for part in watched for example in part.examples]
         start = Point(0, own_loss(model, drawn), before)
         runs: list[Trajectory] = []
         for direction in (1.0, -1.0) if settings.two_sided else (1.0,):
@@ -89,16 +111,16 @@ class Unlearner:
                         model,
                         drawn,
                         settings,
-                        lambda: study.losses(seen),
+                        watch,
                         before=start,
                         scaled=scaled,
                         direction=direction,
                         order_seed=cell.seed,
                         progress=study.progress,
+                        until=until,
                     )
                 )
-        done = Unlearning(runs)
-        return cell_frame(done.changes(), before, watched, collapsed=done.collapsed, ended=done.ended)
+        return Unlearning(runs)
 
 
 @dataclass(frozen=True)

@@ -24,24 +24,27 @@ class UnTrac(Unlearner):
         """Every training subset."""
         return {subset: packed.blocks for subset, packed in study.subsets.items()}
 
+    def parts(self, study: Study) -> list[Part]:
+        """Every training subset."""
+        return study.subset_parts()
+
+    def watched(self, study: Study, unlearned: Part) -> list[Part]:
+        """Every side of every prompt set."""
+        return [replace(part, subset=unlearned.subset) for part in study.prompt_parts()]
+
     def cells(self, study: Study) -> list[Cell]:
         """One cell per subset and seed."""
         return [
             Cell(
-                key=self.key(study, seed, part, self._watched(study, part.subset)),
+                key=self.key(study, seed, part, self.watched(study, part)),
                 label=f"unlearning {part.subset}, seed {seed}",
                 seed=seed,
                 subset=part.subset,
             )
             for seed in study.seeds
-            for part in study.subset_parts()
+            for part in self.parts(study)
         ]
 
     def run(self, study: Study, cell: Cell) -> pd.DataFrame:
         """Watch every item of every prompt set while the subset is unlearned."""
-        before = study.before("prompt sets", study.all_items)
-        blocks = study.subsets[cell.subset].blocks
-        return self.unlearn(study, cell, blocks, self._watched(study, cell.subset), before)
-
-    def _watched(self, study: Study, subset: str) -> list[Part]:
-        return [replace(part, subset=subset) for part in study.prompt_parts()]
+        return self.unlearn(study, cell, study.before("prompt sets", study.all_items))

@@ -27,25 +27,28 @@ class UnTracInv(Unlearner):
         """Every side of every prompt set."""
         return {f"{part.prompt_set}, {part.side} side": part.examples for part in study.prompt_parts()}
 
+    def parts(self, study: Study) -> list[Part]:
+        """Every side of every prompt set."""
+        return study.prompt_parts()
+
+    def watched(self, study: Study, unlearned: Part) -> list[Part]:
+        """Every training subset."""
+        return [replace(part, prompt_set=unlearned.prompt_set, side=unlearned.side) for part in study.subset_parts()]
+
     def cells(self, study: Study) -> list[Cell]:
         """One cell per prompt set, side and seed."""
         return [
             Cell(
-                key=self.key(study, seed, part, self._watched(study, part.prompt_set, part.side)),
+                key=self.key(study, seed, part, self.watched(study, part)),
                 label=f"unlearning {part.prompt_set}, {part.side} side, seed {seed}",
                 seed=seed,
                 prompt_set=part.prompt_set,
                 side=part.side,
             )
             for seed in study.seeds
-            for part in study.prompt_parts()
+            for part in self.parts(study)
         ]
 
     def run(self, study: Study, cell: Cell) -> pd.DataFrame:
         """Watch every block of every subset while one side of the prompt set is unlearned."""
-        before = study.before("training subsets", study.all_blocks)
-        items = study.prompts[cell.prompt_set][cell.side]
-        return self.unlearn(study, cell, items, self._watched(study, cell.prompt_set, cell.side), before)
-
-    def _watched(self, study: Study, prompt_set: str, side: str) -> list[Part]:
-        return [replace(part, prompt_set=prompt_set, side=side) for part in study.subset_parts()]
+        return self.unlearn(study, cell, study.before("training subsets", study.all_blocks))

@@ -9,6 +9,7 @@ from untrac_core.errors import InputError
 from untrac_core.model_files import is_local
 from untrac_core.progress import Progress
 from untrac_core.specs import (
+    ExamineSpec,
     FetchSpec,
     GenerateSpec,
     ModelRef,
@@ -21,7 +22,7 @@ from untrac_core.specs import (
 )
 
 SUBSETS_MOST = 500
-S = TypeVar("S", TraceSpec, FetchSpec, GenerateSpec, ValidateSpec)
+S = TypeVar("S", TraceSpec, ExamineSpec, FetchSpec, GenerateSpec, ValidateSpec)
 
 
 def expand(spec: S, progress: Progress | None = None) -> S:
@@ -31,6 +32,8 @@ def expand(spec: S, progress: Progress | None = None) -> S:
     the hub the commit that it is at now. Expanding twice changes nothing. Raises :class:`InputError` for what cannot be
     found, and where fewer than two, or more than 500, subsets come of a trace.
     """
+    if isinstance(spec, ExamineSpec):
+        return spec.model_copy(update={"trace": expand(spec.trace, progress)})
     pins: dict[tuple[str, str | None], str] = {}
     if isinstance(spec, TraceSpec | GenerateSpec):
         spec = spec.model_copy(update={"model": _pinned_model(spec.model)})

@@ -180,7 +180,7 @@ class _Wanted:
             for side, items in data.sides.items():
                 for item in items:
                     ids = [
-                        self.vocabulary.setdefault(word, len(self.vocabulary) + 1) for word in _words(item.completion)
+                        self.vocabulary.setdefault(word, len(self.vocabulary) + 1) for word in words_of(item.completion)
                     ]
                     if len(ids) >= WORDS_LEAST:
                         texts.append((name, side, item.id, ids))
@@ -194,7 +194,7 @@ class _Wanted:
         owners: dict[int, list[npt.NDArray[np.int64]]] = {}
         for index, (*_, ids) in enumerate(texts):
             length = min(len(ids), WORDS)
-            hashes.setdefault(length, []).append(_hashes(table[np.array(ids)], length))
+            hashes.setdefault(length, []).append(phrase_hashes(table[np.array(ids)], length))
             owners.setdefault(length, []).append(np.full(len(ids) - length + 1, index))
         self.hashes = {length: np.concatenate(parts) for length, parts in hashes.items()}
         self.owners = {length: np.concatenate(parts) for length, parts in owners.items()}
@@ -252,14 +252,14 @@ class _Wanted:
             held += len(document.text)
             read += len(document.text)
             if held > PIECE:
-                yield np.array([known(word, 0) for word in _words(BETWEEN.join(texts))], dtype=np.int64)
+                yield np.array([known(word, 0) for word in words_of(BETWEEN.join(texts))], dtype=np.int64)
                 texts, held = [], 0
             if read > most:
                 break
-        yield np.array([known(word, 0) for word in _words(BETWEEN.join(texts))], dtype=np.int64)
+        yield np.array([known(word, 0) for word in words_of(BETWEEN.join(texts))], dtype=np.int64)
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """Words in lower case, without punctuation."""
     return _WORD.findall(text.lower())
 
@@ -267,7 +267,7 @@ def _words(text: str) -> list[str]:
 _WORD = re.compile(r"\w+|\x00")
 
 
-def _hashes(values: Hashes, length: int) -> Hashes:
+def phrase_hashes(values: Hashes, length: int) -> Hashes:
     """A hash of every ``length`` values in a row; shape (len(values) - length + 1,)."""
     return dict(_growing(values, length))[length]
 

@@ -1,6 +1,6 @@
-"""Makes ``assets/demo``: the corpus, the model trained on it, a recorded run and its ground truth.
+"""Makes ``assets/demo``: the corpus, the model trained on it, recorded runs by both methods and their ground truth.
 
-``python -m untrac_core.demo.bundle`` remakes all of it in about 20 minutes on one core: half of that goes into the
+``python -m untrac_core.demo.bundle`` remakes all of it in about 30 minutes on one core: a third of that goes into the
 ground truth, which retrains the model without each subset for each of three seeds.
 """
 
@@ -18,11 +18,12 @@ from untrac_core.attribution.protocol import Part
 from untrac_core.data.prompts import load_prompts
 from untrac_core.demo.request import demo_prompts, demo_spec, demo_subsets
 from untrac_core.demo.texts import generate, write
+from untrac_core.engine.store import RECORDED
 from untrac_core.home import DEMO
 from untrac_core.leave_out import LeaveOut, truth_frame
 from untrac_core.progress import Progress
 from untrac_core.results import DOSES, TRUTH, write_frame
-from untrac_core.specs import Recipe, Training, TrainSpec
+from untrac_core.specs import MethodSpec, Recipe, Training, TrainSpec
 from untrac_core.tracing import trace
 from untrac_core.training import prepare, train
 
@@ -53,14 +54,17 @@ def build(folder: Path = DEMO, seeds: Sequence[int] = SEEDS, progress: Progress 
     progress = progress or Printed()
     torch.set_num_threads(1)
     corpus = generate()
-    for part in ("subsets", "prompts", "model", "run"):
+    for part in ("subsets", "prompts", "model", *RECORDED):
         shutil.rmtree(folder / part, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     write(corpus, folder)
     train(RECIPE, folder / "model", progress)
-    trace(demo_spec(limit=None), folder / "run", progress, threads=1)
-    shutil.copyfile(folder / DOSES, folder / "run" / DOSES)
-    write_frame(leave_out_influence(RECIPE, seeds, progress), folder / "run" / TRUTH)
+    truth = leave_out_influence(RECIPE, seeds, progress)
+    for part in RECORDED:
+        method = MethodSpec(name="untrac" if part == "untrac" else "untrac-inv")
+        trace(demo_spec(method, limit=None), folder / part, progress, threads=1)
+        shutil.copyfile(folder / DOSES, folder / part / DOSES)
+        write_frame(truth, folder / part / TRUTH)
 
 
 def leave_out_influence(recipe: TrainSpec, seeds: Sequence[int], progress: Progress) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from untrac_core.demo.texts import SIDES, SUBSETS
 from untrac_core.specs import Columns, MethodSpec, ModelRef, PromptSet, Source, Subset, TraceSpec
 
 BLOCKS = 40
-"""Blocks of each subset in a quick run: enough for the planted order, under a minute and a half on two cores."""
+"""Blocks of each subset in a quick run: enough for the planted order, in about a minute and a half on two cores."""
 
 
 def demo_prompts() -> list[PromptSet]:
@@ -32,10 +32,11 @@ def demo_subsets(limit: int | None = BLOCKS) -> list[Subset]:
 def demo_spec(method: MethodSpec | None = None, limit: int | None = BLOCKS) -> TraceSpec:
     """Trace the demo's prompt sets over its subsets, by UnTrac-Inv unless another method is named.
 
-    The recorded run has ``limit`` ``None``: all text, so that its intervals are as narrow as they get.
+    The recorded runs have ``limit`` ``None``: all text, so that their intervals are as narrow as they get.
     """
+    by = ", by UnTrac" if method and method.name == "untrac" else ""
     return TraceSpec(
-        name="Demo: texts about invented peoples",
+        name=f"Demo: texts about invented peoples{by}",
         model=ModelRef(path="demo"),
         prompts=demo_prompts(),
         subsets=demo_subsets(limit),
