@@ -1,14 +1,17 @@
 """A job in this process, with a tracer that does as it is told: how runs end, and what they leave."""
 
+import hashlib
 import itertools
 import os
 import sys
 import time
 
+import pandas as pd
 import pytest
 from filelock import FileLock
 from homes import FAKE, trace_spec
 
+from untrac_core.cells import Cell
 from untrac_core.engine.database import connect
 from untrac_core.engine.job import BEAT_SECONDS, Reporter, explain, perform, run_job
 from untrac_core.engine.ledger import Ledger
@@ -78,6 +81,50 @@ def test_a_damaged_cell_is_computed_again_alone(finish, ledger):
     ledger.store.cell_path(keys[1]).write_bytes(b"not a table")
     _, again = finish()
     assert sources(ledger, again.id) == ["reused", "computed", "reused"]
+
+
+@pytest.fixture
+def two_stages(make_tracer, monkeypatch):
+    """The tracer with a second stage of two cells, whose numbers are those of the first stage and one more."""
+
+    class TwoStages(make_tracer):
+        def __init__(self, *given):
+            super().__init__(*given)
+            keys = [hashlib.sha256(f"{self.wish} look {number}".encode()).hexdigest() for number in range(2)]
+            self.looks = [Cell(key, f"look {number}", 10 + number) for number, key in enumerate(keys)]
+
+        def tell(self, frames):
+            self.told = pd.concat(frames)["influence"].sum()
+
+        def run_cell(self, cell):
+            return (
+                super().run_cell(cell).assign(influence=self.told + 1) if cell in self.looks else super().run_cell(cell)
+            )
+
+    monkeypatch.setattr(sys.modules["untrac_core.tracing"], "Tracer", TwoStages)
+    return TwoStages
+
+
+def test_the_second_stage_is_planned_at_once_and_told_the_tables_of_the_first(finish, ledger, two_stages):
+    code, run = finish("cells=3 seconds=0.01")
+    assert (code, run.cells_done, run.cells_total) == (0, 5, 5)
+    rows = pd.read_parquet(run.folder / "influence.parquet")
+    assert rows["influence"].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 2, 2])
+    _, again = finish("cells=3 seconds=0.01")
+    assert sources(ledger, again.id) == ["reused"] * 5
+
+
+@pytest.mark.parametrize("stage", [1, 11])
+def test_a_run_that_ends_in_either_stage_goes_on_to_the_same_bytes(finish, ledger, two_stages, monkeypatch, stage):
+    calm = finish("cells=3 seconds=0.01")[1].folder / "influence.parquet"
+    monkeypatch.setattr(two_stages, "misbehave", lambda self, seed: 1 / (int(seed) - stage))
+    code, run = finish("cells=3 seconds=0.0101")
+    assert (code, run.cells_done, run.cells_total) == (1, 1 if stage == 1 else 4, 5)
+    monkeypatch.setattr(two_stages, "misbehave", lambda self, seed: None)
+    ledger.store.resume(run.id)
+    code, run = finish(run_id=run.id)
+    assert (code, sources(ledger, run.id)) == (0, ["computed"] * 5)
+    assert (run.folder / "influence.parquet").read_bytes() == calm.read_bytes()
 
 
 @pytest.mark.parametrize(

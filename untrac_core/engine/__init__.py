@@ -9,13 +9,14 @@ from untrac_core.engine.entries import Entry
 from untrac_core.engine.library import Library
 from untrac_core.engine.processes import ensure_worker
 from untrac_core.engine.runs import ACTIVE, STATUSES, Event, Run
-from untrac_core.engine.store import DEMO_RUN, Store
+from untrac_core.engine.store import DEMO_BY_UNTRAC, DEMO_RUN, Store
 from untrac_core.engine.uploads import save_upload
 from untrac_core.progress import Progress
 from untrac_core.specs import Spec
 
 __all__ = [
     "ACTIVE",
+    "DEMO_BY_UNTRAC",
     "DEMO_RUN",
     "STATUSES",
     "Entry",

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from untrac_core.engine.executors import Executor
 from untrac_core.engine.executors.local import LocalExecutor
 from untrac_core.engine.ledger import Ledger
 from untrac_core.engine.processes import lock_path, queue_name
-from untrac_core.engine.tasks import MakeTask, Task, load_task
+from untrac_core.engine.tasks import MakeTask, Task, TwoStages, load_task
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.spec_files import to_yaml
 from untrac_core.specs import RunSpec
@@ -126,9 +126,12 @@ def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_
         reporter.one_pass = run.kind in ("generate", "fetch")
         threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
         task = make_task(replace(run, spec=spec), reporter, threads)
-        cells = list(task.cells)
-        ledger.plan(run_id, attempt, cells)
-        frames = compute_missing(ledger, run_id, attempt, reporter, task)
+        looks = list(task.looks) if isinstance(task, TwoStages) else []
+        ledger.plan(run_id, attempt, [*task.cells, *looks])
+        frames = compute_missing(ledger, run_id, attempt, reporter, task, task.cells)
+        if isinstance(task, TwoStages):
+            task.tell(frames)
+            frames += compute_missing(ledger, run_id, attempt, reporter, task, looks)
         reporter.phase("writing the result")
         seconds = time.monotonic() - start + ledger.computing_seconds(run_id, attempt)
         summary = task.write(run.folder, frames, seconds, peak_memory_mb(), run_id)
@@ -138,16 +141,18 @@ def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_
     ledger.finish(run_id, attempt, "done", measured=ledger.measured(run_id, device, summary.get("flop")))
 
 
-def compute_missing(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, task: Task) -> list[pd.DataFrame]:
-    """Compute the cells that no earlier run or attempt has left; each is a file before it is noted as done.
+def compute_missing(
+    ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, task: Task, cells: Sequence[Cell]
+) -> list[pd.DataFrame]:
+    """Compute those of some cells that no earlier run or attempt has left; each is a file before it is noted as done.
 
-    Returns the tables of all cells, read from those files, in the order of the cells.
+    Returns the tables of all of them, read from those files, in the order of the cells.
     """
     from untrac_core.results import read_frame, write_frame
 
     store = ledger.store
     missing = []
-    for cell in task.cells:
+    for cell in cells:
         if readable(store.cell_path(cell.key)):
             ledger.cell_done(run_id, attempt, cell, "reused")
         else:
@@ -163,7 +168,7 @@ def compute_missing(ledger: Ledger, run_id: str, attempt: int, reporter: Reporte
 
     executor: Executor = LocalExecutor()
     executor.run_cells(missing, compute, keep, lambda: reporter.stopping)
-    return [read_frame(store.cell_path(cell.key)) for cell in task.cells]
+    return [read_frame(store.cell_path(cell.key)) for cell in cells]
 
 
 def peak_memory_mb() -> float:

@@ -9,7 +9,17 @@ from untrac_core.engine.processes import queue_name
 from untrac_core.errors import InputError
 from untrac_core.progress import Progress
 from untrac_core.spec_files import absolute
-from untrac_core.specs import FetchSpec, GenerateSpec, RunSpec, Source, Spec, TraceSpec, TrainSpec, ValidateSpec
+from untrac_core.specs import (
+    ExamineSpec,
+    FetchSpec,
+    GenerateSpec,
+    RunSpec,
+    Source,
+    Spec,
+    TraceSpec,
+    TrainSpec,
+    ValidateSpec,
+)
 
 FETCH_QUEUE = "io"
 """The queue of what only reads and downloads: it needs no device, so it waits for no computation."""
@@ -37,6 +47,13 @@ def prepared(spec: Spec, progress: Progress | None = None) -> tuple[RunSpec, flo
 
         spec = expand(spec, progress)
         needed = check(spec).disk_mb
+        return spec, needed if math.isfinite(needed) else 0.0
+    if isinstance(spec, ExamineSpec):
+        from untrac_core.data.expansion import expand
+        from untrac_core.examination_check import check_examination
+
+        spec = expand(spec, progress)
+        needed = check_examination(spec).disk_mb
         return spec, needed if math.isfinite(needed) else 0.0
     if isinstance(spec, ValidateSpec):
         from untrac_core.data.expansion import expand

@@ -68,6 +68,11 @@ class Run:
         """It will change by itself."""
         return self.status in ACTIVE
 
+    @property
+    def changed(self) -> float:
+        """When its result was written, for who keeps what was read of it; :class:`OSError` where there is none."""
+        return (self.folder / "summary.json").stat().st_mtime
+
 
 @dataclass(frozen=True)
 class Event:

@@ -28,8 +28,10 @@ from untrac_core.spec_files import load_spec
 from untrac_core.specs import Spec
 
 MAX_QUEUED = 100
-DEMO_RUN = "de3000000001"
-"""The id under which the recorded run of the demo is installed."""
+DEMO_RUN, DEMO_BY_UNTRAC = "de3000000001", "de3000000002"
+"""The ids under which the recorded runs of the demo are installed: by UnTrac-Inv, and by UnTrac."""
+RECORDED = {"untrac": DEMO_BY_UNTRAC, "run": DEMO_RUN}
+"""Of the demo: folders of its bundle, and the runs that they are; the last comes first in a list of runs."""
 
 
 def record(connection: sqlite3.Connection, run_id: str, kind: str, text: str, **data: Any) -> None:
@@ -97,11 +99,18 @@ class Store:
             raise InputError(f"there is no run {run_id}", where="run", mend="see the list of runs")
         return to_run(row, self.runs_folder)
 
-    def runs(self, limit: int = 200, kind: str | None = None) -> list[Run]:
-        """The newest runs (of a kind), newest first; those that this version cannot read are left out."""
+    def runs(self, limit: int = 200, kind: str | None = None, of: str | None = None) -> list[Run]:
+        """The newest runs (of a kind), newest first; those that this version cannot read are left out.
+
+        ``of``: only the examinations of that trace's run.
+        """
         with connect(self.database) as connection:
-            query = SELECT + "where ? is null or runs.kind = ? order by runs.created desc, runs.rowid desc limit ?"
-            rows = connection.execute(query, (kind, kind, limit)).fetchall()
+            query = SELECT + (
+                "where (? is null or runs.kind = ?) and"
+                " (? is null or (runs.kind = 'examine' and json_extract(runs.spec, '$.of') = ?))"
+                " order by runs.created desc, runs.rowid desc limit ?"
+            )
+            rows = connection.execute(query, (kind, kind, of, of, limit)).fetchall()
         found = []
         for row in rows:
             with suppress(InputError):
@@ -189,20 +198,22 @@ class Store:
         return {row["rated"]: row["rate"] for row in rows}
 
     def install_demo(self) -> None:
-        """Put the demo's recorded run among the runs, anew when another was recorded; no-op without a recording."""
-        recorded = DEMO / "run"
-        if not (recorded / "summary.json").is_file():
-            return
-        installed = self.runs_folder / DEMO_RUN / "summary.json"
+        """Put the demo's recorded runs among the runs, anew when others were recorded; no-op without a recording."""
+        for folder, run_id in RECORDED.items():
+            if (DEMO / folder / "summary.json").is_file():
+                self._install(DEMO / folder, run_id)
+
+    def _install(self, recorded: Path, run_id: str) -> None:
+        installed = self.runs_folder / run_id / "summary.json"
         with connect(self.database) as connection:
-            known = connection.execute("select 1 from runs where id = ?", (DEMO_RUN,)).fetchone()
+            known = connection.execute("select 1 from runs where id = ?", (run_id,)).fetchone()
         if known and installed.is_file() and installed.read_bytes() == (recorded / "summary.json").read_bytes():
             return
         spec = load_spec(recorded / "spec.yaml")
-        shutil.copytree(recorded, self.runs_folder / DEMO_RUN, dirs_exist_ok=True)
+        shutil.copytree(recorded, self.runs_folder / run_id, dirs_exist_ok=True)
         with change(self.database) as connection:
             connection.execute(
                 "insert or replace into runs (id, kind, name, status, spec, device, created, queued, started, finished,"
                 " attempt) values (?, ?, ?, 'done', ?, ?, 0, 0, 0, 0, 1)",
-                (DEMO_RUN, spec.kind, spec.name, spec.model_dump_json(), spec.device),
+                (run_id, spec.kind, spec.name, spec.model_dump_json(), spec.device),
             )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from untrac_core.engine.runs import Run
 from untrac_core.progress import Progress
-from untrac_core.specs import FetchSpec, GenerateSpec, ValidateSpec
+from untrac_core.specs import ExamineSpec, FetchSpec, GenerateSpec, ValidateSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ class Task(Protocol):
     """What a job needs of what it does; :class:`untrac_core.tracing.Tracer` is one."""
 
     cells: list[Cell]
+    """Independent of each other."""
 
     def run_cell(self, cell: Cell) -> pd.DataFrame:
         """The rows of one cell; the model is as before when it returns."""
@@ -28,6 +29,16 @@ class Task(Protocol):
         self, folder: Path, frames: Sequence[pd.DataFrame], seconds: float, peak_memory_mb: float, run: str
     ) -> dict[str, Any]:
         """Write the result folder from the frames of all cells, in their order."""
+
+
+@runtime_checkable
+class TwoStages(Task, Protocol):
+    """A task with cells that hang on the tables of the others: known beforehand, done after them."""
+
+    looks: list[Cell]
+
+    def tell(self, frames: Sequence[pd.DataFrame]) -> None:
+        """The frames of all ``cells``, in their order, before the first of ``looks`` is run."""
 
 
 MOMENTS = "moments"
@@ -51,6 +62,11 @@ def load_task(run: Run, progress: Progress, threads: int | None) -> Task:
         from untrac_core.validation import WORK, Validator
 
         return Validator(spec, run.folder / WORK, progress, threads)
+    moments = run.folder.parent.parent / MOMENTS
+    if isinstance(spec, ExamineSpec):
+        from untrac_core.examination import Examiner
+
+        return Examiner(spec, progress, threads, moments)
     from untrac_core.tracing import Tracer
 
-    return Tracer(spec, progress, threads, run.folder.parent.parent / MOMENTS)
+    return Tracer(spec, progress, threads, moments)
