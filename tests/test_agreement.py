@@ -58,6 +58,8 @@ def test_critical_values_are_those_of_the_tables():
             assert critical_value(name, subsets) == pytest.approx(value, abs=6e-4), (name, subsets)
     assert critical_value("kendall", 8) == pytest.approx(18 / 28)
     assert critical_value("spearman", 40) == critical_value("pearson", 40)
+    assert critical_value("kendall", 200) == pytest.approx(0.0932, abs=1e-4), "counted, once: 0.09320"
+    assert critical_value("kendall", 101) == pytest.approx(critical_value("kendall", 100), rel=0.01)
     assert critical_value("spearman", 4) == critical_value("kendall", 4) == math.inf
     with pytest.raises(ValueError, match="no critical value"):
         critical_value("top1", 8)
@@ -117,6 +119,17 @@ def test_brackets_overlap_and_leave_out_who_stands_apart():
     assert brackets(list(place), lambda first, second: True) == []
     # The ends cannot be told apart, but the middle, with its narrow interval, can be told from one of them.
     assert brackets(list("abc"), lambda first, second: (first, second) == ("a", "b")) == [["b", "c"]]
+
+
+@pytest.mark.parametrize("shape", [(7,), (50, 6), (3, 4, 5), (2, 1)])
+def test_ranks_are_those_of_scipy(shape):
+    generator = np.random.default_rng(3)
+    tied = generator.integers(0, 4, shape).astype(float)
+    np.testing.assert_array_equal(agreement.mean_ranks(tied), stats.rankdata(tied, axis=-1))
+    free = generator.normal(size=shape)
+    np.testing.assert_array_equal(agreement.mean_ranks(free), stats.rankdata(free, axis=-1))
+    free[..., 0] = np.nan
+    assert np.isnan(agreement.mean_ranks(free)).all()
 
 
 def simulate(generator, *, seeds=3, items=64, subsets=10, noisy=0.2, of_items=False, sides=("harmful", "harmless")):

@@ -4,7 +4,7 @@ import math
 import pandas as pd
 import pytest
 
-from untrac_core import figure_labels, figures
+from untrac_core import figure_labels, figure_parts, figures
 
 HOSTILE = '<a href="http://evil.example">x</a><img src=x onerror=alert(1)>' + "y" * 200
 
@@ -105,6 +105,11 @@ def test_many_lines_name_only_the_outermost():
     names = tuple(f"subset {i}" for i in range(20))
     figure = figures.trajectory(points(names), colours=dict.fromkeys(names, figures.UNDECIDED))
     assert len(figure.layout.annotations) == 8
+    thin = [trace for trace in figure.data if trace.line.width == 1]
+    assert len(thin) == 1, "one trace of a colour, with gaps"
+    assert [x for x in thin[0].x if x is not None] == [*points(names[:1])["step"]] * 12
+    assert thin[0].marker.symbol.count("diamond") == 12
+    assert sum("subset 7<" in text for text in thin[0].hovertext) == len(points(names[:1]))
 
 
 def test_spread_keeps_order_and_distance_within_the_bounds():
@@ -195,3 +200,20 @@ def test_a_scatter_has_bars_both_ways_and_units_in_words():
     assert (figure.layout.yaxis.title.text, figure.layout.xaxis.title.text) == ("estimate, products", across)
     assert "estimate +0.0020 products" in points.hovertext[0]
     assert len(figures.truth_scatter(told.iloc[:1], colours={}, across=across).data) == 1  # one point draws no line
+
+
+def test_marks_that_turn_the_writing_are_left_out():
+    assert figures.safe("\u202eevil\u2066 <b>") == "evil &lt;b&gt;"
+
+
+@pytest.mark.parametrize("size", [12, 20])
+def test_letters_grow_together_and_bars_with_them(size):
+    drawn = [
+        figures.ranked_bars(ranking(), side="harmful", size=size),
+        figures.trajectory(points(), colours={"forum": figures.HARMFUL}, size=size),
+        figures.truth_scatter(pairs(), colours={}, across="truth", size=size),
+    ]
+    for figure in drawn:
+        assert figure.layout.xaxis.tickfont.size == figure.layout.yaxis.title.font.size == size
+    assert drawn[0].data[1].textfont.size == drawn[1].layout.annotations[0].font.size == size
+    assert drawn[0].layout.height == figure_parts.TOP + 4 * size + 3 * 34 * size // 12

@@ -293,6 +293,9 @@ def test_the_best_must_beat_chance_with_its_whole_interval(findings):
     )
     assert "r = 0.90 (95% interval 0.71 to 0.97)" in text
     assert findings.verdict([board_row("grad-dot", 0.9, critical + 0.001, 0.97)], [])[0] == "grad-dot"
+    against = findings.verdict([board_row("grad-dot", -0.3, -0.5, -0.1), board_row("bm25", -0.6, -0.8, -0.4)], [])
+    assert against[0] is None
+    assert against[1].startswith("Trust none here: no method's ranking goes with that of retraining; grad-dot errs")
 
 
 def test_the_sentence_goes_by_the_clear_sides_and_pearson_s_r(findings):

@@ -9,13 +9,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
-from scipy.stats import f as fisher_f
-from scipy.stats import rankdata
+from scipy.special import fdtri, ndtri, stdtrit
 
 from untrac_core.statistics import LEVEL, Array
 
@@ -27,6 +26,8 @@ RESOLVABLE = 0.8
 """From this mean correlation between seeds on, a side's truth is reproducible enough to rank methods on."""
 EXACT = 12
 """Up to so many subsets, the critical value of Spearman's rho is counted over all permutations."""
+EXACT_KENDALL = 100
+"""The same for Kendall's tau, whose permutations are counted faster. Above, its distribution is as good as normal."""
 
 
 def pearson(estimate: Array, truth: Array) -> Array:
@@ -44,7 +45,28 @@ def pearson(estimate: Array, truth: Array) -> Array:
 
 def spearman(estimate: Array, truth: Array) -> Array:
     """Spearman's rho over the last axis: Pearson's r of the ranks, ties ranked by their mean."""
-    return pearson(rankdata(estimate, axis=-1), rankdata(truth, axis=-1))
+    return pearson(mean_ranks(estimate), mean_ranks(truth))
+
+
+def mean_ranks(values: Array) -> Array:
+    """Ranks from 1 over the last axis, ties by the mean of their places; not a number throughout where one is none.
+
+    (As ``scipy.stats.rankdata``, whose import alone takes half a second of a page's first answer.)
+    """
+    rows = np.atleast_2d(values)
+    order = np.argsort(rows, axis=-1, kind="stable")
+    ordered = np.take_along_axis(rows, order, -1)
+    begins = np.ones(rows.shape, dtype=bool)
+    begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    run = np.cumsum(begins).reshape(rows.shape) - 1  # runs of equal values, counted through all rows
+    length = np.bincount(run.ravel())
+    place = np.broadcast_to(np.arange(1, rows.shape[-1] + 1), rows.shape)
+    first = np.zeros(len(length))
+    first[run[begins]] = place[begins]
+    ranks = np.empty(rows.shape)
+    np.put_along_axis(ranks, order, (first + (length - 1) / 2)[run], -1)
+    ranks[np.isnan(rows).any(-1)] = np.nan
+    return ranks.reshape(np.shape(values))
 
 
 def kendall(estimate: Array, truth: Array) -> Array:
@@ -109,14 +131,17 @@ def critical_value(measure: Measure, subsets: int, level: float = LEVEL) -> floa
     """The least agreement that two unrelated rankings of so many subsets exceed or reach in at most 1 - ``level``.
 
     Two-sided, for one comparison planned beforehand. Pearson: from Student's t, for normal values. Spearman: counted
-    over all permutations up to :data:`EXACT` subsets, from Student's t above. Kendall: counted always. Infinite where
-    even a perfect ranking is not rare enough, as with 4 subsets.
+    over all permutations up to :data:`EXACT` subsets, from Student's t above. Kendall: counted up to
+    :data:`EXACT_KENDALL`, from its normal limit above. Infinite where even a perfect ranking is not rare enough, as
+    with 4 subsets.
 
     Raises:
         ValueError: for measures without a critical value: NDCG's hangs on the truth, and top-1's chance is 1/subsets.
     """
     if measure not in ("pearson", "spearman", "kendall"):
         raise ValueError(f"{measure} has no critical value")
+    if measure == "kendall" and subsets > EXACT_KENDALL:
+        return float(ndtri((1 + level) / 2)) * math.sqrt(2 * (2 * subsets + 5) / (9 * subsets * (subsets - 1)))
     if measure == "kendall":
         return _least(_kendall_counts(subsets), subsets * (subsets - 1) // 2, level)
     if measure == "spearman" and subsets <= EXACT:
@@ -145,11 +170,10 @@ def _kendall_counts(size: int) -> tuple[int, ...]:
     """How many permutations have each number of inversions (Mahonian numbers)."""
     counts = [1]
     for length in range(2, size + 1):
-        longer = [0] * (len(counts) + length - 1)
-        for inversions, count in enumerate(counts):
-            for added in range(length):
-                longer[inversions + added] += count
-        counts = longer
+        # The next one may stand in ``length`` places: a sliding sum over the counts so far.
+        sums = [0, *accumulate(counts)]
+        last = len(sums) - 1
+        counts = [sums[min(total + 1, last)] - sums[max(total + 1 - length, 0)] for total in range(last + length - 1)]
     return tuple(counts)
 
 
@@ -220,7 +244,7 @@ def noise(per_seed: Array) -> Noise:
         return Noise(math.nan, nothing, math.nan, nothing)
     ratio = (1 + (seeds - 1) * mean) / max(1 - mean, 1e-12)
     freedom = subsets - 1, (subsets - 1) * (seeds - 1)
-    ends = [ratio / float(fisher_f.ppf((1 + sign * LEVEL) / 2, *freedom)) for sign in (1, -1)]
+    ends = [ratio / float(fdtri(*freedom, (1 + sign * LEVEL) / 2)) for sign in (1, -1)]
     single = [(end - 1) / (end + seeds - 1) for end in ends]
     return Noise(
         mean,

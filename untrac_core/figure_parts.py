@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from untrac_core.colours import UNDECIDED
 from untrac_core.figure_labels import positions
 
-HARMFUL = "#D55E00"
-HARMLESS = "#0072B2"
-UNDECIDED = "#999999"
-UNIT = "nats per token"
+TURNS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 NAME_CHARACTERS = 32
+TOP = 34
+"""Pixels over a plot, for the buttons that stand there: what they cover cannot be clicked."""
+LETTERS = 12
+"""Size of the letters in a figure, in pixels; larger in a presentation."""
 POINT_CHARACTERS = 22
 """Of a name beside a point."""
 NAME_BEGINS = 0.05
@@ -23,8 +25,11 @@ NAME_BEGINS = 0.05
 
 
 def safe(text: object, most: int = NAME_CHARACTERS) -> str:
-    """A user's text for a figure: one line, cut to ``most`` characters, with HTML escaped."""
-    line = " ".join(str(text).split())
+    """A user's text for a figure: one line, cut to ``most`` characters, with HTML escaped.
+
+    Marks that turn the direction of writing are left out: they would turn what stands after the text too.
+    """
+    line = " ".join(str(text).translate(TURNS).split())
     cut = line if len(line) <= most else line[: most - 1] + "…"
     return html.escape(cut, quote=False)
 
@@ -118,9 +123,13 @@ def assemble(
     *,
     dark: bool,
     height: int,
+    size: int = LETTERS,
     **layout: Any,
 ) -> go.Figure:
-    """What all figures share: transparent, a quiet grid, a zero line. Made at one go: plotly checks every call anew."""
+    """What all figures share: transparent, a quiet grid, a zero line. Made at one go: plotly checks every call anew.
+
+    ``size``: of the letters, in pixels.
+    """
     ink = ink_of(dark)
     grid = "rgba(150,165,160,0.22)"
     axis = {
@@ -129,20 +138,20 @@ def assemble(
         "zerolinecolor": "rgba(130,145,140,0.9)",
         "zerolinewidth": 1,
         "linecolor": grid,
-        "tickfont": {"color": ink, "size": 12},
+        "tickfont": {"color": ink, "size": size},
         "automargin": True,
         "exponentformat": "none",  # no Greek letters for small numbers
     }
     titles = [
-        {**part, "title": {**part.get("title", {}), "font": {"color": ink, "size": 12}}} for part in (across, upwards)
+        {**part, "title": {**part.get("title", {}), "font": {"color": ink, "size": size}}} for part in (across, upwards)
     ]
     shared = {
         "height": height,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 8, "r": 16, "t": 8, "b": 48},
-        "font": {"color": ink, "size": 13},
-        "hoverlabel": {"align": "left"},
+        "margin": {"l": 8, "r": 16, "t": TOP, "b": 4 * size},
+        "font": {"color": ink, "size": size + 1},
+        "hoverlabel": {"align": "left", "font": {"size": size + 1}},
         "showlegend": False,
         "xaxis": {**axis, **titles[0]},
         "yaxis": {**axis, **titles[1]},

@@ -13,13 +13,12 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from untrac_core.colours import HARMFUL, HARMLESS, UNDECIDED
 from untrac_core.figure_labels import spread
 from untrac_core.figure_parts import (
-    HARMFUL,
-    HARMLESS,
+    LETTERS,
     POINT_CHARACTERS,
-    UNDECIDED,
-    UNIT,
+    TOP,
     assemble,
     fitted_line,
     ink_of,
@@ -29,9 +28,12 @@ from untrac_core.figure_parts import (
     stands_of,
     whiskers,
 )
+from untrac_core.wording import UNIT
 
 PALE = 0.6
 """Opacity of a bar whose place in the ranking is not settled."""
+ROW = 34
+"""Pixels a bar, with letters of the usual size."""
 LANE = 9
 """Pixels from a bracket to the next one."""
 LANES = 5
@@ -57,12 +59,14 @@ def ranked_bars(
     room: float = 0.2,
     groups: Sequence[Sequence[str]] = (),
     unit: str = UNIT,
+    size: int = LETTERS,
 ) -> go.Figure:
     """Horizontal bars with intervals, the largest influence at the top.
 
     ``room``: share of the axis that is kept free for the numbers at the ends; more for a narrow picture. ``groups``:
     runs of subsets, neighbours in rank, that cannot be separated from each other; each gets a thin bracket at the
     right, unless there are so many that they would say nothing (:data:`LANES`). ``unit``: of the influence.
+    ``size``: of the letters, in pixels.
 
     ``ranking``: columns subset, rank, influence, low, high, separable (bool). A bar whose place is not settled
     (``separable`` false) is paler. ``customdata`` of a bar is its subset's name.
@@ -93,41 +97,49 @@ def ranked_bars(
         "tickmode": "array",
         "tickvals": places,
         "ticktext": [f"{safe(name)}  <b>{rank}</b>" for name, rank in zip(names, rows["rank"], strict=True)],
-        "autorange": "reversed",
+        "range": [len(places) - 0.5, -0.5],
         "showgrid": False,
         "type": "category",
     }
     across = {"title": {"text": f"influence, {safe(unit, 80)}"}, "range": padded(rows["low"], rows["high"], room)}
     lines, lanes = _brackets(names, groups, ink)
     return assemble(
-        [bars, _bar_numbers(rows, places, ink)],
+        [bars, _bar_numbers(rows, places, ink, size)],
         across,
         ticks,
         dark=dark,
-        height=70 + 34 * max(len(rows), 3),
+        height=TOP + 4 * size + ROW * size * max(len(rows), 3) // LETTERS,
+        size=size,
         bargap=0.38,
         shapes=lines,
-        margin={"l": 8, "r": 16 + LANE * lanes, "t": 8, "b": 48},
+        margin={"l": 8, "r": 16 + LANE * lanes, "t": TOP, "b": 4 * size},
     )
 
 
-def trajectory(points: pd.DataFrame, *, colours: dict[str, str], dark: bool = False, height: int = 340) -> go.Figure:
+def trajectory(
+    points: pd.DataFrame, *, colours: dict[str, str], dark: bool = False, height: int = 340, size: int = LETTERS
+) -> go.Figure:
     """Influence over the steps of the unlearning, one line per subset with the band of its seeds.
 
     ``points``: columns subset, step, influence (mean over seeds), low, high (least and greatest seed), seeds (count).
     ``colours``: subset to colour, in the order of the ranking. A diamond marks where the unlearning stopped.
     """
     ink = ink_of(dark)
-    lines = {str(name): line.sort_values("step") for name, line in points.groupby("subset")}
+    drawn = points[points["subset"].isin(list(colours))].sort_values("step")
+    lines = {str(name): line for name, line in drawn.groupby("subset")}
     order = [name for name in colours if name in lines]
     shown = order if len(order) <= LABELLED_MOST else [*order[:5], *order[-3:]]
     traces = [_band(lines[name], colours[name]) for name in shown]
-    traces += [_line(lines[name], name, colours[name], bold=name in shown) for name in order]
+    # The others of one colour are one trace with gaps: a browser draws forty traces slower than all else on a page.
+    thin = [name for name in order if name not in shown]
+    for tint in dict.fromkeys(colours[name] for name in thin):
+        traces.append(_joined([_line(lines[name], name, tint) for name in thin if colours[name] == tint]))
+    traces += [_line(lines[name], name, colours[name], width=2) for name in shown]
     low, high = padded(points["low"], points["high"], 0.06)
     last = float(points["step"].max()) if len(points) else 1.0
-    gap = (high - low) * 16 / (height - 70)
+    gap = (high - low) * (size + 4) / (height - 22 - 4 * size)
     heights = spread([float(lines[name]["influence"].iloc[-1]) for name in shown], gap, low + gap / 2, high - gap / 2)
-    label = {"x": last, "showarrow": False, "xanchor": "left", "xshift": 9, "font": {"color": ink, "size": 12}}
+    label = {"x": last, "showarrow": False, "xanchor": "left", "xshift": 9, "font": {"color": ink, "size": size}}
     names = [{**label, "y": y, "text": safe(name, 22)} for name, y in zip(shown, heights, strict=True)]
     widest = max((len(safe(name, 22)) for name in shown), default=0)
     steps = {"title": {"text": "unlearning step (◆ where it stopped)"}, "range": [0, last or 1], "zeroline": False}
@@ -139,8 +151,9 @@ def trajectory(points: pd.DataFrame, *, colours: dict[str, str], dark: bool = Fa
         {"title": {"text": f"influence, {UNIT}"}, "range": [low, high]},
         dark=dark,
         height=height,
+        size=size,
         annotations=names,
-        margin={"l": 8, "r": 24 + 7 * widest, "t": 8, "b": 48},
+        margin={"l": 8, "r": 24 + 7 * size * widest // LETTERS, "t": TOP, "b": 4 * size},
     )
 
 
@@ -152,6 +165,7 @@ def truth_scatter(
     unit: str = UNIT,
     dark: bool = False,
     height: int = 340,
+    size: int = LETTERS,
 ) -> go.Figure:
     """An estimate (upwards) against what is known to be true (across), one point per subset.
 
@@ -179,7 +193,7 @@ def truth_scatter(
         "mode": "markers+text",
         "text": [f"\u00a0{name}\u00a0" if place else "" for name, place in zip(names, places, strict=True)],
         "textposition": [place or "middle right" for place in places],
-        "textfont": {"size": 12, "color": ink},
+        "textfont": {"size": size, "color": ink},
         "marker": {"size": 9, "color": [colours.get(str(name), UNDECIDED) for name in pairs["subset"]]},
         "error_y": whiskers(pairs, "influence", "low", "high", ink),
         "error_x": whiskers(pairs, "truth", "truth_low", "truth_high", ink),
@@ -193,6 +207,7 @@ def truth_scatter(
         {"title": {"text": f"estimate, {safe(unit, 60)}"}, "range": y_range},
         dark=dark,
         height=height,
+        size=size,
     )
 
 
@@ -240,7 +255,7 @@ def _brackets(names: list[str], groups: Sequence[Sequence[str]], ink: str) -> tu
     return (lines, len(ends)) if len(ends) <= LANES else ([], 0)
 
 
-def _bar_numbers(rows: pd.DataFrame, places: list[str], ink: str) -> dict[str, Any]:
+def _bar_numbers(rows: pd.DataFrame, places: list[str], ink: str, size: int) -> dict[str, Any]:
     """The value beside the outer end of each interval."""
     return {
         "type": "scatter",
@@ -249,7 +264,7 @@ def _bar_numbers(rows: pd.DataFrame, places: list[str], ink: str) -> dict[str, A
         "mode": "text",
         "text": [f"\u00a0{signed(value)}\u00a0" for value in rows["influence"]],
         "textposition": ["middle right" if value >= 0 else "middle left" for value in rows["influence"]],
-        "textfont": {"color": ink, "size": 12},
+        "textfont": {"color": ink, "size": size},
         "hoverinfo": "skip",
         "cliponaxis": False,
     }
@@ -270,7 +285,7 @@ def _band(line: pd.DataFrame, tint: str) -> dict[str, Any]:
     }
 
 
-def _line(line: pd.DataFrame, name: str, tint: str, *, bold: bool) -> dict[str, Any]:
+def _line(line: pd.DataFrame, name: str, tint: str, width: int = 1) -> dict[str, Any]:
     before = len(line) - 1
     hover = [
         f"<b>{safe(name, 80)}</b><br>step {r.step}<br>{signed(r.influence)} {UNIT}"
@@ -283,9 +298,18 @@ def _line(line: pd.DataFrame, name: str, tint: str, *, bold: bool) -> dict[str, 
         "y": line["influence"].tolist(),
         "mode": "lines+markers",
         "name": safe(name),
-        "line": {"color": tint, "width": 2 if bold else 1},
+        "line": {"color": tint, "width": width},
         "marker": {"size": [4] * before + [9], "symbol": ["circle"] * before + ["diamond"], "color": tint},
         "hovertext": hover,
         "hoverinfo": "text",
         "cliponaxis": False,
     }
+
+
+def _joined(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several lines of one look as one trace, with a gap between them."""
+    gaps = {"x": None, "y": None, "hovertext": "", "size": 0, "symbol": "circle"}
+    parts = [{**line["marker"], **line} for line in lines]
+    strung = {key: [value for part in parts for value in (*part[key], gap)] for key, gap in gaps.items()}
+    marker = {**lines[0]["marker"], "size": strung.pop("size"), "symbol": strung.pop("symbol")}
+    return {**lines[0], **strung, "name": "", "marker": marker}

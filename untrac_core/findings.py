@@ -152,10 +152,10 @@ class Findings:
             + (f"{chance:.2f} in 95 of 100 cases" if chance is not None else "no value that an r can exceed")
         )
         if chance is None or not row["low"] > chance:
-            return (
-                None,
-                f"Trust none here: {best} comes first, but not clearly better than chance. {how[0].upper()}{how[1:]}.",
-            )
+            first = f"{best} comes first, but not clearly better than chance"
+            if row["value"] <= 0:
+                first = f"no method's ranking goes with that of retraining; {best} errs least"
+            return None, f"Trust none here: {first}. {how[0].upper()}{how[1:]}."
         tied = [
             (each["first"] if each["second"] == best else each["second"])
             for each in differences

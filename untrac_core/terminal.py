@@ -16,15 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from untrac_core.engine import Entry, Event, Run
-from untrac_core.specs import FetchSpec, TraceSpec
+from untrac_core.specs import ExamineSpec, FetchSpec, TraceSpec
+from untrac_core.wording import SIDES, duration
 
 if TYPE_CHECKING:
     from untrac_core.check import Check
+    from untrac_core.examination_check import ExamineCheck
     from untrac_core.validation_check import ValidationCheck
 
 LINE_SECONDS = 5.0
 PLAIN_WIDTH = 140
-SIDES = ("contrast", "harmful", "harmless")
 MEANING = {
     "contrast": "Positive: with this subset in its training, the model leans more towards the harmful side than "
     "towards the harmless one.",
@@ -100,16 +101,6 @@ class Display:
         print(text, file=sys.stderr, flush=True)
 
 
-def duration(seconds: float) -> str:
-    """A time in words: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def console() -> Console:
     """Standard output; wide enough for tables where it is a file or a pipe."""
     out = Console(highlight=False, markup=False, soft_wrap=False)
@@ -179,6 +170,8 @@ def outcome(summary: dict[str, Any], side: str | None = None) -> None:
         console().print(table("In the library now", headings, added))
     elif summary["kind"] == "validate":
         board(summary)
+    elif summary["kind"] == "examine":
+        alone(summary)
     else:
         _ranking(summary, side)
     for line in (*summary.get("warnings", []), *summary.get("notes", [])):
@@ -216,6 +209,20 @@ def board(summary: dict[str, Any]) -> None:
     out = console()
     out.print(table("Agreement with retraining (Pearson)", [(heading, False) for heading in headings], rows))
     out.print(Text(summary["verdict"]))
+
+
+def alone(summary: dict[str, Any]) -> None:
+    """Print what the prompt set lost to chosen texts and to the controls, each unlearned alone; no text is shown."""
+    rows = [
+        (row["side"], *("" if row[name] is None else f"{row[name]:+.2g}" for name in ("chosen", "control")))
+        for row in summary["sides"]
+    ]
+    headings = [("side", False), ("chosen texts", True), ("controls", True)]
+    out = console()
+    out.print(Text(f"{summary['prompt_set']}: mean influence of a text that is unlearned alone, in nats per token"))
+    out.print(table("", headings, rows))
+    for row in summary["sides"]:
+        out.print(Text(f"{row['side']}: {row['text']}"))
 
 
 def completions(summary: dict[str, Any]) -> None:
@@ -270,7 +277,7 @@ def about(run: Run) -> tuple[str, str]:
     """What a run does, and with which model."""
     if isinstance(run.spec, FetchSpec):
         return run.kind, ""
-    model = run.spec.model
+    model = run.spec.trace.model if isinstance(run.spec, ExamineSpec) else run.spec.model
     return run.spec.method.name if isinstance(run.spec, TraceSpec) else run.kind, model.path if model else "a recipe"
 
 
@@ -300,6 +307,14 @@ def priced(found: ValidationCheck) -> None:
         *(f"warning: {text}" for text in found.warnings),
     ]
     console().print(Text("\n".join(lines)))
+
+
+def priced_texts(found: ExamineCheck) -> None:
+    """Print what an examination means and costs."""
+    lines = [f"{found.texts} texts and {found.controls} controls, each unlearned alone"]
+    if math.isfinite(found.seconds):
+        lines.append(f"about {duration(found.seconds)} and {found.memory_mb:,.0f} MB of memory")
+    console().print(Text("\n".join([*lines, *(f"note: {text}" for text in found.notes)])))
 
 
 def checked(found: Check) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from untrac_core.colours import UNDECIDED
 from untrac_core.figure_parts import (
-    UNDECIDED,
+    LETTERS,
     assemble,
     decimals,
     ink_of,
@@ -29,12 +30,14 @@ ROW = 30
 TITLE_CHARACTERS = 40
 
 
-def agreement_dots(board: pd.DataFrame, *, across: str, critical: float | None, dark: bool = False) -> go.Figure:
+def agreement_dots(
+    board: pd.DataFrame, *, across: str, critical: float | None, dark: bool = False, size: int = LETTERS
+) -> go.Figure:
     """The agreement of each method with the truth as a dot with its interval, the best on top.
 
     ``board``: columns title, value, low, high (may be missing: no interval) and relation: ``best`` (a filled dot),
     ``tie`` (a ring: cannot be told from the best), else grey. ``across`` names the measure. ``critical``: a line at
-    the value that chance exceeds in one of twenty rankings.
+    the value that chance exceeds in one of twenty rankings. ``size``: of the letters, in pixels.
     """
     rows = board.sort_values("value", ascending=False, na_position="last").reset_index(drop=True)
     rows = rows.assign(low=rows["low"].fillna(rows["value"]), high=rows["high"].fillna(rows["value"]))
@@ -57,20 +60,21 @@ def agreement_dots(board: pd.DataFrame, *, across: str, critical: float | None, 
     }
     least, most = padded(rows["low"], rows["high"], 0.0)
     width = (max(most, 1.0) - least) or 1.0
-    shapes, notes = _bar(critical, "chance", ink) if critical is not None else ([], [])
+    shapes, notes = _bar(critical, "chance", ink, size) if critical is not None else ([], [])
     return assemble(
-        [dots, _numbers(rows, places, ink)],
+        [dots, _numbers(rows, places, ink, size)],
         {"title": {"text": safe(across, 80)}, "range": [least - 0.03 * width, max(most, 1.0) + 0.13 * width]},
         _names(rows["title"], places),
         dark=dark,
-        height=96 + ROW * max(len(rows), 3),
+        height=22 + 6 * size + ROW * size * max(len(rows), 3) // LETTERS,
+        size=size,
         shapes=shapes,
         annotations=notes,
-        margin={"l": 8, "r": 16, "t": 26, "b": 48},
+        margin={"l": 8, "r": 16, "t": 2 + 2 * size, "b": 4 * size},
     )
 
 
-def noise_dots(noise: pd.DataFrame, *, enough: float, dark: bool = False) -> go.Figure:
+def noise_dots(noise: pd.DataFrame, *, enough: float, dark: bool = False, size: int = LETTERS) -> go.Figure:
     """How well retrainings with other seeds agree with each other, one dot a side of a prompt set.
 
     ``noise``: columns title, agreement, low, high, ceiling (the highest agreement that an estimate without fault could
@@ -100,7 +104,7 @@ def noise_dots(noise: pd.DataFrame, *, enough: float, dark: bool = False) -> go.
         "hovertext": hover,
         "hoverinfo": "text",
     }
-    shapes, notes = _bar(enough, "enough to rank", ink)
+    shapes, notes = _bar(enough, "enough to rank", ink, size)
     least, most = padded(rows["low"], rows["high"], 0.0)
     width = (max(most, 1.0) - least) or 1.0
     return assemble(
@@ -111,10 +115,11 @@ def noise_dots(noise: pd.DataFrame, *, enough: float, dark: bool = False) -> go.
         },
         _names(rows["title"], places),
         dark=dark,
-        height=96 + ROW * max(len(rows), 3),
+        height=22 + 6 * size + ROW * size * max(len(rows), 3) // LETTERS,
+        size=size,
         shapes=shapes,
         annotations=notes,
-        margin={"l": 8, "r": 16, "t": 26, "b": 48},
+        margin={"l": 8, "r": 16, "t": 2 + 2 * size, "b": 4 * size},
     )
 
 
@@ -135,7 +140,7 @@ def _dots(rows: pd.DataFrame, value: str, places: list[str], ink: str) -> dict[s
     }
 
 
-def _numbers(rows: pd.DataFrame, places: list[str], ink: str) -> dict[str, Any]:
+def _numbers(rows: pd.DataFrame, places: list[str], ink: str, size: int) -> dict[str, Any]:
     """The value beside the upper end of each interval."""
     return {
         "type": "scatter",
@@ -144,7 +149,7 @@ def _numbers(rows: pd.DataFrame, places: list[str], ink: str) -> dict[str, Any]:
         "mode": "text",
         "text": [f"\u00a0\u00a0{decimals(value)}" for value in rows["value"]],
         "textposition": "middle right",
-        "textfont": {"color": ink, "size": 12},
+        "textfont": {"color": ink, "size": size},
         "hoverinfo": "skip",
         "cliponaxis": False,
     }
@@ -163,7 +168,7 @@ def _names(titles: pd.Series, places: list[str]) -> dict[str, Any]:
     }
 
 
-def _bar(value: float, text: str, ink: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _bar(value: float, text: str, ink: str, size: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A dashed line across all rows, with a word at its top."""
     line = {"color": BAR, "width": 1.5, "dash": "dash"}
     ends = {"x0": value, "x1": value, "y0": 0, "y1": 1, "yref": "paper"}
@@ -177,6 +182,6 @@ def _bar(value: float, text: str, ink: str) -> tuple[list[dict[str, Any]], list[
         "yanchor": "bottom",
         "showarrow": False,
         "text": f"{text}: {decimals(value)}",
-        "font": {"color": ink, "size": 11},
+        "font": {"color": ink, "size": size - 1},
     }
     return [shape], [note]

@@ -1,0 +1,13 @@
+"""Harmful text is masked until it is asked for: what is shown in its place."""
+
+from __future__ import annotations
+
+
+def mask(text: str, most: int = 120) -> str:
+    """The outline of a text without its words, on one line of at most ``most`` characters."""
+    return dots(" ".join(text.split())[:most])
+
+
+def dots(text: str) -> str:
+    """A dot for every letter; blanks and line breaks stay."""
+    return "".join("•" if not letter.isspace() else letter for letter in text)
