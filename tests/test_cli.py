@@ -125,12 +125,11 @@ def test_run_prints_only_json_and_writes_the_result_folder(folder, traced):
     assert summary["kind"] == "trace"
     assert {row["side"] for row in summary["ranking"]} == {"harmful", "harmless", "contrast"}
     names = {file.name for file in (folder / "result").iterdir()}
-    assert names == {
-        "spec.yaml", "environment.json", "influence.parquet", "examples.parquet", "summary.json", "log.txt",
-    }  # fmt: skip
+    tables = {f"{name}.parquet" for name in ("influence", "examples", "tokens", "traits")}
+    assert names == {"spec.yaml", "environment.json", "summary.json", "log.txt", *tables}
     lines = traced.stderr.splitlines()
     assert any(line.startswith("loading torch") for line in lines)
-    assert any(line.startswith("4 of 4 cells") for line in lines)
+    assert any(line.startswith("8 of 8 cells") for line in lines)
     assert "\x1b" not in traced.stderr
     assert Store().rates()["cpu"] > 1e6  # measured by this very run, for the next estimate
 
@@ -139,7 +138,7 @@ def test_the_same_run_again_may_go_to_the_same_folder_and_reuses_its_cells(folde
     before = (folder / "result" / "influence.parquet").read_bytes()
     again = untrac("run", folder / "spec.yaml", "--out", folder / "result")
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("kept from before") == 4
+    assert again.stderr.count("kept from before") == 8
     assert (folder / "result" / "influence.parquet").read_bytes() == before
     assert "Positive: with this subset in its training" in again.stdout
 
@@ -173,9 +172,9 @@ def test_show_and_runs_say_what_was_found(traced, capsys):
 def test_check_prints_facts_and_cost(folder, model, capsys):
     status, out, err = said(capsys, "check", folder / "spec.yaml")
     assert (status, err) == (0, "")
-    assert "4 cells, about" in out
+    assert "8 cells, about" in out
     found = json.loads(said(capsys, "check", folder / "spec.yaml", "--json")[1])
-    assert (found["cells"], len(found["subsets"])) == (4, 3)
+    assert (found["cells"], len(found["subsets"])) == (8, 3)
     assert said(capsys, "check", folder / "recipe.yaml")[0] == 0
     assert "notes" in json.loads(said(capsys, "check", folder / "recipe.yaml", "--json")[1])
 
@@ -320,6 +319,7 @@ def test_the_commands_and_their_options_are_these():
         "library-remove": ["entry_id"],
         "worker": ["--device"],
         "demo": ["--write"],
+        "report": ["result", "--out", "--force", "--show-texts"],
     }
 
 
@@ -344,7 +344,7 @@ def test_interrupting_cancels_the_run_which_can_be_resumed_and_cancelled_by_name
         cwd=PROJECT,
     )
     run_id = running.stderr.readline().split()[1]
-    while " of 100 cells" not in running.stderr.readline():
+    while " of 200 cells" not in running.stderr.readline():
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=30)
@@ -352,7 +352,7 @@ def test_interrupting_cancels_the_run_which_can_be_resumed_and_cancelled_by_name
     assert "was cancelled" in err
     run = Store().run(run_id)
     assert run.status == "cancelled"
-    assert 0 < run.cells_done < 100
+    assert 0 < run.cells_done < 200
     assert list((folder / "long").iterdir()) == []
 
     resumed = subprocess.Popen(

@@ -22,8 +22,10 @@ import typer
 
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
+from untrac_core.report_command import report
 from untrac_core.spec_files import load_spec
-from untrac_core.specs import FetchSpec, RunSpec, Spec, TraceSpec, TrainSpec, ValidateSpec, spec_hash
+from untrac_core.specs import ExamineSpec, FetchSpec, RunSpec, Spec, TraceSpec, TrainSpec, ValidateSpec, spec_hash
+from untrac_core.wording import SIDES
 from untrac_core.writing import write_bytes
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @app.command()
 def run(spec_file: SpecFile, out: Out = None, as_json: Json = False) -> int:
-    """Run a spec (trace, validate, generate or fetch) to its end; Ctrl-C cancels it."""
+    """Run a spec (trace, examine, validate, generate or fetch) to its end; Ctrl-C cancels it."""
     from untrac_core.terminal import Display
 
     spec = load_spec(spec_file)
@@ -98,7 +100,8 @@ def check(spec_file: SpecFile, as_json: Json = False) -> None:
     from untrac_core.check import check as check_run
     from untrac_core.check import check_training
     from untrac_core.engine.requests import prepared
-    from untrac_core.terminal import checked, priced
+    from untrac_core.examination_check import check_examination
+    from untrac_core.terminal import checked, priced, priced_texts
     from untrac_core.validation_check import check_validation
 
     spec = load_spec(spec_file)
@@ -109,6 +112,10 @@ def check(spec_file: SpecFile, as_json: Json = False) -> None:
     if isinstance(spec, ValidateSpec):
         priced_as = check_validation(spec, rates=Store().rates())
         _print_json(asdict(priced_as)) if as_json else priced(priced_as)
+        return
+    if isinstance(spec, ExamineSpec):
+        examined = check_examination(spec, rates=Store().rates())
+        _print_json(asdict(examined)) if as_json else priced_texts(examined)
         return
     if isinstance(spec, TrainSpec):
         notes = check_training(spec)
@@ -161,7 +168,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a run: what it found when it is done, else how far it is."""
-    from untrac_core.terminal import SIDES, outcome, state
+    from untrac_core.terminal import outcome, state
 
     found = Store().run(run_id)
     if side is not None and side not in SIDES:
@@ -173,6 +180,9 @@ def show(
     else:
         state(found)
         outcome(_summary(found), side)
+
+
+app.command()(report)
 
 
 @app.command()
