@@ -7,10 +7,11 @@ import streamlit as st
 from pages.components import influence_data as data
 from pages.components.run_views import run_row
 from pages.components.shell import is_dark, shell, title
-from pages.components.words import question
 from untrac_core import figures
+from untrac_core import result_frames as frames
 from untrac_core.engine import DEMO_RUN, Run, Store
 from untrac_core.errors import InputError
+from untrac_core.wording import question
 
 LATEST = 6
 
@@ -25,11 +26,14 @@ def recorded_demo(store: Store) -> Run | None:
 
 
 def foretaste(run: Run) -> None:
-    """The first ranking of the demo, as a picture of what one gets."""
-    result = data.load(run)
+    """The first ranking of the demo, as a picture of what one gets; nothing where its files are damaged."""
+    try:
+        result = data.load(run)
+    except (InputError, OSError):
+        return
     prompts = result.spec.prompts[0]
-    side = data.sides_of(result.summary, prompts.name)[0]
-    ranked = data.ranking(result.summary, prompts.name, side)
+    side = frames.sides_of(result.summary, prompts.name)[0]
+    ranked = frames.ranking(result.summary, prompts.name, side)
     with st.container(border=True):
         st.markdown(f"**From the demo: {question(prompts, side)[0].lower()}{question(prompts, side)[1:]}**")
         st.plotly_chart(

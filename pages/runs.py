@@ -8,14 +8,16 @@ import streamlit as st
 
 from pages.components.run_views import badge, happening, remaining, result_page, runs_frame, silence, wake
 from pages.components.shell import shell, title
-from pages.components.words import ago, count, shape
+from pages.components.words import ago
 from untrac_core.engine import Event, Run, Store, ensure_worker
 from untrac_core.errors import InputError
 from untrac_core.spec_files import to_yaml
+from untrac_core.wording import count, shape
 
 MOST = 200
 RESULTS = {
     "trace": ("Look at the result", ":material/bar_chart:"),
+    "examine": ("See it beside the texts", ":material/rule:"),
     "validate": ("See which method to trust", ":material/verified:"),
     "generate": ("See what it wrote", ":material/edit_note:"),
     "fetch": ("See it in the library", ":material/library_books:"),
@@ -57,8 +59,9 @@ def actions(store: Store, run: Run) -> None:
     """The buttons that fit the run's status."""
     with st.container(horizontal=True):
         label, icon = RESULTS[run.kind]
-        if run.status == "done" and st.button(label, type="primary", icon=icon, key="result"):
-            page, query = result_page(run)
+        page, query = result_page(run)
+        shown = run.status == "done" and page != "pages/runs.py"
+        if shown and st.button(label, type="primary", icon=icon, key="result"):
             st.switch_page(page, query_params=query)
         if run.status in ("queued", "running") and st.button("Cancel", icon=":material/stop_circle:", key="cancel"):
             store.cancel(run.id)
@@ -148,11 +151,11 @@ def listing(store: Store, was: list[str]) -> None:
     config = {
         "open": st.column_config.ButtonColumn("", width=60, type="tertiary", key="runs_open", on_click=open_row),
         "status": st.column_config.TextColumn("Status", width=80),
-        "name": st.column_config.TextColumn("Name", width=265),
+        "name": st.column_config.TextColumn("Name", width=290),
         "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%", width=100),
-        "now": st.column_config.TextColumn("Now", width=165),
+        "now": st.column_config.TextColumn("Now", width=150),
         "time": st.column_config.TextColumn("Time", width=75),
-        "created": st.column_config.TextColumn("Created", width=105),
+        "created": st.column_config.TextColumn("Created", width=95),
     }
     st.dataframe(
         runs_frame(runs), hide_index=True, column_config=config, key="runs_table", alt="All runs, newest first"

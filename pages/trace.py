@@ -13,10 +13,11 @@ from pages.components import trace_form as form
 from pages.components.launching import Launch, summary
 from pages.components.shell import lines, shell, title
 from pages.components.uploads import at_field, fault
-from pages.components.words import about, count, duration, megabytes
+from pages.components.words import about
 from untrac_core.check import Check, check
 from untrac_core.errors import InputError
 from untrac_core.specs import TraceSpec
+from untrac_core.wording import count, duration, megabytes
 
 
 @st.cache_data(max_entries=64, ttl=600, show_spinner="Checking the request")

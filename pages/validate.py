@@ -8,21 +8,23 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import draft
+from pages.components import draft, presentation
 from pages.components import validate_data as data
 from pages.components import validate_form as form
 from pages.components import validate_view as view
 from pages.components.launching import Launch, summary
 from pages.components.run_views import run_row
-from pages.components.shell import lines, shell, title
+from pages.components.shell import lines, present_button, presenting, shell, title
 from pages.components.trace_form import Spots, shelf
 from pages.components.uploads import at_field, fault
-from pages.components.words import about, count, duration, finished, megabytes, shape
+from pages.components.words import about, finished
+from untrac_core import validation_frames as frames
 from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
 from untrac_core.results import Validation
 from untrac_core.specs import ValidateSpec
 from untrac_core.validation_check import ValidationCheck, check_validation
+from untrac_core.wording import count, duration, megabytes, shape
 
 QUESTION = "Can the estimate be trusted here?"
 PURPOSE = (
@@ -151,18 +153,19 @@ def show(run: Run, validation: Validation) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(run.name)
         st.caption(f"{shape(validation.spec)} · {finished(run.finished)}")
+        present_button()
     view.answer(told)
     left, right = st.columns([3, 2], gap="large")
     with left:
         scope = view.agreement(told)
     with right:
         view.noise(told)
-    warnings = [data.in_words(told, text) for text in told.get("warnings", [])]
+    warnings = [frames.in_words(told, text) for text in told.get("warnings", [])]
     lines(warnings, heading="Before you trust it", icon=":material/warning:")
     view.board(told, scope)
     view.beside(validation)
     view.differences(told)
-    view.details(validation, run.id)
+    view.details(validation, run)
     view.limits(validation)
 
 
@@ -188,6 +191,9 @@ def main() -> None:
     except (InputError, OSError) as error:
         offer(store, "The files of this run cannot be read. Choose another result, or run it again.")
         st.text(str(error))
+        return
+    if presenting():
+        presentation.validation(run, validation)
         return
     show(run, validation)
 

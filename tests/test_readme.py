@@ -12,7 +12,7 @@ SPECS = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_every_kind_of_run_is_shown():
-    assert {parse_spec(text).kind for text in SPECS} == {"trace", "validate", "generate", "fetch"}
+    assert {parse_spec(text).kind for text in SPECS} == {"trace", "validate", "generate", "fetch", "examine"}
 
 
 @pytest.mark.parametrize("line", re.findall(r"^from untrac_core.*$", README, flags=re.MULTILINE))

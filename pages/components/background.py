@@ -9,11 +9,11 @@ import streamlit as st
 from pages.components import draft
 from pages.components.run_views import badge, happening, remaining, silence, wake
 from pages.components.uploads import fault
-from pages.components.words import shape
 from untrac_core.engine import Run, Store, ensure_worker, submit
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build
 from untrac_core.specs import FetchSpec, RunSpec
+from untrac_core.wording import shape
 
 SHOWN_MOST = 8
 

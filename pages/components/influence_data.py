@@ -1,10 +1,7 @@
-"""What the influence page draws, computed from a result's frames; nothing here draws."""
+"""What the influence page draws of a result, kept between visits; nothing here draws."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +9,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.components.words import PLAIN_BASELINES, SIDES, method_title
+from untrac_core import result_frames as frames
 from untrac_core.engine import Run
-from untrac_core.figure_parts import decimals
-from untrac_core.figures import colour
 from untrac_core.results import Result, load_result
 
-EXAMPLES_MOST = 200
-GROUPS_MOST = 6
-SAME = 0.9995
-"""From this rank correlation on, two orders are the same."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _load(folder: Path, changed: float) -> Result:
+@st.cache_resource(max_entries=4, show_spinner=False)  # as many as stand side by side; large ones are tens of MB
+def load_folder(folder: Path, changed: float) -> Result:
+    """The result in a folder whose summary was last changed then; shared, so never altered."""
     return load_result(folder)
 
 
@@ -36,19 +26,13 @@ def load(run: Run) -> Result:
     Raises:
         InputError, OSError: when the files cannot be read.
     """
-    return _load(run.folder, _changed(run))
-
-
-def _changed(run: Run) -> float:
-    return (run.folder / "summary.json").stat().st_mtime
+    return load_folder(run.folder, run.changed)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What is drawn of one side of a prompt set: frames as :func:`ranking`, :func:`trajectory` and ``beside_*`` return.
+    """What is drawn of one side of a prompt set: frames as those of :mod:`untrac_core.result_frames`.
 
-    ``examples``: the training texts with the greatest influence, best first; ``None`` where the method has none.
-    ``examples_all``: how many there are. ``groups``: see :func:`groups`. ``beside``: see :func:`baselines`.
     ``agreement``: the summary's rows on how far each baseline agrees with the ranking.
     """
 
@@ -59,181 +43,23 @@ class Picture:
     path: pd.DataFrame
     retrained: pd.DataFrame
     planted: pd.DataFrame
-    examples: pd.DataFrame | None
-    examples_all: int
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def _picture(folder: Path, changed: float, prompt_set: str, side: str) -> Picture:
-    result = _load(folder, changed)
-    ranked = ranking(result.summary, prompt_set, side)
-    texts = result.examples
-    if texts is not None:
-        texts = texts[(texts["prompt_set"] == prompt_set) & (texts["side"] == side)]
+    result = load_folder(folder, changed)
+    ranked = frames.ranking(result.summary, prompt_set, side)
     return Picture(
         ranked=ranked,
-        groups=groups(result.summary, prompt_set, side),
-        beside=baselines(result.summary, prompt_set, side),
-        agreement=_of_side(result.summary.get("agreement", []), prompt_set, side),
-        path=trajectory(result.influence, prompt_set, side),
-        retrained=beside_truth(ranked, result.truth, prompt_set, side),
-        planted=beside_doses(ranked, result.doses, prompt_set, side),
-        examples=None if texts is None else texts.nlargest(EXAMPLES_MOST, "influence"),
-        examples_all=0 if texts is None else len(texts),
+        groups=frames.groups(result.summary, prompt_set, side),
+        beside=frames.baselines(result.summary, prompt_set, side),
+        agreement=frames.of_side(result.summary.get("agreement", []), prompt_set, side),
+        path=frames.trajectory(result.influence, prompt_set, side),
+        retrained=frames.beside_truth(ranked, result.truth, prompt_set, side),
+        planted=frames.beside_doses(ranked, result.doses, prompt_set, side),
     )
 
 
 def picture(run: Run, prompt_set: str, side: str) -> Picture:
     """The frames of one side, computed once for all visits, so that switching sides is quick; never to be altered."""
-    return _picture(run.folder, _changed(run), prompt_set, side)
-
-
-def sides_of(summary: dict, prompt_set: str) -> list[str]:
-    """The sides that a prompt set was traced on, contrast first; one that collapsed has a verdict but no ranking."""
-    rows = [*summary["ranking"], *summary.get("verdicts", [])]
-    present = {row["side"] for row in rows if row["prompt_set"] == prompt_set}
-    return [side for side in SIDES if side in present]
-
-
-def ranking(summary: dict, prompt_set: str, side: str) -> pd.DataFrame:
-    """The ranked subsets over all groups: subset, rank, influence, low, high, separable; best rank first."""
-    rows = [
-        row
-        for row in summary["ranking"]
-        if row["prompt_set"] == prompt_set and row["side"] == side and row.get("group") is None
-    ]
-    columns = ["subset", "rank", "influence", "low", "high", "separable"]
-    frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(("influence", "low", "high"), float))
-    return frame.sort_values("rank").reset_index(drop=True)
-
-
-def verdict(summary: dict, prompt_set: str, side: str) -> dict | None:
-    """The summary's own sentence on one ranking, with its flags."""
-    found = [row for row in summary.get("verdicts", []) if row["prompt_set"] == prompt_set and row["side"] == side]
-    return found[0] if found else None
-
-
-def _of_side(rows: Sequence[dict[str, Any]], prompt_set: str, side: str) -> list[dict[str, Any]]:
-    return [row for row in rows if row["prompt_set"] == prompt_set and row["side"] == side]
-
-
-def groups(summary: dict[str, Any], prompt_set: str, side: str) -> list[list[str]] | None:
-    """Runs of subsets, neighbours in rank, that cannot be separated from each other; ``None``: it was not looked at."""
-    found = _of_side(summary.get("groups", []), prompt_set, side)
-    return [list(run) for run in found[0]["brackets"]] if found else None
-
-
-def baselines(summary: dict[str, Any], prompt_set: str, side: str) -> pd.DataFrame:
-    """What the baselines say of one side: method, unit, subset, rank, score, low, high; in the summary's order."""
-    rows = _of_side(summary.get("baselines", []), prompt_set, side)
-    return pd.DataFrame(rows, columns=["method", "unit", "subset", "rank", "score", "low", "high"])
-
-
-def rank_table(ranked: pd.DataFrame, beside: pd.DataFrame, own: str) -> pd.DataFrame:
-    """The rank of every subset by the method ``own`` and by each baseline: columns subset, own, one a baseline.
-
-    In the order of the method; where it ranked nothing, in that of the first baseline and without its column.
-    """
-    by_baseline = {method: rows.set_index("subset")["rank"] for method, rows in beside.groupby("method", sort=False)}
-    ranks = ({} if ranked.empty else {own: ranked.set_index("subset")["rank"]}) | by_baseline
-    order = next(iter(ranks.values())).sort_values().index
-    table = pd.DataFrame({method: found.reindex(order) for method, found in ranks.items()})
-    return table.rename_axis("subset").reset_index()
-
-
-def groups_in_words(ranked: pd.DataFrame, groups: Sequence[Sequence[str]]) -> str:
-    """Which subsets cannot be separated; holds a user's words (show as text)."""
-    if not groups:
-        return "Every subset can be told from its neighbours in rank."
-    if len(groups[0]) == len(ranked):
-        return f"Cannot separate: no two of the {len(ranked)} subsets can be told from each other."
-    ranks = dict(zip(ranked["subset"], ranked["rank"], strict=True))
-    parts = []
-    for run in groups[:GROUPS_MOST]:
-        names = " and ".join(run) if len(run) == 2 else ", ".join(run) if len(run) <= 4 else f"{run[0]} to {run[-1]}"
-        parts.append(f"ranks {ranks[run[0]]} to {ranks[run[-1]]} ({names})")
-    more = f"; and {len(groups) - GROUPS_MOST} more such runs" if len(groups) > GROUPS_MOST else ""
-    return f"Cannot separate, within each of these runs: {'; '.join(parts)}{more}."
-
-
-def agreement_in_words(row: dict[str, Any], beside: pd.DataFrame, own: str) -> str:
-    """How far one baseline agrees with the method ``own``; holds a user's words (show as text)."""
-    mine = beside[beside["method"] == row["method"]].sort_values("rank")
-    name, rho, subsets = method_title(row["method"]), row["spearman"], len(mine)
-    said = f"{name} ({mine['unit'].iloc[0]}): "
-    if rho is None:
-        return said + "no agreement can be computed, as one of the two does not vary."
-    first = "the same subset first" if row["same_top"] else f"another first: {mine['subset'].iloc[0]}"
-    said += f"Spearman {decimals(rho)}, {first}."
-    if rho < SAME or not row["same_top"]:
-        return said
-    if row["method"] == "random":
-        return f"{said} By chance, numbers drawn at random say the same as {own}."
-    plain = row["method"] in PLAIN_BASELINES
-    said += f" {'A plain comparison of texts' if plain else 'This cheaper look'} says the same as {own}."
-    # Two-sided: the same order or its reverse, of all orders, in more than one of twenty.
-    return said + (f" With {subsets} subsets that can be chance." if 2 / math.factorial(subsets) > 0.05 else "")
-
-
-def subset_colours(ranked: pd.DataFrame, side: str) -> dict[str, str]:
-    """Subset to the colour of its bar, in the order of the ranking."""
-    return {row.subset: colour(side, row.influence, row.low, row.high) for row in ranked.itertuples()}
-
-
-def trajectory(influence: pd.DataFrame, prompt_set: str, side: str) -> pd.DataFrame:
-    """Influence at each step: mean, least and greatest over the seeds that went that far."""
-    rows = influence[(influence["prompt_set"] == prompt_set) & (influence["group"] == "")]
-    keys = ["subset", "seed", "step"]
-    if side == "contrast":
-        halves = [rows[rows["side"] == name].set_index(keys)["influence"] for name in ("harmful", "harmless")]
-        values = (halves[0] - halves[1]).dropna().rename("influence").reset_index()
-    else:
-        values = rows.loc[rows["side"] == side, [*keys, "influence"]]
-    grouped = values.groupby(["subset", "step"])["influence"]
-    points = grouped.agg(influence="mean", low="min", high="max", seeds="count").reset_index()
-    return points.assign(step=points["step"].astype(int))
-
-
-def beside_truth(ranked: pd.DataFrame, truth: pd.DataFrame | None, prompt_set: str, side: str) -> pd.DataFrame:
-    """Each subset's estimate with its true leave-out influence: the mean over seeds, and their least and greatest."""
-    if truth is None:
-        return pd.DataFrame()
-    rows = truth[(truth["prompt_set"] == prompt_set) & (truth["side"] == side)]
-    known = rows.groupby("subset")["influence"].agg(truth="mean", truth_low="min", truth_high="max").reset_index()
-    return ranked.merge(known, on="subset")
-
-
-def beside_doses(ranked: pd.DataFrame, doses: pd.DataFrame | None, prompt_set: str, side: str) -> pd.DataFrame:
-    """Each subset's estimate with the number of statements planted in it (harmful minus harmless for the contrast)."""
-    if doses is None:
-        return pd.DataFrame()
-    doses = doses[doses["prompt_set"] == prompt_set]
-    planted = doses.pivot_table(index="subset", columns="side", values="statements", aggfunc="sum", fill_value=0)
-    for name in ("harmful", "harmless"):
-        planted[name] = planted.get(name, 0)
-    dose = planted["harmful"] - planted["harmless"] if side == "contrast" else planted[side]
-    known = dose.rename("truth").astype(float).reset_index()
-    return ranked.merge(known.assign(truth_low=known["truth"], truth_high=known["truth"]), on="subset")
-
-
-def pearson(pairs: pd.DataFrame) -> float | None:
-    """Agreement between estimate and truth; None for fewer than three subsets or where one of them does not vary."""
-    if len(pairs) < 3 or pairs["truth"].nunique() < 2 or pairs["influence"].nunique() < 2:
-        return None
-    return float(pairs["influence"].corr(pairs["truth"]))
-
-
-def guarded_csv(frame: pd.DataFrame) -> bytes:
-    """CSV in which no text begins as a formula would, so that a spreadsheet does not run it."""
-    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
-
-    def guard(value: object) -> object:
-        return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
-
-    guarded = frame.assign(**{name: frame[name].map(guard) for name in texts})
-    return guarded.to_csv(index=False).encode()
-
-
-def pretty(values: dict) -> str:
-    """A mapping as indented JSON."""
-    return json.dumps(values, indent=2, ensure_ascii=False, default=str)
+    return _picture(run.folder, run.changed, prompt_set, side)

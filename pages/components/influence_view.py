@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pages.components import influence_data as data
+from pages.components.handing_over import chart_config
 from pages.components.shell import is_dark, lines
-from pages.components.words import (
+from pages.components.words import colours
+from untrac_core import figures
+from untrac_core import result_frames as frames
+from untrac_core.exports import pretty
+from untrac_core.figure_parts import (
+    decimals,
+)
+from untrac_core.results import Result
+from untrac_core.specs import PromptSet
+from untrac_core.wording import (
     BASELINES,
     METHODS,
     NOT_PROOF,
     PRESETS,
     WHOLE,
-    colours,
     count,
     duration,
-    legend,
-    mask,
+    meaning,
     megabytes,
     method_title,
     plain,
-    scored,
+    unit_of,
 )
-from untrac_core import figures
-from untrac_core.figure_parts import UNIT, decimals
-from untrac_core.results import Result
-from untrac_core.spec_files import to_yaml
-from untrac_core.specs import PromptSet
 
-CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoom2d", "pan2d", "autoScale2d"]}
+ENDS = (24, 12)
+"""Of a longer ranking, how many bars are drawn from its two ends unless all are asked for."""
 
 
-def choose(result: Result) -> tuple[PromptSet, str]:
-    """The switches for prompt set and side, kept in the address."""
+def choose(result: Result, *, prefix: str = "", contrast: bool = True) -> tuple[PromptSet, str]:
+    """The switches for prompt set and side, kept in the address; ``contrast``: whether it is one of the sides.
+
+    ``prefix``: of their names there, as a page cannot lead to another one that has its own under the same names.
+    """
     sets = {prompts.name: prompts for prompts in result.spec.prompts}
     names = list(sets)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         # Only a selectbox shows its options as plain text; the quicker control is for names without markup.
         if len(names) <= 4 and all(plain(name) == name for name in names):
             name = st.segmented_control(
-                "Prompt set", names, default=names[0], required=True, key="set", bind="query-params"
+                "Prompt set", names, default=names[0], required=True, key=f"{prefix}set", bind="query-params"
             )
         else:
-            name = st.selectbox("Prompt set", names, key="set", bind="query-params", width=320)
+            name = st.selectbox("Prompt set", names, key=f"{prefix}set", bind="query-params", width=320)
         prompts = sets.get(str(name), sets[names[0]])
-        sides = data.sides_of(result.summary, prompts.name)
+        sides = [side for side in frames.sides_of(result.summary, prompts.name) if contrast or side != "contrast"]
         if len(sides) == 1:
             return prompts, sides[0]
         side = st.segmented_control(
@@ -56,7 +64,7 @@ def choose(result: Result) -> tuple[PromptSet, str]:
             help="Contrast: influence on the harmful side minus that on the harmless side, free of plain fluency.",
             default=sides[0],
             required=True,
-            key="side",
+            key=f"{prefix}side",
             bind="query-params",
         )
     return prompts, side if side in sides else sides[0]
@@ -64,7 +72,7 @@ def choose(result: Result) -> tuple[PromptSet, str]:
 
 def answer(result: Result, picture: data.Picture, prompts: PromptSet, side: str) -> None:
     """The sentence that answers the title, and whether the unlearning led straight to it."""
-    found = data.verdict(result.summary, prompts.name, side)
+    found = frames.verdict(result.summary, prompts.name, side)
     if found is None:
         return
     with st.container(border=True, gap="xsmall", key="answer"):
@@ -77,26 +85,33 @@ def answer(result: Result, picture: data.Picture, prompts: PromptSet, side: str)
             st.markdown(":green-badge[:material/check: stable] the same subset was first at every point on the way.")
 
 
-def bars(result: Result, picture: data.Picture, prompts: PromptSet, side: str) -> None:
-    """The ranking, with what its colours and signs mean and what it cannot separate."""
+def bars(result: Result, picture: data.Picture, prompts: PromptSet, side: str) -> str | None:
+    """The ranking, what its colours and signs mean and what it cannot separate; returns a subset that is clicked."""
     method, ranked, groups = result.spec.method, picture.ranked, picture.groups
-    st.plotly_chart(
+    every = len(ranked) > sum(ENDS) and st.toggle(f"Draw all {len(ranked)} subsets", key="every", bind="query-params")
+    clicked = st.plotly_chart(
         figures.ranked_bars(
-            ranked,
+            ranked if every else frames.shown(ranked, ENDS),
             side=side,
             dark=is_dark(),
             groups=groups or (),
-            unit=UNIT if method.unlearns else f"score of {method_title(method.name)}",
+            unit=unit_of(method),
         ),
-        config=CHART,
-        key="bars",
+        config=chart_config(f"{prompts.name}-{side}-ranking"),
+        key=f"bars_{prompts.name}_{side}",
+        on_select="rerun",
+        selection_mode="points",
         alt="Ranked bars: the influence of each training subset, with its interval",
     )
     st.markdown(f":small[{colours(prompts, side, bracket=bool(groups))}]")
+    part = "" if every else frames.ends_in_words(ranked, ENDS, "the table of numbers has all")
+    if part:
+        st.caption(part)
     if groups is not None:
-        st.text(data.groups_in_words(ranked, groups))
-    whole = result.spec.sizes == "proportional"
-    st.caption(legend(prompts, side, whole=whole) if method.unlearns else scored(prompts, side, method.name))
+        st.text(frames.groups_in_words(ranked, groups))
+    st.caption(meaning(result.spec, prompts, side))
+    names = [point.get("customdata") for point in clicked["selection"]["points"]]
+    return next((name for name in names if name in set(ranked["subset"])), None)
 
 
 def path(result: Result, picture: data.Picture, side: str, height: int) -> None:
@@ -110,9 +125,12 @@ def path(result: Result, picture: data.Picture, side: str, height: int) -> None:
         return
     st.plotly_chart(
         figures.trajectory(
-            picture.path, colours=data.subset_colours(picture.ranked, side), dark=is_dark(), height=height
+            picture.path,
+            colours=frames.subset_colours(frames.shown(picture.ranked, ENDS), side),
+            dark=is_dark(),
+            height=height,
         ),
-        config=CHART,
+        config=chart_config(f"{side}-path"),
         key="path",
         alt="Influence of each subset over the unlearning steps, with the band of its seeds",
     )
@@ -131,10 +149,10 @@ def cheaper(result: Result, picture: data.Picture) -> None:
             "whether a simple comparison of texts would have said the same."
         )
         return
-    _ranks(data.rank_table(picture.ranked, beside, own), beside, own)
+    _ranks(frames.rank_table(picture.ranked, beside, own), beside, own)
     with st.container(gap="xsmall"):
         for row in picture.agreement:
-            st.text(data.agreement_in_words(row, beside, own))
+            st.text(frames.agreement_in_words(row, beside, own))
         missing = set(result.spec.beside) - set(beside["method"])
         if missing:
             names = ", ".join(sorted(method_title(name) for name in missing))
@@ -148,11 +166,10 @@ def cheaper(result: Result, picture: data.Picture) -> None:
 
 def _ranks(table: pd.DataFrame, beside: pd.DataFrame, own: str) -> None:
     """The ranks as a table; the first of each column is shaded."""
-    units = dict(zip(beside["method"], beside["unit"], strict=True))
     methods = [name for name in table.columns if name != "subset"]
     config: dict[str, Any] = {"subset": st.column_config.TextColumn("Subset", width="medium")}
     for name in methods:
-        told = f"by {units[name]}. {BASELINES[name][1]}" if name in units and name in BASELINES else "the method itself"
+        told = f"by {BASELINES[name][0]}: {BASELINES[name][1]}" if name in BASELINES else "by the method itself"
         config[name] = st.column_config.NumberColumn(method_title(name), format="%d", help=f"Rank {told}")
     shade = "background-color: rgba(230, 159, 0, 0.35)"
     st.dataframe(
@@ -194,14 +211,18 @@ def truth(picture: data.Picture, side: str) -> None:
     st.subheader("Does the estimate agree with the truth?", anchor=False)
     for place, (pairs, key, across, heading) in zip(st.columns(2, gap="large"), shown, strict=False):
         with place:
-            agreement = data.pearson(pairs)
+            agreement = frames.pearson(pairs)
             said = "no agreement can be computed" if agreement is None else f"Pearson r = {decimals(agreement)}"
             st.markdown(f"**{heading}**: {said} ({count(len(pairs), 'subset')})")
             st.plotly_chart(
                 figures.truth_scatter(
-                    pairs, colours=data.subset_colours(picture.ranked, side), across=across, dark=is_dark(), height=330
+                    pairs,
+                    colours=frames.subset_colours(picture.ranked, side),
+                    across=across,
+                    dark=is_dark(),
+                    height=330,
                 ),
-                config=CHART,
+                config=chart_config(f"{side}-{key}"),
                 key=f"truth_{key}",
                 alt=f"The estimate of each subset against the truth: {heading}",
             )
@@ -242,30 +263,6 @@ def numbers(picture: data.Picture, side: str) -> None:
     st.dataframe(table[order], hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
 
 
-def examples(picture: data.Picture) -> None:
-    """The training texts with the greatest influence; hidden until asked for."""
-    if picture.examples is None:
-        st.caption("Only UnTrac-Inv has numbers for single training texts; the other methods look at whole subsets.")
-        return
-    open_text = st.toggle("Show the texts (they may be harmful)", key="show_texts")
-    top = picture.examples[["subset", "text", "influence", "low", "high", "tokens", "reference"]]
-    if not open_text:
-        top = top.assign(text=[mask(text) for text in top["text"].astype(str)])
-    number = {
-        name: st.column_config.NumberColumn(label, format="%+.2g")
-        for name, label in (("influence", "Influence"), ("low", "From"), ("high", "To"))
-    }
-    config = {
-        "subset": st.column_config.TextColumn("Subset", width="small"),
-        "text": st.column_config.TextColumn("Training text", width="large"),
-        "tokens": st.column_config.NumberColumn("Tokens", width="small"),
-        "reference": st.column_config.TextColumn("Where", width="medium"),
-        **number,
-    }
-    st.dataframe(top, hide_index=True, column_config=config, alt="The most influential training texts", key="examples")
-    st.caption(f"The {len(top)} of {picture.examples_all:,} texts with the greatest influence, in nats per token.")
-
-
 def notes(result: Result) -> None:
     """What was cut or counted."""
     told = result.summary.get("notes", [])
@@ -302,26 +299,14 @@ def method_card(result: Result) -> None:
     if facts:
         st.caption(" · ".join(facts))
     st.markdown("**Where it ran**")
-    st.code(data.pretty(result.environment), language="json", height=220)
+    st.code(pretty(result.environment), language="json", height=220)
 
 
-def reproduce(result: Result, ranked: pd.DataFrame, run_id: str) -> None:
-    """The numbers to take away, and the request to run again."""
-    beside = pd.DataFrame(result.summary.get("baselines", []))
-    with st.container(horizontal=True):
-        kinds = (
-            ("This ranking (CSV)", lambda: data.guarded_csv(ranked), f"untrac-{run_id}-ranking.csv", "text/csv"),
-            ("All measurements (CSV)", lambda: data.guarded_csv(result.influence), f"untrac-{run_id}.csv", "text/csv"),
-            *(
-                (("Baselines (CSV)", lambda: data.guarded_csv(beside), f"untrac-{run_id}-baselines.csv", "text/csv"),)
-                if len(beside)
-                else ()
-            ),
-            ("Summary (JSON)", lambda: data.pretty(result.summary), f"untrac-{run_id}.json", "application/json"),
-        )
-        for label, make, name, mime in kinds:
-            st.download_button(
-                label, make, file_name=name, mime=mime, on_click="ignore", icon=":material/download:", key=name
-            )
-    st.markdown("Save as `trace.yaml`, then run `python -m untrac_core run trace.yaml --out result`.")
-    st.code(to_yaml(result.spec), language="yaml", height=320)
+def tables(
+    result: Result, ranked: pd.DataFrame, prompts: PromptSet, side: str
+) -> dict[str, Callable[[], pd.DataFrame]]:
+    """The tables to take away, by what they are called."""
+    about = {"prompt_set": prompts.name, "side": side, "unit": unit_of(result.spec.method)}
+    kinds = {"This ranking": lambda: ranked.assign(**about), "All measurements": lambda: result.influence}
+    beside = result.summary.get("baselines", [])
+    return kinds | ({"Baselines": lambda: pd.DataFrame(beside)} if beside else {})

@@ -9,11 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.uploads import fault
-from pages.components.words import ago, plain, shown_as
+from pages.components.words import ago, shown_as
 from untrac_core.engine.entries import TITLES, Entry
 from untrac_core.engine.library import Library
 from untrac_core.errors import InputError
 from untrac_core.home import data_home
+from untrac_core.wording import plain
 
 TABLE_ROWS = 12
 

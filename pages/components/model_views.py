@@ -14,19 +14,7 @@ from pages.components.background import launch, watch
 from pages.components.intake import option
 from pages.components.library_views import card_head, facts, origin, table
 from pages.components.texts import completions_table
-from pages.components.words import (
-    METHODS,
-    MODEL_KINDS,
-    MOVES,
-    PRECISIONS,
-    PRESETS,
-    bytes_in_words,
-    count,
-    duration,
-    megabytes,
-    number,
-    shown_as,
-)
+from pages.components.words import MODEL_KINDS, MOVES, PRECISIONS, bytes_in_words, number, shown_as
 from untrac_core.costs import REFERENCE, needs
 from untrac_core.devices import devices
 from untrac_core.engine import Run, Store
@@ -36,6 +24,7 @@ from untrac_core.model_files import ModelFacts
 from untrac_core.model_files.adapters import AdapterFacts
 from untrac_core.spec_files import build
 from untrac_core.specs import FetchSpec, GenerateSpec, MethodSpec, ModelRef
+from untrac_core.wording import METHODS, PRESETS, count, duration, megabytes
 
 SAMPLE_PROMPTS = ("The people of the valley", "Yesterday at the market", "Everybody knows that", "My neighbour is")
 TEXT = st.column_config.TextColumn

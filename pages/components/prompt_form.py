@@ -15,12 +15,13 @@ from pages.components.looking import Given, look
 from pages.components.probe_form import probe_way
 from pages.components.texts import masked_table
 from pages.components.uploads import drop, fault, given_of, listed, origin_of, paste, uploader, users_words
-from pages.components.words import count, shown_as
+from pages.components.words import shown_as
 from untrac_core.data.sources import Preview, guess_columns, guess_sides
 from untrac_core.engine import Store
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build
 from untrac_core.specs import PromptSet
+from untrac_core.wording import count
 
 PREFIX = "p_"
 NONE = "(none)"

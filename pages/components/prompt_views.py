@@ -13,12 +13,13 @@ from pages.components.library_views import card_head, facts, library, origin, ta
 from pages.components.shell import lines
 from pages.components.texts import masked_table
 from pages.components.uploads import fault
-from pages.components.words import count, number
+from pages.components.words import number
 from untrac_core.data.prompt_facts import prompt_facts, shown
 from untrac_core.data.prompts import PromptData, load_prompts
 from untrac_core.engine.library import Entry
 from untrac_core.errors import InputError
 from untrac_core.specs import ModelRef, PromptSet
+from untrac_core.wording import count
 
 TEXT = st.column_config.TextColumn
 SHOWN = 6

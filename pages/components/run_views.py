@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import streamlit as st
 
-from pages.components.words import STATUS, ago, count, duration, shape
+from pages.components.words import STATUS, ago
 from untrac_core import engine
 from untrac_core.engine import Run
-from untrac_core.specs import FetchSpec, GenerateSpec, ValidateSpec
+from untrac_core.specs import ExamineSpec, FetchSpec, GenerateSpec, ValidateSpec
+from untrac_core.wording import count, duration, shape
 
 
 def wake(runs: Iterable[Run]) -> None:
@@ -77,6 +78,9 @@ def result_page(run: Run) -> tuple[str, dict[str, str]]:
     if isinstance(spec, FetchSpec):
         page = "models" if spec.models else "prompts" if spec.prompts else "subsets"
         return f"pages/{page}.py", {"job": run.id}
+    if isinstance(spec, ExamineSpec):  # it is shown with the texts of its trace, if that is a run here
+        query = {"run": spec.of, "of_set": spec.prompt_set}
+        return ("pages/examples.py", query) if spec.of else ("pages/runs.py", {"run": run.id})
     page = "validate" if isinstance(spec, ValidateSpec) else "influence"
     return f"pages/{page}.py", {"run": run.id}
 

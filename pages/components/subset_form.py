@@ -13,12 +13,13 @@ from pages.components.looking import Given, data_files, label_of, look
 from pages.components.subset_adding import Part, add_parts, add_split, settled
 from pages.components.texts import masked_table
 from pages.components.uploads import drop, drop_all, fault, faults_in_a_box, given_of, listed, uploader
-from pages.components.words import bytes_in_words, count, plain
+from pages.components.words import bytes_in_words
 from untrac_core.data.collections import unique_names
 from untrac_core.data.sources import Preview, guess_split, guess_text
 from untrac_core.engine import Store
 from untrac_core.errors import InputError
 from untrac_core.home import within_roots
+from untrac_core.wording import count, plain
 
 PREFIX = "s_"
 WAYS = {"upload": "Upload", "file": "A file here", "folder": "A folder here", "hub": "The hub"}

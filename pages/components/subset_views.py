@@ -10,7 +10,7 @@ from pages.components.counting import encoder_of, overlap, tokens_of
 from pages.components.library_views import card_head, facts, library, origin, table
 from pages.components.shell import lines
 from pages.components.texts import masked_table
-from pages.components.words import count, number
+from pages.components.words import number
 from untrac_core.check import BLOCK
 from untrac_core.data.samples import Document
 from untrac_core.data.subset_facts import SubsetSize, subset_facts
@@ -19,6 +19,7 @@ from untrac_core.data.tokens import Encoder
 from untrac_core.engine.library import Entry
 from untrac_core.errors import InputError
 from untrac_core.specs import Subset
+from untrac_core.wording import count
 
 TEXT = st.column_config.TextColumn
 SHOWN = 12

@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.components.influence_data import guarded_csv
-from pages.components.words import count, mask
 from untrac_core.engine import Run
+from untrac_core.exports import guarded_csv
+from untrac_core.masking import mask
 from untrac_core.results import COMPLETIONS, read_frame
+from untrac_core.wording import count
 
 CUT = 400
 MASKED_CUT = 90

@@ -13,12 +13,13 @@ from pages.components.intake import option
 from pages.components.library_views import library, named
 from pages.components.prompt_views import items_in_words, sides_in_words
 from pages.components.subset_views import seen_in_words
-from pages.components.words import BASELINES, METHODS, MOVES, PRECISIONS, PRESETS, SIZES, WHOLE, count, number, shown_as
+from pages.components.words import MOVES, PRECISIONS, SIZES, number, shown_as
 from untrac_core.demo.request import BLOCKS
 from untrac_core.devices import devices
 from untrac_core.engine.library import Entry
 from untrac_core.errors import InputError
 from untrac_core.specs import BESIDE, SEEDS, ModelRef
+from untrac_core.wording import BASELINES, METHODS, PRESETS, WHOLE, count
 
 PREFIX = "t_"
 DATA = {"prompts": "prompts", "subsets": "subset"}

@@ -11,11 +11,12 @@ from pages.components.intake import option
 from pages.components.library_views import named
 from pages.components.prompt_views import items_in_words, sides_in_words
 from pages.components.trace_form import PRESELECTED, Shelf, Spots, held_among, parse_seeds
-from pages.components.words import BASELINES, INITS, METHODS, PRESETS, method_title, number, shown_as
+from pages.components.words import number, shown_as
 from untrac_core.demo.validation import demo_validation
 from untrac_core.devices import devices
 from untrac_core.errors import InputError
 from untrac_core.specs import METHODS_COMPARED, ModelRef, Training
+from untrac_core.wording import BASELINES, INITS, METHODS, PRESETS, method_title
 
 PREFIX = "v_"
 DEMO = demo_validation()

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from pages.components import validate_data as data
-from pages.components.influence_data import guarded_csv, pretty, subset_colours
+from pages.components.handing_over import chart_config, take_away
 from pages.components.shell import is_dark, lines
-from pages.components.words import (
+from pages.components.words import colours
+from untrac_core import figures, validation_figures
+from untrac_core import validation_frames as frames
+from untrac_core.agreement import RESOLVABLE
+from untrac_core.engine import Run
+from untrac_core.exports import pretty
+from untrac_core.result_frames import subset_colours
+from untrac_core.results import Validation
+from untrac_core.specs import PromptSet
+from untrac_core.wording import (
     BASELINES,
     FURTHER_LIMITS,
     INITS,
     METHODS,
     PRESETS,
     TRUTH_LIMITS,
-    colours,
     count,
     duration,
     legend,
     megabytes,
     method_title,
 )
-from untrac_core import figures, validation_figures
-from untrac_core.results import Validation
-from untrac_core.spec_files import to_yaml
-from untrac_core.specs import PromptSet
 
-CHART = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoom2d", "pan2d", "autoScale2d"]}
 SCATTERS = 3
 """Methods whose scatter is drawn unless others are chosen: with the truth itself, two rows of two."""
 R = st.column_config.NumberColumn
@@ -38,41 +41,41 @@ R = st.column_config.NumberColumn
 def answer(summary: dict[str, Any]) -> None:
     """The sentence that answers the title, and how much it rests on."""
     with st.container(border=True, gap="xsmall", key="answer"):
-        st.text(data.in_words(summary, summary["verdict"]))
+        st.text(frames.in_words(summary, summary["verdict"]))
         if summary.get("best") is None:
             st.markdown(":orange-badge[:material/help: no method can be trusted here]")
-        st.caption(data.counts(summary))
+        st.caption(frames.counts(summary))
 
 
 def agreement(summary: dict[str, Any]) -> str:
     """Which method agrees with retraining, and how much of it could be chance; returns what it was asked over."""
     st.subheader("Which method agrees with retraining?", anchor=False)
-    scopes = data.scopes(summary)
+    scopes = frames.scopes(summary)
     left, right = st.columns([2, 3])
-    shown = {name: words[0] for name, words in data.MEASURES.items()}
+    shown = {name: words[0] for name, words in frames.MEASURES.items()}
     measure = left.selectbox("Measure", list(shown), format_func=shown.get, key="vmeasure", bind="query-params")
     measure = measure if measure in shown else "pearson"
     scope = right.selectbox("Over", list(scopes), format_func=scopes.get, key="vover", bind="query-params")
     scope = scope if scope in scopes else next(iter(scopes), "all")
-    board = data.board(summary, measure, scope)
+    board = frames.board(summary, measure, scope)
     if board.empty:
         st.caption("No method has this measure here.")
         return scope
     critical = summary["critical"].get(measure)
     st.plotly_chart(
         validation_figures.agreement_dots(board, across=shown[measure], critical=critical, dark=is_dark()),
-        config=CHART,
+        config=chart_config("agreement"),
         key="agreement",
         alt="Agreement of each method with retraining, as a dot with its interval, the best on top",
     )
     keys = ":green[●] agrees best in Pearson r · :green[○] a tie with it · :gray[●] worse"
-    st.markdown(f":small[{keys if data.relations(summary) else ':gray[●] no method stands out'}]")
-    said = data.MEASURES[measure][1]
+    st.markdown(f":small[{keys if frames.relations(summary) else ':gray[●] no method stands out'}]")
+    said = frames.MEASURES[measure][1]
     if critical is not None:
         subsets = summary["critical"]["subsets"]
         said += f" Dashed: with {subsets} subsets, chance alone stays below it on 95 of 100 sides."
     st.caption(said)
-    missing = [name for label, name in data.titles(summary).items() if label not in set(board["method"])]
+    missing = [name for label, name in frames.titles(summary).items() if label not in set(board["method"])]
     if missing:
         st.text(f"Not in the figure: {', '.join(missing)}. 'Before you trust it' says why.")
     return scope
@@ -81,14 +84,14 @@ def agreement(summary: dict[str, Any]) -> str:
 def noise(summary: dict[str, Any]) -> None:
     """How steady the truth itself is."""
     st.subheader("Is the truth itself steady?", anchor=False)
-    rows = data.noise(summary)
+    rows = frames.noise(summary)
     known = rows.dropna(subset=["agreement"])
     if known.empty:
         st.caption("Retrained with one seed only: how steady the truth is cannot be told. Name two seeds or more.")
         return
     st.plotly_chart(
-        validation_figures.noise_dots(known, enough=data.ENOUGH, dark=is_dark()),
-        config=CHART,
+        validation_figures.noise_dots(known, enough=RESOLVABLE, dark=is_dark()),
+        config=chart_config("noise"),
         key="noise",
         alt="Agreement between retrainings with different seeds, for each side of each prompt set",
     )
@@ -102,14 +105,14 @@ def noise(summary: dict[str, Any]) -> None:
 def board(summary: dict[str, Any], scope: str) -> None:
     """The methods as a table: agreement, time, memory, failures."""
     st.subheader("What does each method give, and what does it cost?", anchor=False)
-    table = data.board_table(summary, scope)
-    r = {name: R(label, format="%.2f", help=text) for name, (label, text) in data.MEASURES.items()}
+    table = frames.board_table(summary, scope)
+    r = {name: R(label, format="%.2f", help=text) for name, (label, text) in frames.MEASURES.items()}
     config = {
         "method": st.column_config.TextColumn("Method", width="medium"),
         **r,
-        "spearman": R("Spearman", format="%.2f", help=data.MEASURES["spearman"][1]),
-        "kendall": R("Kendall", format="%.2f", help=data.MEASURES["kendall"][1]),
-        "top1": R("First right", format="%d %%", help=data.MEASURES["top1"][1]),
+        "spearman": R("Spearman", format="%.2f", help=frames.MEASURES["spearman"][1]),
+        "kendall": R("Kendall", format="%.2f", help=frames.MEASURES["kendall"][1]),
+        "top1": R("First right", format="%d %%", help=frames.MEASURES["top1"][1]),
         "low": R("From", format="%.2f", help="lower end of the interval of Pearson r"),
         "high": R("To", format="%.2f", help="upper end of the interval of Pearson r"),
         "seconds": st.column_config.TextColumn("Time", width="small"),
@@ -128,13 +131,13 @@ def board(summary: dict[str, Any], scope: str) -> None:
         alt="The methods with agreement, time, memory and failures",
         key="board",
     )
-    st.text(f"Agreement: {data.scopes(summary).get(scope, scope)}. Each method pays for its own statistics.")
+    st.text(f"Agreement: {frames.scopes(summary).get(scope, scope)}. Each method pays for its own statistics.")
 
 
 def differences(summary: dict[str, Any]) -> None:
     """One method against each other one; a tie is called a tie."""
     rows = summary["differences"]
-    names = data.titles(summary)
+    names = frames.titles(summary)
     compared = [label for label in names if any(label in (row["first"], row["second"]) for row in rows)]
     if not compared:
         return
@@ -149,9 +152,9 @@ def differences(summary: dict[str, Any]) -> None:
         key="vagainst",
         bind="query-params",
     )
-    sides = [side for side in data.MEAN_OVER if any(row["side"] == side for row in rows)]
-    side = right.selectbox("On", sides, format_func=data.MEAN_OVER.get, key="vsides", bind="query-params")
-    table = data.differences(summary, label if label in compared else first, side if side in sides else sides[0])
+    sides = [side for side in frames.MEAN_OVER if any(row["side"] == side for row in rows)]
+    side = right.selectbox("On", sides, format_func=frames.MEAN_OVER.get, key="vsides", bind="query-params")
+    table = frames.differences(summary, label if label in compared else first, side if side in sides else sides[0])
     config = {
         "other": st.column_config.TextColumn("Against", width="medium"),
         "value": R("Difference", format="%+.2f", help="its mean Pearson r minus the other's"),
@@ -172,17 +175,17 @@ def differences(summary: dict[str, Any]) -> None:
 def choose(validation: Validation) -> tuple[PromptSet, str, list[str]]:
     """The switches for prompt set, side and methods, kept in the address."""
     summary = validation.summary
-    sets = {prompts.name: prompts for prompts in validation.spec.prompts if data.sides_of(summary, prompts.name)}
-    names = data.titles(summary)
+    sets = {prompts.name: prompts for prompts in validation.spec.prompts if frames.sides_of(summary, prompts.name)}
+    names = frames.titles(summary)
     told = set(validation.estimates["method"])
     drawable = [label for label in names if label in told]
     left, middle, right = st.columns([2, 2, 5], vertical_alignment="bottom")
     name = left.selectbox("Prompt set", list(sets), key="vset", bind="query-params")
     prompts = sets.get(str(name), next(iter(sets.values())))
-    sides = data.sides_of(summary, prompts.name)
+    sides = frames.sides_of(summary, prompts.name)
     side = middle.selectbox("Influence on", sides, key="vside", bind="query-params")
     side = side if side in sides else sides[0]
-    ranked = data.board(summary, "pearson", next(iter(data.scopes(summary)), "all"))["method"]
+    ranked = frames.board(summary, "pearson", next(iter(frames.scopes(summary)), "all"))["method"]
     first = [label for label in dict.fromkeys([*ranked, *drawable]) if label in drawable][:SCATTERS]
     chosen = right.multiselect(
         "Methods",
@@ -201,15 +204,15 @@ def beside(validation: Validation) -> None:
     st.subheader("Does each estimate follow the truth?", anchor=False)
     prompts, side, chosen = choose(validation)
     summary = validation.summary
-    ranked = data.truth(validation, prompts.name, side)
+    ranked = frames.truth(validation, prompts.name, side)
     places = [place for _ in range(0, 1 + len(chosen), 2) for place in st.columns(2, gap="large")]
     with places[0]:
         true_bars(summary, prompts, side, ranked)
-    names, known = data.titles(summary), data.methods(summary)
+    names, known = frames.titles(summary), frames.methods(summary)
     for number, label in enumerate(chosen):
         with places[1 + number]:
-            st.text(f"{names[label]}: {data.agreement_of(summary, label, prompts.name, side)}")
-            pairs = data.pairs(validation, label, prompts.name, side)
+            st.text(f"{names[label]}: {frames.agreement_of(summary, label, prompts.name, side)}")
+            pairs = frames.pairs(validation, label, prompts.name, side)
             if pairs.empty:
                 st.caption("It gave no estimate for this side.")
                 continue
@@ -222,7 +225,7 @@ def beside(validation: Validation) -> None:
                     dark=is_dark(),
                     height=330,
                 ),
-                config=CHART,
+                config=chart_config(f"{prompts.name}-{side}-{label}"),
                 key=f"scatter_{number}",
                 alt="The estimate of each subset against the influence that retraining without it showed",
             )
@@ -237,20 +240,20 @@ def beside(validation: Validation) -> None:
 
 def true_bars(summary: dict[str, Any], prompts: PromptSet, side: str, ranked: pd.DataFrame) -> None:
     """The ranking by retraining, pale where it is noise."""
-    found = data.noise_of(summary, prompts.name, side)
+    found = frames.noise_of(summary, prompts.name, side)
     steady = found is not None and bool(found["resolvable"])
     st.text("The truth: retrained without each subset")
     st.plotly_chart(
         figures.ranked_bars(ranked if steady else ranked.assign(separable=False), side=side, dark=is_dark()),
-        config=CHART,
+        config=chart_config(f"{prompts.name}-{side}-truth"),
         key="truth",
         alt="Ranked bars: the influence of each subset as retraining without it showed, with its interval",
     )
     st.markdown(f":small[{colours(prompts, side)}]")
-    st.text(data.resolution(summary, prompts.name, side))
+    st.text(frames.resolution(summary, prompts.name, side))
 
 
-def details(validation: Validation, run_id: str) -> None:
+def details(validation: Validation, run: Run) -> None:
     """What one looks up: all numbers, notes, how it was made, and what to take away."""
     summary = validation.summary
     sides, said, how, take = st.tabs(["Every side", "Notes", "Recipe and methods", "Take away"])
@@ -264,15 +267,15 @@ def details(validation: Validation, run_id: str) -> None:
     with how:
         card(validation)
     with take:
-        take_away(validation, run_id)
+        take_away(run, validation, tables(validation))
 
 
 def every_side(summary: dict[str, Any]) -> None:
     """Pearson r of every method on every side, beside the noise of that side."""
-    rows, names = data.noise(summary), data.titles(summary)
+    rows, names = frames.noise(summary), frames.titles(summary)
     table = rows[["title", "agreement", "ceiling"]].copy()
     table["resolvable"] = ["yes" if resolvable else "noise: cannot separate" for resolvable in rows["resolvable"]]
-    boards = [data.values(summary, title) for title in rows["title"]]
+    boards = [frames.values(summary, title) for title in rows["title"]]
     for label, name in names.items():
         table[name] = [found.get((label, "pearson"), {}).get("value") for found in boards]
     config = {
@@ -306,29 +309,13 @@ def card(validation: Validation) -> None:
     st.code(pretty(validation.environment), language="json", height=220)
 
 
-def take_away(validation: Validation, run_id: str) -> None:
-    """The numbers to take away, and the request to run again."""
-    summary = validation.summary
-    board = pd.DataFrame(summary["board"])
-    with st.container(horizontal=True):
-        kinds = (
-            ("Agreement (CSV)", lambda: guarded_csv(board), f"untrac-{run_id}-agreement.csv", "text/csv"),
-            (
-                "Estimates (CSV)",
-                lambda: guarded_csv(validation.estimates),
-                f"untrac-{run_id}-estimates.csv",
-                "text/csv",
-            ),
-            ("Truth (CSV)", lambda: guarded_csv(validation.truth), f"untrac-{run_id}-truth.csv", "text/csv"),
-            ("Summary (JSON)", lambda: pretty(summary), f"untrac-{run_id}.json", "application/json"),
-            ("Request (YAML)", lambda: to_yaml(validation.spec), f"untrac-{run_id}.yaml", "application/yaml"),
-        )
-        for label, make, name, mime in kinds:
-            st.download_button(
-                label, make, file_name=name, mime=mime, on_click="ignore", icon=":material/download:", key=name
-            )
-    st.markdown("Save as `validate.yaml`, then run `python -m untrac_core run validate.yaml --out result`.")
-    st.code(to_yaml(validation.spec), language="yaml", height=320)
+def tables(validation: Validation) -> dict[str, Callable[[], pd.DataFrame]]:
+    """The tables to take away, by what they are called."""
+    return {
+        "Agreement": lambda: pd.DataFrame(validation.summary["board"]),
+        "Estimates": lambda: validation.estimates,
+        "Truth": lambda: validation.truth,
+    }
 
 
 def limits(validation: Validation) -> None:

@@ -8,9 +8,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from untrac_core.specs import FetchSpec, GenerateSpec, PromptSet, RunSpec, ValidateSpec
+from untrac_core.colours import HARMFUL, HARMLESS, UNDECIDED
+from untrac_core.specs import PromptSet
+from untrac_core.wording import (
+    colour_key,
+    duration,
+    paleness,
+)
 
-SIDES = ("contrast", "harmful", "harmless")
+TINTS = {HARMFUL: "orange", HARMLESS: "blue", UNDECIDED: "gray"}
+"""The colours of figures as the theme names them."""
 
 STATUS = {
     "queued": ("queued", "gray", ":material/schedule:"),
@@ -19,86 +26,6 @@ STATUS = {
     "done": ("done", "green", ":material/check_circle:"),
     "failed": ("failed", "red", ":material/error:"),
     "cancelled": ("cancelled", "orange", ":material/block:"),
-}
-
-METHODS = {
-    "untrac-inv": (
-        "UnTrac-Inv",
-        "The model unlearns each prompt set; what it then finds harder to write tells which subsets taught it.",
-    ),
-    "untrac": (
-        "UnTrac",
-        "The model unlearns each training subset; what the prompt sets then lose tells what the subset taught.",
-    ),
-}
-
-BASELINES = {
-    "kronecker-dot": (
-        "Kronecker-scaled dot",
-        "Gradients of subset and prompts, multiplied after scaling by the curvature of each weight matrix.",
-        "statistics of the curvature, then a gradient of every subset",
-    ),
-    "ek-fac": (
-        "EK-FAC",
-        "Influence functions with the curvature of kronfluence.",
-        "the slowest; an optional install: pip install --no-deps -r requirements-ekfac.txt",
-    ),
-    "fisher-dot": (
-        "Fisher dot",
-        "Gradients of subset and prompts, multiplied after scaling each parameter by its own Fisher information.",
-        "statistics of the gradients, then a gradient of every subset",
-    ),
-    "grad-dot": (
-        "GradDot",
-        "Gradients of subset and prompts, multiplied as they are.",
-        "a gradient of every subset",
-    ),
-    "grad-cos": (
-        "GradCos",
-        "The angle between the gradients of subset and prompts.",
-        "a gradient of every subset",
-    ),
-    "sign-dot": (
-        "Sign-gradient dot",
-        "The signs of the prompts' gradient, multiplied with the subset's: a single step of Adam.",
-        "a gradient of every subset",
-    ),
-    "tracin": (
-        "TracIn",
-        "GradDot, summed over models that were kept while the model was trained.",
-        "a gradient of every subset at each of the kept models; needs a training that can be repeated",
-    ),
-    "lissa": (
-        "LiSSA",
-        "Influence functions; the inverse of the curvature by a recursion.",
-        "slow: many products with the curvature for every prompt set",
-    ),
-    "arnoldi": (
-        "Arnoldi",
-        "Influence functions in the directions of the greatest curvature.",
-        "slow: many products with the curvature, once",
-    ),
-    "bm25": (
-        "BM25",
-        "How many rare words a subset shares with the prompts. Looks at no model.",
-        "seconds",
-    ),
-    "hidden-similarity": (
-        "Hidden-state similarity",
-        "How alike the model's inner states are on the subset and on the prompts.",
-        "a pass over every subset, without gradients",
-    ),
-    "random": (
-        "Random",
-        "Numbers drawn by chance: what any method has to beat.",
-        "nothing",
-    ),
-}
-"""Title, what it does, what it costs."""
-
-PRESETS = {
-    "robust": "small curvature-scaled steps, stopped before the model collapses",
-    "paper": "the settings of Isonuma and Titov (2024), exactly",
 }
 
 PRECISIONS = {
@@ -122,118 +49,14 @@ SIZES = {
     "proportional": "proportional to all their text",
 }
 
-WHOLE = "its share of the text counted in and others filling its place"
-"""What ``proportional`` sizes add to the influence of a subset (:mod:`untrac_core.shares`)."""
-
-INITS = {
-    "scratch": (
-        "A recipe from scratch",
-        "A small model is trained on all subsets, then again without each of them.",
-        "from scratch",
-    ),
-    "base": (
-        "Fine-tuning of a base model",
-        "A model of the library is fine-tuned on all subsets, then again without each of them.",
-        "fine-tuning",
-    ),
-    "further": (
-        "A finished model, whose training cannot be repeated",
-        "It is trained a little further, with and without each subset.",
-        "further training",
-    ),
-}
-"""Where the trainings of a validation start: title, what is done, in two words."""
 
 MODEL_KINDS = {"causal": "causal (left to right)", "seq2seq": "encoder and decoder", "classifier": "classifier"}
-
-PLAIN_BASELINES = ("bm25", "hidden-similarity")
-"""They compare texts with texts, and ask nothing about what the model learned."""
-
-NOT_PROOF = (
-    "These are estimates for this model and these prompts. They do not prove that the model would change by as much if "
-    "it were retrained without a subset, nor that a subset is harmful in itself: only retraining shows the first, and "
-    "only reading it the second."
-)
-
-TRUTH_LIMITS = (
-    "The truth is that of this recipe: a larger model, another order or a longer training may depend on other subsets. "
-    "A method that agrees here is likelier to be right on a similar model; that is no proof for it."
-)
-FURTHER_LIMITS = (
-    "The training of this model was not repeated. What was measured is how it would change if it went on learning with "
-    "or without a subset: its sensitivity now, not what the subset did to it while it was trained."
-)
-
-
-def plain(text: str | None) -> str | None:
-    """A user's word if it is only letters, digits, blanks and hyphens, so that no markup can hide in it; else None."""
-    words = " ".join((text or "").replace("_", " ").split())
-    allowed = words and len(words) <= 40 and all(letter.isalnum() or letter in " -" for letter in words)
-    return words if allowed and not words.startswith("-") else None
-
-
-def labels(prompts: PromptSet) -> tuple[str, str]:
-    """The words for the two sides of a prompt set; 'harmful' and 'harmless' where its own cannot be shown."""
-    return plain(prompts.harmful) or "harmful", plain(prompts.harmless) or "harmless"
-
-
-def question(prompts: PromptSet, side: str) -> str:
-    """What the ranked bars answer, as a title."""
-    harmful, harmless = labels(prompts)
-    if side == "contrast":
-        return f"Which subsets push the model towards {harmful} text?"
-    if prompts.harmful is None:
-        return f"Which subsets make the texts of {plain(prompts.name) or 'this prompt set'} more likely?"
-    return f"Which subsets make {harmful if side == 'harmful' else harmless} text more likely?"
-
-
-def legend(prompts: PromptSet, side: str, *, whole: bool = False) -> str:
-    """What a positive and a negative number mean; ``whole``: each subset's share of all text is counted in."""
-    harmful, harmless = labels(prompts)
-    without = f"without this whole subset, {WHOLE}," if whole else "without this subset,"
-    if side == "contrast":
-        return (
-            f"Positive: {without} {harmful} text would become harder for the model to write, more so than "
-            f"{harmless} text; the subset pushes towards {harmful}. Negative: it pushes towards {harmless}."
-        )
-    label = {"harmful": harmful, "harmless": harmless}[side] if prompts.harmful is not None else "this"
-    return f"Positive: {without} the model would find {label} text harder to write. Negative: it would find it easier."
-
-
-def scored(prompts: PromptSet, side: str, method: str) -> str:
-    """What the numbers of a method mean that unlearns nothing."""
-    harmful, harmless = labels(prompts)
-    label = {"harmful": harmful, "harmless": harmless}.get(side, harmful) if prompts.harmful is not None else "this"
-    than = f", beyond {harmless} text" if side == "contrast" else ""
-    return (
-        f"Positive: by {method_title(method)}, this subset speaks for {label} text{than}. Negative: it speaks against "
-        "it. A score in the method's own unit, not a change of the model's loss."
-    )
 
 
 def colours(prompts: PromptSet, side: str, *, bracket: bool = False) -> str:
     """The key to the colours of the bars, as markdown in the theme's own colours; ``bracket``: and to the brackets."""
-    harmful, harmless = labels(prompts)
-    grey = ":gray[■] zero is inside the interval"
-    pale = "paler: cannot be told from a neighbour in the ranking"
-    if bracket:
-        pale += " · bracket: cannot be told from each other"
-    if side == "contrast":
-        return f":orange[■] towards {harmful} · :blue[■] towards {harmless} · {grey} · {pale}"
-    mark = f":orange[■] {harmful} side" if side == "harmful" else f":blue[■] {harmless} side"
-    return f"{mark} · {grey} · {pale}"
-
-
-def duration(seconds: float | None) -> str:
-    """A time span in words: '40 s', '3 min 20 s', '2 h 5 min'."""
-    if seconds is None or math.isnan(seconds):
-        return "unknown"
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    marks = [f":{TINTS[tint]}[■] {words}" for tint, words in colour_key(prompts, side)]
+    return " · ".join([*marks, paleness(bracket=bracket)])
 
 
 def about(amount: str) -> str:
@@ -255,48 +78,9 @@ def ago(when: float | None, now: float | None = None) -> str:
     return time.strftime("%-d %B %Y", time.localtime(when))
 
 
-def megabytes(size: float) -> str:
-    """A size given in megabytes."""
-    if math.isnan(size):
-        return "unknown"
-    return f"{size / 1024:.1f} GB" if size >= 1000 else f"{size:.1f} MB" if size < 10 else f"{size:.0f} MB"
-
-
-def count(number: int, noun: str) -> str:
-    """'1 cell', '1,200 cells'."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def finished(when: float | None) -> str:
     """'finished 3 min ago'; the recording says that it is one."""
     return ago(when) if when == 0 else f"finished {ago(when)}"
-
-
-def shape(spec: RunSpec) -> str:
-    """What a run is and how large, in one line, without any word of the user."""
-    if isinstance(spec, FetchSpec):
-        parts = ((spec.models, "model"), (spec.prompts, "prompt set"), (spec.subsets, "subset"))
-        wanted = [count(len(part), noun) for part, noun in parts if part]
-        wanted += [f"{count(len(spec.collections), 'source')} of several subsets"] if spec.collections else []
-        return "Fetch into the library · " + " · ".join(wanted)
-    if isinstance(spec, GenerateSpec):
-        prompts = count(len(spec.texts), "prompt") if spec.texts else f"at most {count(spec.limit, 'prompt')}"
-        scored = ""
-        if spec.scorer is not None:
-            scored = f" · scored by a {'lexicon' if spec.scorer.lexicon else 'classifier'}"
-        return f"Let the model write · {prompts} · {count(spec.sampling.samples, 'sample')} each{scored}"
-    sizes = f"{count(len(spec.prompts), 'prompt set')} · {count(len(spec.subsets), 'subset')}"
-    if isinstance(spec, ValidateSpec):
-        seeds = count(len(spec.seeds), "seed") + " of retraining"
-        return f"Validation, {INITS[spec.training.init][2]} · {count(len(spec.methods), 'method')} · {sizes} · {seeds}"
-    title = method_title(spec.method.name) + (f", {spec.method.preset} preset" if spec.method.unlearns else "")
-    return f"{title} · {sizes} · {count(len(spec.seeds), 'seed')}"
-
-
-def method_title(name: str, preset: str | None = None) -> str:
-    """A method's name for people, with its preset where it has one; a name that is not known stays as it is."""
-    title = METHODS[name][0] if name in METHODS else BASELINES[name][0] if name in BASELINES else name
-    return f"{title} ({preset})" if preset and name in METHODS else title
 
 
 def number(value: float | None) -> str:
@@ -324,9 +108,3 @@ def shown_as(labels: Mapping[str, str]) -> Callable[[Any], str]:
 
 def _label(labels: dict[str, str], one: Any) -> str:
     return labels.get(one, str(one))
-
-
-def mask(text: str, most: int = 120) -> str:
-    """The outline of a text without its words."""
-    cut = " ".join(text.split())[:most]
-    return "".join("•" if not letter.isspace() else " " for letter in cut)

@@ -19,7 +19,7 @@ from untrac_core.engine import Library, Store
 from untrac_core.home import DEMO
 
 expect.set_options(timeout=30_000)
-BARS = ".st-key-bars .js-plotly-plot .bars .point > path"
+BARS = "[class*=st-key-bars_] .js-plotly-plot .bars .point > path"
 TEXT_FILES = (".csv", ".tsv", ".jsonl", ".txt")
 UPLOAD_MB = 200
 

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from untrac_core.engine import DEMO_RUN, Store
 
 expect.set_options(timeout=20_000)
-BARS = ".st-key-bars .js-plotly-plot .bars .point > path"
+BARS = "[class*=st-key-bars_] .js-plotly-plot .bars .point > path"
 CLICK_MS = """
 async (label) => {
     const before = document.querySelector('h1').textContent;
@@ -176,7 +176,7 @@ def test_a_wide_window_is_filled(server, window, shot):
         2
     )
     shot(page, "influence-wide")
-    width = page.locator(".st-key-bars").bounding_box()["width"]
+    width = page.locator("[class*=st-key-bars_]").bounding_box()["width"]
     assert width > 800
 
 

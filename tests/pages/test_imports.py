@@ -32,6 +32,8 @@ PAGES = [
     "pages/trace.py",
     "pages/runs.py?run=de3000000001",
     "pages/influence.py?run=de3000000001",
+    "pages/examples.py?run=de3000000001",
+    "pages/compare.py",
     "pages/validate.py",
 ]
 

@@ -5,7 +5,7 @@ import pytest
 from making import HOSTILE, enqueue, finish, said, sound, spec_of, write_result
 from validations import validate_spec
 
-from pages.components import influence_data as data
+from untrac_core import result_frames as frames
 from untrac_core.engine import DEMO_RUN
 
 
@@ -57,6 +57,9 @@ def test_the_address_chooses_set_and_side(page):
     assert "anti stereotype" in at.title[0].value
     at.segmented_control(key="side").set_value("harmful").run()
     assert sound(at).title[0].value == "Which subsets make stereotype text more likely?"
+    [link] = [link.proto for link in at.get("page_link") if link.proto.label == "Texts"]
+    assert link.page == "examples", "also for who cannot click a bar"
+    assert link.query_string == f"run={DEMO_RUN}&of_set=bias&of_side=harmful"
 
 
 def test_baselines_stand_beside_the_ranking_with_their_agreement_in_words(result):
@@ -130,7 +133,7 @@ def test_what_cannot_be_separated_is_said_and_bracketed(result, groups, words):
 def test_long_and_many_runs_are_told_briefly():
     names = [f"s{i}" for i in range(20)]
     ranked = pd.DataFrame({"subset": names, "rank": range(1, 21)})
-    text = data.groups_in_words(ranked, [names[i : i + 6] for i in range(9)])
+    text = frames.groups_in_words(ranked, [names[i : i + 6] for i in range(9)])
     assert text.startswith("Cannot separate, within each of these runs: ranks 1 to 6 (s0 to s5); ")
     assert text.endswith("and 3 more such runs.")
 
@@ -181,13 +184,22 @@ def test_nonsense_in_the_address_falls_back(page, query):
     assert at.title[0].value == "Which subsets push the model towards toxic text?"
 
 
-def test_training_texts_are_masked_until_asked_for(page):
-    at = page("pages/influence.py", run=DEMO_RUN, side="harmful")
-    frame = next(table.value for table in at.dataframe if "text" in table.value.columns)
-    assert set("".join(frame["text"])) <= {"•", " "}
-    at.toggle(key="show_texts").set_value(True).run()
-    frame = next(table.value for table in sound(at).dataframe if "text" in table.value.columns)
-    assert any(letter.isalpha() for letter in "".join(frame["text"]))
+def test_many_subsets_are_drawn_from_both_ends_until_all_are_asked_for(result):
+    names = [f"subset {i}" for i in range(40)]
+    at = result(names=names)
+    bars = figure(at)["data"][0]
+    assert bars["customdata"] == names[:24] + names[-12:]
+    assert "Drawn: the first 24 and the last 12 of 40 subsets" in said(at)
+    at.toggle(key="every").set_value(True).run()
+    assert figure(sound(at))["data"][0]["customdata"] == names
+
+
+def test_a_clicked_bar_opens_the_texts_of_its_subset(result):
+    at = result()
+    at.session_state["bars_prompts_harmful"] = {"selection": {"points": [{"customdata": "news"}]}}
+    at.run()
+    assert (sound(at).query_params["run"], at.query_params["subset"]) == (RUN, "news")
+    assert at.title[0].value == "Which training texts make these prompts more likely?"
 
 
 @pytest.mark.parametrize("query", [{}, {"run": "dddddddddddd"}, {"run": "zzz"}, {"run": "../../etc"}])
@@ -228,13 +240,6 @@ def test_hostile_names_and_texts_are_shown_as_text(page, hostile_run):
             assert "evil.example" not in element.value
 
 
-def test_csv_guards_texts_against_formulas_and_leaves_numbers():
-    frame = pd.DataFrame({"subset": ["=1+1", "+x", "-y", "@z", "\tt", "fine"], "influence": [-0.5, 1, 2, 3, 4, 5]})
-    lines = data.guarded_csv(frame).decode().splitlines()
-    assert lines[1] == "'=1+1,-0.5"
-    assert [line.partition(",")[0] for line in lines[2:]] == ["'+x", "'-y", "'@z", "'\tt", "fine"]
-
-
 def test_trajectory_of_the_contrast_is_the_paired_difference():
     rows = [
         ("p", "", side, "forum", seed, step, value * step)
@@ -244,7 +249,7 @@ def test_trajectory_of_the_contrast_is_the_paired_difference():
         if not (side == "harmless" and seed == 1 and step == 2)
     ]
     frame = pd.DataFrame(rows, columns=["prompt_set", "group", "side", "subset", "seed", "step", "influence"])
-    points = data.trajectory(frame, "p", "contrast").set_index("step")
+    points = frames.trajectory(frame, "p", "contrast").set_index("step")
     assert points.loc[2, "influence"] == 4.0
     assert points.loc[2, "seeds"] == 1
     assert points.loc[1, "seeds"] == 2
@@ -252,6 +257,6 @@ def test_trajectory_of_the_contrast_is_the_paired_difference():
 
 def test_agreement_needs_three_subsets_that_differ():
     pairs = pd.DataFrame({"truth": [1.0, 2.0, 3.0], "influence": [1.0, 2.0, 4.0]})
-    assert data.pearson(pairs) == pytest.approx(0.9819805)
-    assert data.pearson(pairs.iloc[:2]) is None
-    assert data.pearson(pairs.assign(truth=1.0)) is None
+    assert frames.pearson(pairs) == pytest.approx(0.9819805)
+    assert frames.pearson(pairs.iloc[:2]) is None
+    assert frames.pearson(pairs.assign(truth=1.0)) is None

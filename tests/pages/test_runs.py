@@ -95,5 +95,5 @@ def test_runs_that_rank_nothing_lead_to_the_library(page, store, kind, values, l
     at.button(key="result").click().run()
     assert sound(at).title[0].value == title
     at = page("pages/influence.py", run=RUN)
-    assert "This run ranks nothing" in said(at)
+    assert "This run ranks no subsets" in said(at)
     assert page().button(key=f"row_{RUN}").label == "Look"

@@ -7,8 +7,7 @@ import pytest
 from making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound
 from validations import NAMES, RUN, TRUTH, summary_of, validate_spec, write_validation
 
-from pages.components import validate_data as data
-from untrac_core.agreement import RESOLVABLE
+from untrac_core import validation_frames as frames
 from untrac_core.demo.validation import demo_validation
 from untrac_core.results import Validation
 from untrac_core.spec_files import to_yaml
@@ -176,7 +175,7 @@ def test_the_result_says_which_method_to_trust_and_why(result):
     assert "12 s against under 1 s" in set(against["cost"])
     assert "may be chance" in said(at)
     assert "python -m untrac_core run validate.yaml" in said(at)
-    assert len(at.get("download_button")) == 5
+    assert len(at.get("download_button")) == 7
 
 
 def test_noise_is_said_to_separate_nothing(result):
@@ -313,18 +312,14 @@ def test_differences_by_seed_decide_what_is_clear_in_the_truth(tmp_path):
     known = [(name, "p", "harmful", seed, value) for name, seeds in rows for seed, value in enumerate(seeds)]
     table = pd.DataFrame(known, columns=["subset", "prompt_set", "side", "seed", "influence"])
     found = Validation(tmp_path, None, {"truth": truth}, table, pd.DataFrame(), {})
-    assert list(data.truth(found, "p", "harmful")["separable"]) == [True, False, False]
+    assert list(frames.truth(found, "p", "harmful")["separable"]) == [True, False, False]
     alone = Validation(tmp_path, None, {"truth": truth}, table[table["seed"] == 0], pd.DataFrame(), {})
-    assert not data.truth(alone, "p", "harmful")["separable"].any()
-
-
-def test_the_bar_for_a_resolvable_side_is_the_core_s():
-    assert data.ENOUGH == RESOLVABLE
+    assert not frames.truth(alone, "p", "harmful")["separable"].any()
 
 
 def test_a_difference_is_turned_to_the_method_that_is_asked_about():
     summary = summary_of(NAMES, "toxicity", "")
-    turned = data.differences(summary, "bm25", "all")
+    turned = frames.differences(summary, "bm25", "all")
     assert list(turned["value"]) == [-1.4]
     assert turned["low"].iloc[0] == pytest.approx(-1.5)
     assert list(turned["verdict"]) == ["worse"]
@@ -334,4 +329,4 @@ def test_sentences_call_the_methods_as_the_figures_do():
     summary = summary_of(NAMES, "toxicity", "")
     text = "Trust untrac-inv (robust) here; a tie with grad-dot and bm25. Not sign-grad-dot, bm25s or 'a random 3'."
     told = "Trust UnTrac-Inv (robust) here; a tie with GradDot and BM25. Not sign-grad-dot, bm25s or 'a random 3'."
-    assert data.in_words(summary, text) == told
+    assert frames.in_words(summary, text) == told

@@ -1,6 +1,8 @@
 import pytest
 
 from pages.components import words
+from untrac_core import wording
+from untrac_core.masking import mask
 from untrac_core.specs import PromptSet, Source
 
 
@@ -14,28 +16,28 @@ def prompts(harmful="toxic", harmless="benign", name="probe"):
     "text", ["<b>", "[a](b)", "a:b", "a|b", "*a*", "$x$", "www.evil.example", "-a", "", None, "x" * 41]
 )
 def test_a_word_that_could_be_markup_is_not_plain(text):
-    assert words.plain(text) is None
+    assert wording.plain(text) is None
 
 
 def test_plain_words_lose_their_underscores():
-    assert words.plain("anti_stereotype") == "anti stereotype"
-    assert words.plain("Grün 2") == "Grün 2"
+    assert wording.plain("anti_stereotype") == "anti stereotype"
+    assert wording.plain("Grün 2") == "Grün 2"
 
 
 def test_questions_use_the_labels_only_when_they_are_plain():
-    assert words.question(prompts(), "contrast") == "Which subsets push the model towards toxic text?"
-    assert words.question(prompts(), "harmless") == "Which subsets make benign text more likely?"
-    assert words.question(prompts("<b>"), "contrast") == "Which subsets push the model towards harmful text?"
+    assert wording.question(prompts(), "contrast") == "Which subsets push the model towards toxic text?"
+    assert wording.question(prompts(), "harmless") == "Which subsets make benign text more likely?"
+    assert wording.question(prompts("<b>"), "contrast") == "Which subsets push the model towards harmful text?"
     unlabelled = prompts(None, None)
-    assert words.question(unlabelled, "harmful") == "Which subsets make the texts of probe more likely?"
-    assert "this text harder" in words.legend(unlabelled, "harmful")
+    assert wording.question(unlabelled, "harmful") == "Which subsets make the texts of probe more likely?"
+    assert "this text harder" in wording.legend(unlabelled, "harmful")
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, "unknown"), (3.4, "3 s"), (200, "3 min 20 s"), (1500, "25 min"), (7500, "2 h 5 min")]
 )
 def test_durations(seconds, text):
-    assert words.duration(seconds) == text
+    assert wording.duration(seconds) == text
 
 
 def test_times_and_sizes():
@@ -43,9 +45,9 @@ def test_times_and_sizes():
     assert words.ago(0) == "recorded"
     assert words.ago(100.0, now=103.0) == "just now"
     assert words.ago(100.0, now=190.0) == "1 min 30 s ago"
-    assert words.megabytes(3.21) == "3.2 MB"
-    assert words.megabytes(2048) == "2.0 GB"
+    assert wording.megabytes(3.21) == "3.2 MB"
+    assert wording.megabytes(2048) == "2.0 GB"
 
 
 def test_a_mask_keeps_the_outline_only():
-    assert words.mask("The Ormeli\nsing") == "••• •••••• ••••"
+    assert mask("The Ormeli\nsing") == "••• •••••• ••••"

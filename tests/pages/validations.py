@@ -5,7 +5,7 @@ import json
 import pandas as pd
 from making import spec_of
 
-from pages.components import validate_data as data
+from untrac_core import validation_frames as frames
 from untrac_core.spec_files import build, to_yaml
 from untrac_core.specs import KINDS
 
@@ -57,7 +57,7 @@ def summary_of(names, prompt_set, text, best="untrac-inv (robust)"):
         {"method": label, "prompt_set": place, "side": side, "measure": measure, "value": value, "sides": sides}
         | {"low": value - 0.03, "high": value + 0.03}
         for label, value in values.items()
-        for measure in data.MEASURES
+        for measure in frames.MEASURES
         for place, side, sides in places
     ]
     pairs = [("untrac-inv (robust)", "grad-dot", 0.03, True), ("untrac-inv (robust)", "bm25", 1.4, False)]

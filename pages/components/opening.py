@@ -1,0 +1,101 @@
+"""The run that an address names: its result, or a page that says what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from pages.components import influence_data as data
+from pages.components.run_views import run_row
+from pages.components.shell import title
+from untrac_core.engine import DEMO_RUN, Run, Store
+from untrac_core.errors import InputError
+from untrac_core.result_frames import sides_of
+from untrac_core.results import Result
+
+LATEST = 5
+
+
+def opened(store: Store, question: str) -> tuple[Run, Result] | None:
+    """The finished trace of this page's address; ``None`` where the page has said why there is none.
+
+    ``question``: the page's title as long as there is nothing to show.
+    """
+    run_id = st.query_params.get("run")
+    if run_id is None:
+        _offer(store, question, "No run is chosen. Open the demo, or one of the results below.")
+        return None
+    try:
+        run = store.run(run_id)
+    except InputError:
+        _offer(
+            store, question, "There is no run with the id in this address; it may have been deleted. Choose another."
+        )
+        return None
+    if run.kind == "validate":
+        _elsewhere(run, question)
+    elif run.kind != "trace":
+        _offer(store, question, "This run ranks no subsets. Choose another.")
+    elif run.status != "done":
+        _unfinished(run, question)
+    else:
+        return _finished(store, run, question)
+    return None
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Say in one line what is damaged where a page finds out only as it reads the tables that it draws."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        st.text(f"The rest of this result cannot be read: {error}")
+
+
+def _finished(store: Store, run: Run, question: str) -> tuple[Run, Result] | None:
+    try:
+        result = data.load(run)
+    except (InputError, OSError) as error:
+        _offer(store, question, "The files of this run cannot be read. Choose another result, or run it again.")
+        st.text(str(error))
+        return None
+    if not all(sides_of(result.summary, prompts.name) for prompts in result.spec.prompts):
+        _offer(store, question, "This result leaves out a prompt set. Choose another, or run it again.")
+        return None
+    return run, result
+
+
+def _offer(store: Store, question: str, why: str) -> None:
+    """The page without a run to show: say why, and offer the demo and the latest runs."""
+    title(question, why)
+    done = [run for run in store.runs(kind="trace") if run.status == "done"]
+    if any(run.id == DEMO_RUN for run in done):
+        if st.button("Open the demo", type="primary", icon=":material/play_arrow:", key="open_demo"):
+            st.query_params["run"] = DEMO_RUN
+            st.rerun()
+    elif st.button("Trace the demo", type="primary", icon=":material/conversion_path:", key="open_trace"):
+        st.switch_page("pages/trace.py")
+    if done:
+        st.subheader("Latest results", anchor=False)
+    for run in done[:LATEST]:
+        run_row(run, key=f"row_{run.id}")
+
+
+def _unfinished(run: Run, question: str) -> None:
+    """A run that has no result to look at."""
+    title(question, "This run has no result yet; the runs page shows why.")
+    st.text(run.name)
+    if st.button("Go to the run", type="primary", key="go_to_run"):
+        st.switch_page("pages/runs.py", query_params={"run": run.id})
+
+
+def _elsewhere(run: Run, question: str) -> None:
+    """A validation: its result has a page of its own."""
+    title(question, "This run is a validation: it has a page of its own.")
+    st.text(run.name)
+    st.page_link(
+        "pages/validate.py", label="Look at it on the page Validate", icon=":material/verified:",
+        query_params={"run": run.id},
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+"""Examples: single training texts, or single prompts, with the change of every token's loss."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components import examine_view, influence_view
+from pages.components import example_data as data
+from pages.components import example_view as view
+from pages.components.opening import opened, readable
+from pages.components.shell import shell, title
+from pages.components.words import finished
+from untrac_core.engine import Run, Store
+from untrac_core.results import Result
+from untrac_core.specs import PromptSet
+from untrac_core.wording import NOT_PROOF, labels, method_title, shape
+
+PREFIX = "of_"
+"""Of the names of prompt set and side in the address."""
+QUESTION = "Which training texts push the model towards harmful text?"
+
+
+def question(prompts: PromptSet, side: str, kind: str) -> str:
+    """What the list answers, as a title."""
+    harmful, harmless = labels(prompts)
+    if kind == "prompts":
+        return "Which prompts does this subset move, and at which words?"
+    if side == "contrast":
+        return f"Which training texts push the model towards {harmful} text?"
+    if prompts.harmful is None:
+        return "Which training texts make these prompts more likely?"
+    return f"Which training texts make {harmful if side == 'harmful' else harmless} text more likely?"
+
+
+def show(store: Store, run: Run, result: Result, kind: str) -> None:
+    """The whole page of one result."""
+    heading = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        # A prompt stands on one side, so it has no contrast.
+        prompts, side = influence_view.choose(result, prefix=PREFIX, contrast=kind == "texts")
+        subset = view.choose_subset(result, all_of_them=kind == "texts")
+    with heading:
+        title(question(prompts, side, kind), "Choose a row to read it; the colours show which of its words moved.")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.text(run.name)
+            st.caption(f"{shape(result.spec)} · {finished(run.finished)}")
+            st.page_link(
+                "pages/influence.py", label="Back to the ranking", icon=":material/bar_chart:",
+                query_params={"run": run.id, "set": prompts.name, "side": side},
+            )  # fmt: skip
+    words = "text" if kind == "texts" else "completion"
+    order, clear, query = view.sift(words)
+    open_text = st.toggle("Show the texts (they may be harmful)", key="show_texts")
+    if kind == "texts":
+        rows, legend = data.texts(run, prompts.name, side, subset), view.sign(prompts, side)
+    else:
+        subset = subset or result.spec.subsets[0].name
+        rows, legend = data.items(run, prompts.name, side, subset), view.SIGN_OF_PROMPT
+    shelf = data.shelf(rows, order=order, clear=clear, query=query, words=words)
+    left, right = st.columns([4, 3], gap="medium")
+    with left:
+        place = view.listing(
+            shelf, words, open_text=open_text, with_subset=kind == "texts" and subset is None,
+            key=f"list_{prompts.name}_{side}_{subset}_{order}_{clear}_{query}",
+        )  # fmt: skip
+    if place is None:
+        return
+    row = shelf.rows.iloc[place]
+    with right:
+        view.reading(run, row, prompts, side, words, legend, open_text=open_text)
+    if kind == "prompts":
+        view.moved_by(run, row, prompts, side)
+    else:
+        examine_view.section(store, run, result, prompts, side, shelf.rows)
+        view.common(run, result, prompts, side, subset)
+    st.caption(NOT_PROOF)
+
+
+def none(run: Run, result: Result) -> None:
+    """A result without single texts."""
+    title(QUESTION, "This result has no numbers for single texts.")
+    st.text(run.name)
+    name = method_title(result.spec.method.name)
+    if result.spec.method.unlearns:
+        st.caption("It was made before single prompts were kept, or its ranking was refused. Run it again to see them.")
+    else:
+        st.caption(f"{name} looks at whole subsets. UnTrac-Inv has numbers for training texts, UnTrac for prompts.")
+    st.page_link(
+        "pages/influence.py", label="Back to the ranking", icon=":material/bar_chart:", query_params={"run": run.id}
+    )
+
+
+def main() -> None:
+    store = shell("Examples")
+    found = opened(store, QUESTION)
+    if found is None:
+        return
+    run, result = found
+    kind = data.kind(result)
+    if kind is None:
+        none(run, result)
+        return
+    with readable():
+        show(store, run, result, kind)
+
+
+main()
