@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from untrac_core.statistics import Estimate
 
+LARGE = 0.25
+"""From this share on an estimate to first order can be badly wrong (``benchmarks/accuracy``: a subset of 30%)."""
 LEAST_BLOCKS = 8
 """Of a small subset that methods look at, as long as it has so many."""
 
@@ -57,3 +59,14 @@ def allotted(blocks: Mapping[str, int], each: int) -> dict[str, int]:
     """
     mean = sum(blocks.values()) / len(blocks)
     return {name: min(count, max(LEAST_BLOCKS, round(each * count / mean))) for name, count in blocks.items()}
+
+
+def large_shares(sizes: Mapping[str, float]) -> list[str]:
+    """A warning for every subset that is more of the training than an estimate to first order can speak of."""
+    total = sum(sizes.values())
+    return [
+        f"Subset {name!r} is {size / total:.0%} of the training: without so much of it the rest would be read "
+        f"{1 / (1 - size / total):.1f} times as often, which no estimate here knows. Believe retraining about it."
+        for name, size in sizes.items()
+        if size >= LARGE * total and len(sizes) > round(1 / LARGE)
+    ]

@@ -34,6 +34,7 @@ from untrac_core.results import (
     write_parts,
 )
 from untrac_core.settings import ascent_settings
+from untrac_core.shares import large_shares
 from untrac_core.spec_files import to_yaml
 from untrac_core.specs import MethodSpec, TraceSpec
 from untrac_core.studies import open_study, study_environment
@@ -166,6 +167,7 @@ class Tracer:
     def _warnings(self, outcome: Any, beside: Sequence[Any]) -> list[str]:
         study, spec = self.study, self.spec
         warnings = same_texts(study.subset_data) + overlap.warnings_of(study.prompt_data, study.subset_data)
+        warnings += large_shares(study.sizes or {})
         if len(spec.seeds) == 1:
             warnings.append("One seed: there is no interval, so nothing can be ranked. Run at least two seeds.")
         settings = ascent_settings(spec.method) if spec.method.unlearns else None

@@ -35,6 +35,7 @@ from untrac_core.results import (
     write_json,
 )
 from untrac_core.settings import moving_of
+from untrac_core.shares import large_shares
 from untrac_core.spec_files import to_yaml
 from untrac_core.specs import MethodSpec, ModelRef, ValidateSpec
 from untrac_core.validation_check import recipe_facts, unread_prompts, validation_flop
@@ -232,6 +233,7 @@ class Validator:
     def _warnings(self) -> list[str]:
         spec = self.spec
         warnings = same_texts(self.subset_data) + overlap.warnings_of(self.prompt_data, self.subset_data)
+        warnings += large_shares({name: float(len(blocks)) for name, blocks in self.material.blocks.items()})
         steps, batch = spec.training.steps, spec.training.batch
         passes = steps * batch / sum(len(blocks) for blocks in self.material.blocks.values())
         if passes > 4:
