@@ -195,5 +195,7 @@ def test_the_error_of_a_large_subset_is_no_longer_the_largest():
 
 def test_a_subset_of_a_third_of_the_training_is_warned_of_and_equal_ones_are_not():
     warnings = large_shares({"hate": 30.0, "books": 20.0, "news": 15.0, "web": 20.0, "tales": 15.0})
-    assert len(warnings) == 1 and "'hate' is 30%" in warnings[0] and "1.4 times" in warnings[0]
+    assert len(warnings) == 1
+    assert "'hate' is 30%" in warnings[0]
+    assert "1.4 times" in warnings[0]
     assert large_shares(dict.fromkeys("abc", 1.0)) == [] == large_shares(dict.fromkeys("abcdefgh", 1.0))

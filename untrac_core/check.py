@@ -18,7 +18,7 @@ from untrac_core.errors import InputError
 from untrac_core.model_files import ModelFacts, fetch_tokenizer, inspect_ref
 from untrac_core.progress import Progress
 from untrac_core.settings import refuse_foreign, settings_priced
-from untrac_core.specs import TraceSpec, TrainSpec, ValidateSpec
+from untrac_core.specs import TraceSpec, TrainSpec, UnlearnSpec, ValidateSpec
 
 BLOCK = 1024
 """Longest block of training text unless the spec says otherwise: the paper's."""
@@ -146,7 +146,7 @@ def _unmeasured(
 
 
 def load_records(
-    spec: TraceSpec | ValidateSpec, progress: Progress | None = None
+    spec: TraceSpec | ValidateSpec | UnlearnSpec, progress: Progress | None = None
 ) -> tuple[dict[str, PromptData], dict[str, SubsetData]]:
     """Every prompt set and subset of a spec, by name; refuses a subset that is a prompt set."""
     prompts = {prompt.name: load_prompts(prompt, progress) for prompt in spec.prompts}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -24,7 +25,17 @@ from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submi
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.report_command import report
 from untrac_core.spec_files import load_spec
-from untrac_core.specs import ExamineSpec, FetchSpec, RunSpec, Spec, TraceSpec, TrainSpec, ValidateSpec, spec_hash
+from untrac_core.specs import (
+    ExamineSpec,
+    FetchSpec,
+    RunSpec,
+    Spec,
+    TraceSpec,
+    TrainSpec,
+    UnlearnSpec,
+    ValidateSpec,
+    spec_hash,
+)
 from untrac_core.wording import SIDES
 from untrac_core.writing import write_bytes
 
@@ -101,21 +112,21 @@ def check(spec_file: SpecFile, as_json: Json = False) -> None:
     from untrac_core.check import check_training
     from untrac_core.engine.requests import prepared
     from untrac_core.examination_check import check_examination
-    from untrac_core.terminal import checked, priced, priced_texts
+    from untrac_core.removal_check import check_removal
+    from untrac_core.terminal import checked, priced, priced_removal, priced_texts
     from untrac_core.validation_check import check_validation
 
     spec = load_spec(spec_file)
-    if isinstance(spec, TraceSpec):
-        found = check_run(spec, rates=Store().rates())
-        _print_json(asdict(found)) if as_json else checked(found)
-        return
-    if isinstance(spec, ValidateSpec):
-        priced_as = check_validation(spec, rates=Store().rates())
-        _print_json(asdict(priced_as)) if as_json else priced(priced_as)
-        return
-    if isinstance(spec, ExamineSpec):
-        examined = check_examination(spec, rates=Store().rates())
-        _print_json(asdict(examined)) if as_json else priced_texts(examined)
+    looks: dict[type[Any], tuple[Any, Any]] = {
+        TraceSpec: (check_run, checked),
+        ValidateSpec: (check_validation, priced),
+        ExamineSpec: (check_examination, priced_texts),
+        UnlearnSpec: (check_removal, priced_removal),
+    }
+    if type(spec) in looks:
+        look, tell = looks[type(spec)]
+        found = look(spec, rates=Store().rates())
+        _print_json(asdict(found)) if as_json else tell(found)
         return
     if isinstance(spec, TrainSpec):
         notes = check_training(spec)
@@ -338,9 +349,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _hand_over(folder: Path, out: Path) -> None:
-    """Copy a result folder's files, each one whole or not at all."""
-    from untrac_core.results import FILES
+    """Copy a result folder's files, each one whole or not at all, and an unlearned model with all of its own."""
+    from untrac_core.results import FILES, UNLEARNED
 
+    if (folder / UNLEARNED).is_dir():
+        shutil.copytree(folder / UNLEARNED, out / UNLEARNED, dirs_exist_ok=True)
     for name in FILES:
         if (folder / name).is_file():
             write_bytes((folder / name).read_bytes(), out / name)

@@ -215,7 +215,7 @@ class Generator:
 
     def _complete(self, prompts: Sequence[int], seed: str, done: int, total: int) -> list[tuple[str, int]]:
         """One completion of each prompt: its text and how many tokens it has."""
-        from untrac_core.sampling import sample_tokens
+        from untrac_core.sampling import added_text, sample_tokens
 
         given = [self.given[prompt] for prompt in prompts]
         number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4])
@@ -225,16 +225,8 @@ class Generator:
             self.progress.tick(int(100 * (done + share * len(prompts))), 100 * total)
 
         written = sample_tokens(self.model, given, self.spec.sampling, number, tick)
-        return [(self._text(ids, new), len(new)) for ids, new in zip(given, written, strict=True)]
-
-    def _text(self, given: list[int], new: list[int]) -> str:
-        """What the new tokens add to the text of the given ones: decoded alone they could lose their first space."""
-        decode = self.model.encoder.text
-        if not self.model.encoder.seq2seq:
-            before, whole = decode(given), decode([*given, *new])
-            if whole.startswith(before):
-                return whole[len(before) :].rstrip("\ufffd")  # a character that was cut in its middle
-        return decode(new).rstrip("\ufffd")
+        encoder = self.model.encoder
+        return [(added_text(encoder, ids, new), len(new)) for ids, new in zip(given, written, strict=True)]
 
     def _label(self, score: float) -> str:
         if self.scorer is None:

@@ -45,6 +45,11 @@ def moving_matrices(module: nn.Module) -> dict[str, tuple[nn.Parameter, bool]]:
     }
 
 
+def moving_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """All parameters that may move, by name; tied ones once."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
 def transformer_blocks(module: nn.Module) -> list[tuple[str, nn.Module]]:
     """The transformer blocks with their names, in the order in which they stand: a seq2seq encoder's first."""
     lists: list[tuple[str, nn.ModuleList]] = []

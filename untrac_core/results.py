@@ -15,16 +15,18 @@ import pyarrow.parquet as pq
 
 from untrac_core.errors import InputError
 from untrac_core.spec_files import load_spec
-from untrac_core.specs import ExamineSpec, TraceSpec, ValidateSpec
+from untrac_core.specs import ExamineSpec, TraceSpec, UnlearnSpec, ValidateSpec
 from untrac_core.writing import write_bytes
 
 SPEC, ENVIRONMENT, SUMMARY, LOG = "spec.yaml", "environment.json", "summary.json", "log.txt"
 INFLUENCE, EXAMPLES, TRUTH, DOSES = "influence.parquet", "examples.parquet", "truth.parquet", "doses.csv"
 TOKENS, ITEMS, TRAITS, GROUPS = "tokens.parquet", "items.parquet", "traits.parquet", "groups.parquet"
 COMPLETIONS, ESTIMATES, CHECKS = "completions.parquet", "estimates.parquet", "checks.parquet"
+MEASURES, CURVES, COLLATERAL = "measures.parquet", "curves.parquet", "collateral.parquet"
+FORGOTTEN, WRITTEN, AUDIT, UNLEARNED = "forgotten.parquet", "written.parquet", "audit.json", "model"
 FILES = (
-    SPEC, ENVIRONMENT, INFLUENCE, GROUPS, EXAMPLES, ITEMS, TOKENS, TRAITS, COMPLETIONS, ESTIMATES, CHECKS, SUMMARY, LOG,
-    TRUTH, DOSES,
+    SPEC, ENVIRONMENT, INFLUENCE, GROUPS, EXAMPLES, ITEMS, TOKENS, TRAITS, COMPLETIONS, ESTIMATES, CHECKS, MEASURES,
+    CURVES, COLLATERAL, FORGOTTEN, WRITTEN, AUDIT, SUMMARY, LOG, TRUTH, DOSES,
 )  # fmt: skip
 
 INFLUENCE_COLUMNS = [
@@ -58,6 +60,14 @@ TOLD_BY_VALIDATION = {
     "verdict": (),
 }
 TOLD_BY_EXAMINATION = {"sides": ("side",)}
+TOLD_BY_REMOVAL = {
+    "table": ("measure", "on", "before", "after"),
+    "methods": ("method", "name", "ended", "collapsed"),
+    "target": (),
+    "method": (),
+    "verdict": (),
+    "warnings": (),
+}
 """What is read of a summary without asking whether it is there: its entries, and what each of their rows has."""
 GROUP_ROWS = 4096
 """Of a table of single texts that are stored together: of a question, only those that may hold its answer are read."""
@@ -190,6 +200,34 @@ class Examination:
     environment: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Removed:
+    """The folder of an ``unlearn`` run in memory.
+
+    ``measures``: subject (``before``, ``gold`` or a method), seed, measure, on, value. ``curves``: method, seed, step,
+    kind, name, side, loss (nats per token), genex (bits, of what is to go). ``collateral``: method, kind, name, side,
+    before, after, change, low, high, gold. ``forgotten``: every text that was to go and was looked at. ``written``:
+    subject, seed, prompt, completion, score, harmful; empty where nothing was written.
+    """
+
+    folder: Path
+    spec: UnlearnSpec
+    summary: dict[str, Any]
+    measures: pd.DataFrame
+    curves: pd.DataFrame
+    collateral: pd.DataFrame
+    forgotten: pd.DataFrame
+    written: pd.DataFrame
+    audit: dict[str, Any]
+    environment: dict[str, Any]
+
+    @property
+    def model(self) -> Path | None:
+        """The folder of the unlearned model, while it is there."""
+        folder = self.folder / UNLEARNED
+        return folder if folder.is_dir() else None
+
+
 def write_json(value: Any, path: Path) -> None:
     """Write JSON that any reader takes: no NaN, UTF-8, a fixed order of keys."""
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
@@ -266,6 +304,29 @@ def load_examination(folder: Path) -> Examination:
             spec=spec,
             summary=_summary(folder, TOLD_BY_EXAMINATION),
             checks=read_frame(folder / CHECKS)[CHECK_COLUMNS],
+            environment=_json(folder / ENVIRONMENT),
+        )
+
+
+def load_removed(folder: Path) -> Removed:
+    """Read the folder of an ``unlearn`` run; :class:`InputError` where a file is missing or damaged."""
+    tables = (MEASURES, CURVES, COLLATERAL, FORGOTTEN, WRITTEN)
+    where = _require(folder, (SPEC, ENVIRONMENT, SUMMARY, AUDIT, *tables))
+    with _damage_named(where):
+        spec = load_spec(folder / SPEC)
+        if not isinstance(spec, UnlearnSpec):
+            raise InputError("its spec is not an unlearning", where=where, mend="name the folder of an unlearning")
+        measures, curves, collateral, forgotten, written = (read_frame(folder / name) for name in tables)
+        return Removed(
+            folder=folder,
+            spec=spec,
+            summary=_summary(folder, TOLD_BY_REMOVAL),
+            measures=measures,
+            curves=curves,
+            collateral=collateral,
+            forgotten=forgotten,
+            written=written,
+            audit=_json(folder / AUDIT),
             environment=_json(folder / ENVIRONMENT),
         )
 

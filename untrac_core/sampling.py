@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
+from untrac_core.data.tokens import Encoder
 from untrac_core.errors import InputError
 from untrac_core.models import LoadedModel
 from untrac_core.specs import Sampling
@@ -84,6 +85,15 @@ def sample_tokens(
             ) from error
     new = out[:, 1:] if seq2seq else out[:, width:]
     return [_until(ids, ends) for ids in new.tolist()]
+
+
+def added_text(encoder: Encoder, given: Sequence[int], new: Sequence[int]) -> str:
+    """What new tokens add to the text of the given ones: decoded alone they could lose their first space."""
+    if not encoder.seq2seq:
+        before, whole = encoder.text(given), encoder.text([*given, *new])
+        if whole.startswith(before):
+            return whole[len(before) :].rstrip("\ufffd")  # a character that was cut in its middle
+    return encoder.text(new).rstrip("\ufffd")
 
 
 def end_tokens(model: LoadedModel) -> list[int]:

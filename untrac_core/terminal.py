@@ -22,6 +22,7 @@ from untrac_core.wording import SIDES, duration
 if TYPE_CHECKING:
     from untrac_core.check import Check
     from untrac_core.examination_check import ExamineCheck
+    from untrac_core.removal_check import RemovalCheck
     from untrac_core.validation_check import ValidationCheck
 
 LINE_SECONDS = 5.0
@@ -172,6 +173,8 @@ def outcome(summary: dict[str, Any], side: str | None = None) -> None:
         board(summary)
     elif summary["kind"] == "examine":
         alone(summary)
+    elif summary["kind"] == "unlearn":
+        removal(summary)
     else:
         _ranking(summary, side)
     for line in (*summary.get("warnings", []), *summary.get("notes", [])):
@@ -223,6 +226,22 @@ def alone(summary: dict[str, Any]) -> None:
     out.print(table("", headings, rows))
     for row in summary["sides"]:
         out.print(Text(f"{row['side']}: {row['text']}"))
+
+
+def removal(summary: dict[str, Any]) -> None:
+    """Print every measure before and after a removal and in the retrained models, and what can be said of it."""
+
+    def cell(value: float | None) -> str:
+        return "" if value is None else f"{value:.3g}"
+
+    rows = [
+        (row["title"], row["on"], cell(row["before"]), cell(row["after"]), cell(row["gold"]), row["unit"])
+        for row in summary["table"]
+    ]
+    headings = [("measure", False), ("of", False), ("before", True), ("after", True), ("gold", True), ("unit", False)]
+    out = console()
+    out.print(table(f"{summary['method']} on {summary['target']}", headings, rows))
+    out.print(Text(summary["verdict"]))
 
 
 def completions(summary: dict[str, Any]) -> None:
@@ -315,6 +334,16 @@ def priced_texts(found: ExamineCheck) -> None:
     if math.isfinite(found.seconds):
         lines.append(f"about {duration(found.seconds)} and {found.memory_mb:,.0f} MB of memory")
     console().print(Text("\n".join([*lines, *(f"note: {text}" for text in found.notes)])))
+
+
+def priced_removal(found: RemovalCheck) -> None:
+    """Print what an unlearning means and costs."""
+    lines = [f"{found.target}: {found.forget:,} texts to go, {sum(found.stays.values()):,} to stay"]
+    lines.append(f"{found.trainings} trainings without them, {found.removals} unlearnings")
+    if math.isfinite(found.seconds):
+        lines.append(f"at most about {duration(found.seconds)} and {found.memory_mb:,.0f} MB of memory")
+    lines += [*(f"note: {text}" for text in found.notes), *(f"warning: {text}" for text in found.warnings)]
+    console().print(Text("\n".join(lines)))
 
 
 def checked(found: Check) -> None:

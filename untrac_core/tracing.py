@@ -72,6 +72,11 @@ class Tracer:
         self.close_looks = CloseLooks(self.study, title, method, self._own)
         self.looks = self.close_looks.cells
 
+    @property
+    def later(self) -> list[list[Cell]]:
+        """The close looks, which need the trace."""
+        return [self.looks]
+
     def run_cell(self, cell: Cell) -> pd.DataFrame:
         """One cell's table; the model's weights come back bit for bit."""
         return self.close_looks.run(cell) if cell in self.looks else self.panel.run(self.study, cell)

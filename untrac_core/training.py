@@ -117,22 +117,28 @@ def build_model(spec: Recipe, vocabulary: int, seed: int) -> nn.Module:
     return module
 
 
+Without = str | Callable[[str, Example], bool] | None
+"""What a training leaves out: a subset by its name, or the blocks, with their subsets' names, that a test picks."""
+
+
 def batch_stream(
-    blocks: Mapping[str, list[Example]], batch: int, seed: int, without: str | None = None
+    blocks: Mapping[str, list[Example]], batch: int, seed: int, without: Without = None
 ) -> Iterator[list[Example]]:
-    """Endless batches over all subsets, shuffled anew each pass; ``without`` leaves one subset's blocks out.
+    """Endless batches over all subsets, shuffled anew each pass; ``without`` leaves blocks out.
 
     The blocks that stay keep their order, so that a leave-out training differs from the full one in nothing else.
     """
-    flat = [(name, block) for name in sorted(blocks) for block in blocks[name]]
+    every = [(name, block) for name in sorted(blocks) for block in blocks[name]]
+    leaves = without if callable(without) else lambda name, block: name == without
+    stays = [None if leaves(name, block) else block for name, block in every]
     shuffle = np.random.default_rng(seed)
-    if not any(name != without for name, _ in flat):
+    if all(block is None for block in stays):
         raise InputError("nothing is left to train on", where="recipe", mend="name another subset")
     held: list[Example] = []
     while True:
-        for index in shuffle.permutation(len(flat)).tolist():
-            name, block = flat[index]
-            if name == without:
+        for index in shuffle.permutation(len(stays)).tolist():
+            block = stays[index]
+            if block is None:
                 continue
             held.append(block)
             if len(held) == batch:
@@ -153,7 +159,7 @@ def fit(
     seed: int,
     device: torch.device,
     progress: Progress | None = None,
-    without: str | None = None,
+    without: Without = None,
     after: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Train in place: AdamW, linear warm-up, then linear to zero, gradients clipped at 1; mean loss a token by step.

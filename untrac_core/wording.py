@@ -13,6 +13,7 @@ from untrac_core.specs import (
     PromptSet,
     RunSpec,
     TraceSpec,
+    UnlearnSpec,
     ValidateSpec,
 )
 
@@ -101,6 +102,43 @@ PRESETS = {
 
 WHOLE = "its share of the text counted in and others filling its place"
 """What ``proportional`` sizes add to the influence of a subset (:mod:`untrac_core.shares`)."""
+
+REMOVALS = {
+    "npo": (
+        "NPO",
+        "Negative preference optimisation: the texts become what is not to be said, the rest is trained on.",
+    ),
+    "sim-npo": ("SimNPO", "NPO without a reference model, by the loss a token."),
+    "grad-diff": (
+        "Gradient difference",
+        "Climbs the loss of the texts up to a cap, and descends that of the rest.",
+    ),
+    "ascent": (
+        "Gradient ascent",
+        "Climbs the loss of the texts and nothing else: what the tracing does, driven on. Collapses unless stopped.",
+    ),
+    "grin": (
+        "GRIN",
+        "Chooses the weights that matter for the texts and little for the rest, shakes them, and trains them alone.",
+    ),
+    "retain-only": (
+        "Training on the rest",
+        "The control for all: as many steps on what stays. It forgets a little by itself.",
+    ),
+    "retrain": ("Exact retraining", "A model of the same recipe that never saw the texts: the gold itself."),
+    "sisa": (
+        "SISA",
+        "Several models, each of some of the texts; only those that saw what is to go are trained again.",
+    ),
+}
+"""Removal methods: what people call them, and what they do."""
+STOPS = {
+    "gold": ("at the gold", "when the texts are as unlikely as to models that never saw them"),
+    "held-out": ("at unseen text", "when the texts are as unlikely as unseen text of their source was"),
+    "retain-budget": ("within a budget", "before the loss of what stays has risen by more than a share"),
+    "steps": ("after all steps", "not before the last step"),
+}
+"""Stop rules in words."""
 
 INITS = {
     "scratch": (
@@ -265,6 +303,10 @@ def shape(spec: RunSpec) -> str:
     if isinstance(spec, ValidateSpec):
         seeds = count(len(spec.seeds), "seed") + " of retraining"
         return f"Validation, {INITS[spec.training.init][2]} · {count(len(spec.methods), 'method')} · {sizes} · {seeds}"
+    if isinstance(spec, UnlearnSpec):
+        beside = f", {count(len(spec.beside), 'method')} beside it" if spec.beside else ""
+        seeds = count(len(spec.seeds), "seed")
+        return f"Unlearning by {REMOVALS[spec.method.name][0]}{beside} · {sizes} · {seeds}"
     title = method_title(spec.method.name) + (f", {spec.method.preset} preset" if spec.method.unlearns else "")
     return f"{title} · {sizes} · {count(len(spec.seeds), 'seed')}"
 

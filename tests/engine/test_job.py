@@ -87,11 +87,15 @@ def test_a_damaged_cell_is_computed_again_alone(finish, ledger):
 def two_stages(make_tracer, monkeypatch):
     """The tracer with a second stage of two cells, whose numbers are those of the first stage and one more."""
 
-    class TwoStages(make_tracer):
+    class Staged(make_tracer):
         def __init__(self, *given):
             super().__init__(*given)
             keys = [hashlib.sha256(f"{self.wish} look {number}".encode()).hexdigest() for number in range(2)]
             self.looks = [Cell(key, f"look {number}", 10 + number) for number, key in enumerate(keys)]
+
+        @property
+        def later(self):
+            return [self.looks]
 
         def tell(self, frames):
             self.told = pd.concat(frames)["influence"].sum()
@@ -101,8 +105,8 @@ def two_stages(make_tracer, monkeypatch):
                 super().run_cell(cell).assign(influence=self.told + 1) if cell in self.looks else super().run_cell(cell)
             )
 
-    monkeypatch.setattr(sys.modules["untrac_core.tracing"], "Tracer", TwoStages)
-    return TwoStages
+    monkeypatch.setattr(sys.modules["untrac_core.tracing"], "Tracer", Staged)
+    return Staged
 
 
 def test_the_second_stage_is_planned_at_once_and_told_the_tables_of_the_first(finish, ledger, two_stages):

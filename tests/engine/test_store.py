@@ -352,9 +352,9 @@ def test_runs_are_listed_by_kind_and_those_of_an_unknown_kind_are_left_out(store
     run_id = store.submit(trace_spec())
     other = store.submit(trace_spec())
     with change(store.database) as connection:
-        connection.execute("update runs set kind = 'unlearn' where id = ?", (other,))
+        connection.execute("update runs set kind = 'dream' where id = ?", (other,))
     assert [run.id for run in store.runs()] == [run_id]
     assert [run.id for run in store.runs(kind="trace")] == [run_id]
     assert store.runs(kind="fetch") == []
-    with pytest.raises(InputError, match="runs of kind 'unlearn' are not known"):
+    with pytest.raises(InputError, match="runs of kind 'dream' are not known"):
         store.run(other)

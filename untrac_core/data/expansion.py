@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from untrac_core.data.collections import members, unique_names
 from untrac_core.errors import InputError
@@ -18,11 +18,12 @@ from untrac_core.specs import (
     Source,
     Subset,
     TraceSpec,
+    UnlearnSpec,
     ValidateSpec,
 )
 
 SUBSETS_MOST = 500
-S = TypeVar("S", TraceSpec, ExamineSpec, FetchSpec, GenerateSpec, ValidateSpec)
+S = TypeVar("S", TraceSpec, ExamineSpec, FetchSpec, GenerateSpec, ValidateSpec, UnlearnSpec)
 
 
 def expand(spec: S, progress: Progress | None = None) -> S:
@@ -35,7 +36,7 @@ def expand(spec: S, progress: Progress | None = None) -> S:
     if isinstance(spec, ExamineSpec):
         return spec.model_copy(update={"trace": expand(spec.trace, progress)})
     pins: dict[tuple[str, str | None], str] = {}
-    if isinstance(spec, TraceSpec | GenerateSpec):
+    if isinstance(spec, TraceSpec | GenerateSpec | UnlearnSpec):
         spec = spec.model_copy(update={"model": _pinned_model(spec.model)})
     if isinstance(spec, ValidateSpec) and spec.model is not None:
         spec = spec.model_copy(update={"model": _pinned_model(spec.model)})
@@ -51,10 +52,32 @@ def expand(spec: S, progress: Progress | None = None) -> S:
         subsets += [subset.model_copy(update={"name": name}) for subset, name in zip(found, names, strict=True)]
     _check_number(spec, subsets)
     prompts = [_complete(prompts, pins) for prompts in spec.prompts]
-    return spec.model_copy(update={"prompts": prompts, "subsets": subsets, "collections": []})
+    spec = spec.model_copy(update={"prompts": prompts, "subsets": subsets, "collections": []})
+    return _own_pinned(spec, pins) if isinstance(spec, UnlearnSpec) else spec
 
 
-def _check_number(spec: TraceSpec | FetchSpec | ValidateSpec, subsets: list[Subset]) -> None:
+def _own_pinned(spec: UnlearnSpec, pins: dict[tuple[str, str | None], str]) -> UnlearnSpec:
+    """The sets that an unlearning names beside its subsets, its base model and its scorer, each with its commit."""
+
+    def placed(subset: Subset) -> Subset:
+        return subset.model_copy(update={"source": _pinned(subset.source, pins)})
+
+    updates: dict[str, Any] = {}
+    if spec.target.upload is not None:
+        updates["target"] = spec.target.model_copy(update={"upload": placed(spec.target.upload)})
+    if spec.held_out is not None:
+        updates["held_out"] = placed(spec.held_out)
+    if spec.base is not None:
+        updates["base"] = _pinned_model(spec.base)
+    if spec.canaries is not None:
+        sets = {"planted": placed(spec.canaries.planted), "candidates": placed(spec.canaries.candidates)}
+        updates["canaries"] = spec.canaries.model_copy(update=sets)
+    if spec.writing is not None and spec.writing.scorer is not None:
+        updates["writing"] = spec.writing.model_copy(update={"scorer": _pinned_scorer(spec.writing.scorer, pins)})
+    return spec.model_copy(update=updates)
+
+
+def _check_number(spec: TraceSpec | FetchSpec | ValidateSpec | UnlearnSpec, subsets: list[Subset]) -> None:
     least = {"trace": 2, "validate": 3}.get(spec.kind, 0)
     if len(subsets) < least:
         found = f"{len(subsets)} subset{'s' * (len(subsets) != 1)}"

@@ -16,8 +16,9 @@ import torch
 
 from untrac_core.attribution.protocol import Part
 from untrac_core.data.prompts import load_prompts
-from untrac_core.demo.request import demo_prompts, demo_spec, demo_subsets
+from untrac_core.demo.request import demo_prompts, demo_spec
 from untrac_core.demo.texts import generate, write
+from untrac_core.demo.unlearning import RECIPE
 from untrac_core.engine.store import RECORDED
 from untrac_core.home import DEMO
 from untrac_core.leave_out import LeaveOut, truth_frame
@@ -28,14 +29,6 @@ from untrac_core.tracing import trace
 from untrac_core.training import prepare, train
 
 SEEDS = (0, 1, 2)
-RECIPE = TrainSpec(
-    name="demo",
-    # About two passes. After six (500 steps) the model knows its texts by heart (0.5 nats a token), and which subset
-    # a statement came from shows far less in how others are unlearned.
-    steps=150,
-    subsets=demo_subsets(limit=None),
-    device="cpu",
-)
 
 
 class Printed:

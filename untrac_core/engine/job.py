@@ -30,7 +30,7 @@ from untrac_core.engine.executors import Executor
 from untrac_core.engine.executors.local import LocalExecutor
 from untrac_core.engine.ledger import Ledger
 from untrac_core.engine.processes import lock_path, queue_name
-from untrac_core.engine.tasks import MakeTask, Task, TwoStages, load_task
+from untrac_core.engine.tasks import MakeTask, Staged, Task, load_task
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.spec_files import to_yaml
 from untrac_core.specs import RunSpec
@@ -126,12 +126,13 @@ def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_
         reporter.one_pass = run.kind in ("generate", "fetch")
         threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
         task = make_task(replace(run, spec=spec), reporter, threads)
-        looks = list(task.looks) if isinstance(task, TwoStages) else []
-        ledger.plan(run_id, attempt, [*task.cells, *looks])
+        later = list(task.later) if isinstance(task, Staged) else []
+        ledger.plan(run_id, attempt, [*task.cells, *(cell for stage in later for cell in stage)])
         frames = compute_missing(ledger, run_id, attempt, reporter, task, task.cells)
-        if isinstance(task, TwoStages):
-            task.tell(frames)
-            frames += compute_missing(ledger, run_id, attempt, reporter, task, looks)
+        for stage in later:
+            if isinstance(task, Staged):
+                task.tell(frames)
+            frames += compute_missing(ledger, run_id, attempt, reporter, task, stage)
         reporter.phase("writing the result")
         seconds = time.monotonic() - start + ledger.computing_seconds(run_id, attempt)
         summary = task.write(run.folder, frames, seconds, peak_memory_mb(), run_id)

@@ -18,6 +18,7 @@ from untrac_core.specs import (
     Spec,
     TraceSpec,
     TrainSpec,
+    UnlearnSpec,
     ValidateSpec,
 )
 
@@ -61,6 +62,13 @@ def prepared(spec: Spec, progress: Progress | None = None) -> tuple[RunSpec, flo
 
         spec = expand(spec, progress)
         return spec, check_validation(spec).disk_mb
+    if isinstance(spec, UnlearnSpec):
+        from untrac_core.data.expansion import expand
+        from untrac_core.removal_check import check_removal
+
+        spec = expand(spec, progress)
+        needed = check_removal(spec).disk_mb
+        return spec, needed if math.isfinite(needed) else 0.0
     if isinstance(spec, GenerateSpec):
         from untrac_core.data.expansion import expand
         from untrac_core.generation import check_generation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from untrac_core.engine.runs import Run
 from untrac_core.progress import Progress
-from untrac_core.specs import ExamineSpec, FetchSpec, GenerateSpec, ValidateSpec
+from untrac_core.specs import ExamineSpec, FetchSpec, GenerateSpec, UnlearnSpec, ValidateSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,17 +32,21 @@ class Task(Protocol):
 
 
 @runtime_checkable
-class TwoStages(Task, Protocol):
-    """A task with cells that hang on the tables of the others: known beforehand, done after them."""
+class Staged(Task, Protocol):
+    """A task with cells that hang on the tables of others: known beforehand, done after them, stage by stage."""
 
-    looks: list[Cell]
+    @property
+    def later(self) -> Sequence[Sequence[Cell]]:
+        """The cells of each stage after ``cells``; those of one stage are independent of each other."""
 
     def tell(self, frames: Sequence[pd.DataFrame]) -> None:
-        """The frames of all ``cells``, in their order, before the first of ``looks`` is run."""
+        """The frames of all cells so far, in their order, before the first of a later stage is run."""
 
 
 MOMENTS = "moments"
 """Of a data home: what the curvature of models was estimated from, for other runs of the same model and data."""
+GOLDS = "golds"
+"""Of a data home: models retrained without a target, for other requests about the same one."""
 MakeTask = Callable[[Run, Progress, int | None], Task]
 
 
@@ -62,6 +66,11 @@ def load_task(run: Run, progress: Progress, threads: int | None) -> Task:
         from untrac_core.validation import WORK, Validator
 
         return Validator(spec, run.folder / WORK, progress, threads)
+    if isinstance(spec, UnlearnSpec):
+        from untrac_core.removal import WORK as ON_THE_WAY
+        from untrac_core.removal import Remover
+
+        return Remover(spec, run.folder / ON_THE_WAY, progress, threads, run.folder.parent.parent / GOLDS)
     moments = run.folder.parent.parent / MOMENTS
     if isinstance(spec, ExamineSpec):
         from untrac_core.examination import Examiner

@@ -1,0 +1,70 @@
+"""An unlearning on the way, as one safetensors file: weights that moved, Adam's moments, and the looks so far."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from untrac_core.models import LoadedModel
+from untrac_core.moves import moving_parameters
+from untrac_core.unlearning.stopping import Look
+
+KEEP_SECONDS = 20.0
+"""Between two writings: a checkpoint is three times the weights."""
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class Checkpoint:
+    """The file of one unlearning; there whole or not at all."""
+
+    def __init__(self, path: Path, model: LoadedModel) -> None:
+        self.path, self.model = path, model
+        self._written = time.monotonic()
+
+    def keep(self, optimizer: torch.optim.Optimizer, step: int, looks: list[Look]) -> None:
+        """Write the state after a step, unless the last writing was just now."""
+        if time.monotonic() - self._written < KEEP_SECONDS:
+            return
+        tensors: dict[str, torch.Tensor] = {}
+        for name, parameter in moving_parameters(self.model.module).items():
+            tensors[f"weight {name}"] = parameter.detach().contiguous()
+            for moment, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"{moment} {name}"] = value.contiguous()
+        told = {"step": str(step), "looks": json.dumps([asdict(look) for look in looks])}
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata=told)
+        os.replace(partial, self.path)
+        self._written = time.monotonic()
+
+    def restore(self, optimizer: torch.optim.Optimizer) -> tuple[int, list[Look]]:
+        """Put weights and moments back; returns the steps that are done and their looks, or 0 and none."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                told = file.metadata()
+                step, looks = int(told["step"]), [Look(**look) for look in json.loads(told["looks"])]
+                held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            parameters = moving_parameters(self.model.module)
+            weights = {name: held[f"weight {name}"] for name in parameters}
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            return 0, []
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(weights[name])
+                moments = {m: held[f"{m} {name}"] for m in MOMENTS if f"{m} {name}" in held}
+                if moments:
+                    optimizer.state[parameter] = {
+                        m: value if m == "step" else value.to(parameter.device) for m, value in moments.items()
+                    }
+        return step, looks
+
+    def remove(self) -> None:
+        """The unlearning is done."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""What is read off a model: every text's loss and, where a look is close, what else its tokens say.
+
+A reading is a long table, so that losses, counts and written texts of one model are one file: :data:`COLUMNS`. A place
+is a set of texts by its kind (``forget``, ``held-out``, ``subset``, ``prompts``, ``canary``, ``candidate``), its name
+and its side; a text is its number there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional
+
+from untrac_core.data.tokens import Example, batch_tokens, batches
+from untrac_core.losses import collate, collate_sources, example_losses
+from untrac_core.models import LoadedModel
+from untrac_core.progress import Progress, Silent
+from untrac_core.unlearning.measures.membership import min_k
+from untrac_core.unlearning.measures.memorisation import extraction_strength
+
+COLUMNS = ["step", "kind", "name", "side", "item", "quantity", "value", "text"]
+MIN_K = 0.4
+"""Share of a text's least likely tokens that Min-K looks at, as published for language models."""
+CLOSE = ("matches", "extraction", "min-k", "confidence", "kl", "keys", "key-matches", "key-probability")
+"""What a close look adds to ``loss`` and ``tokens``; see :func:`close_look`."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A set of texts that is read: where it stands, and its texts. ``keys``: of each, which scored tokens are key."""
+
+    kind: str
+    name: str
+    side: str
+    examples: Sequence[Example]
+    keys: Sequence[npt.NDArray[np.bool_]] | None = None
+
+    @property
+    def tokens(self) -> npt.NDArray[np.int64]:
+        """Scored tokens of each text."""
+        return np.array([example.tokens for example in self.examples], dtype=np.int64)
+
+
+def rows(
+    watched: Watched, step: int, quantity: str, values: npt.ArrayLike, texts: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One quantity of every text of a set."""
+    found = np.asarray(values, dtype=np.float64)
+    return pd.DataFrame(
+        {
+            "step": step,
+            "kind": watched.kind,
+            "name": watched.name,
+            "side": watched.side,
+            "item": np.arange(len(found)),
+            "quantity": quantity,
+            "value": found,
+            "text": list(texts) if texts is not None else "",
+        }
+    )[COLUMNS]
+
+
+def fact(step: int, quantity: str, value: float, text: str = "") -> pd.DataFrame:
+    """Something about the whole model, in the place ``run``."""
+    return rows(Watched("run", "", "", ()), step, quantity, [value], [text])
+
+
+def glance(model: LoadedModel, watched: Sequence[Watched], step: int, progress: Progress | None = None) -> pd.DataFrame:
+    """Every text's summed loss, in nats."""
+    every = [example for each in watched for example in each.examples]
+    losses = example_losses(
+        model.module, every, model.device, model.facts.vocabulary, progress, precision=model.precision
+    )
+    parts, start = [], 0
+    for each in watched:
+        parts.append(rows(each, step, "loss", losses[start : start + len(each.examples)]))
+        start += len(each.examples)
+    return pd.concat(parts, ignore_index=True)
+
+
+def mean_loss(reading: pd.DataFrame, watched: Sequence[Watched], kind: str, name: str | None = None) -> float:
+    """Of all texts of a kind in a reading, in nats per token; not a number where there are none."""
+    here = (reading["kind"] == kind) & (reading["quantity"] == "loss")
+    here &= True if name is None else reading["name"] == name
+    of = [each for each in watched if each.kind == kind and name in (None, each.name)]
+    tokens = sum(int(each.tokens.sum()) for each in of)
+    return float(reading.loc[here, "value"].sum() / tokens) if tokens else float("nan")
+
+
+@torch.no_grad()
+def close_look(
+    model: LoadedModel,
+    watched: Sequence[Watched],
+    step: int,
+    gold: nn.Module | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Every text's ``loss`` and, of its scored tokens: ``matches``, how many are the likeliest ones; ``extraction``
+    strength; ``min-k``, the mean loss of the least likely; ``confidence``, the mean of log p - log(1 - p), the logit-
+    scaled confidence of the right token, which is also its margin over all others; and with ``gold`` ``kl``, the sum of
+    KL(gold || model) of the next-token distributions, in nats. Where a set has key tokens, ``keys`` counts them, with
+    ``key-matches`` and ``key-probability``, the sum of their probabilities.
+    """
+    parts = []
+    for number, each in enumerate(watched, 1):
+        found = {name: np.full(len(each.examples), np.nan) for name in ("loss", *CLOSE)}
+        plan = batches(each.examples, batch_tokens(model.facts.vocabulary))
+        for batch in plan:
+            chosen = [each.examples[i] for i in batch]
+            own, right, counted = next_log_probabilities(model, chosen)
+            other = None if gold is None else next_log_probabilities(replace(model, module=gold), chosen)[0]
+            for row, index in enumerate(batch):
+                of = counted[row]
+                keys = None if each.keys is None else each.keys[index]
+                told = _told(own[row][of], right[row][of], None if other is None else other[row][of], keys)
+                for name, value in told.items():
+                    found[name][index] = value
+        parts += [rows(each, step, name, values) for name, values in found.items() if not np.isnan(values).all()]
+        (progress or Silent()).tick(number, len(watched))
+    return pd.concat(parts, ignore_index=True)
+
+
+def next_log_probabilities(
+    model: LoadedModel, examples: Sequence[Example]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Next-token log-probabilities (texts, longest - 1, vocabulary), the right tokens, and which are scored."""
+    ids, attention, scored = collate(examples, model.device)
+    given = {"input_ids": ids, "attention_mask": attention}
+    if examples[0].source is not None:
+        source, seen = collate_sources(examples, model.device)
+        given = {"input_ids": source, "attention_mask": seen}
+        given |= {"decoder_input_ids": ids, "decoder_attention_mask": attention}
+    with model.computing():
+        logits = model.module(**given, use_cache=False).logits
+    return functional.log_softmax(logits[:, :-1].float(), -1), ids[:, 1:], scored[:, 1:]
+
+
+def _told(
+    own: torch.Tensor, right: torch.Tensor, other: torch.Tensor | None, keys: npt.NDArray[np.bool_] | None
+) -> dict[str, float]:
+    """What the scored tokens of one text say: log-probabilities of shape (tokens, vocabulary)."""
+    chosen = own.gather(1, right[:, None])[:, 0].double()
+    hits = own.argmax(1) == right
+    # log(1 - p) straight from log p: exact where p is near 1.
+    rest = torch.log(-torch.expm1(chosen.clamp(max=-1e-12)))
+    losses, correct = (-chosen).cpu().numpy(), hits.cpu().numpy()
+    told = {
+        "loss": float(losses.sum()),
+        "matches": float(correct.sum()),
+        "extraction": float(extraction_strength(correct)),
+        "min-k": float(min_k(losses, MIN_K)),
+        "confidence": float((chosen - rest).mean()),
+    }
+    if other is not None:
+        told["kl"] = float((other.exp() * (other - own)).double().sum())
+    if keys is not None:
+        probabilities = chosen.exp().cpu().numpy()
+        told |= {"keys": float(keys.sum()), "key-matches": float((correct & keys).sum())}
+        told["key-probability"] = float(probabilities[keys].sum())
+    return told

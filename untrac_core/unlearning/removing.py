@@ -1,0 +1,182 @@
+"""The one loop of removal: steps of Adam on what is to go and what is to stay, looks on the way, a stop in time.
+
+total = forget_weight x L_forget + retain_weight x L_retain; constant rate, no weight decay, gradients clipped at 1.
+What a step draws depends on the seed and its number alone, so that an unlearning that was killed goes on from its
+checkpoint and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from untrac_core.data.tokens import Example
+from untrac_core.losses import batch_losses, example_losses
+from untrac_core.models import LoadedModel
+from untrac_core.moves import moving_parameters
+from untrac_core.progress import Progress, Silent
+from untrac_core.unlearning.checkpoint import Checkpoint
+from untrac_core.unlearning.protocol import Forgotten, RemovalMethod, Texts
+from untrac_core.unlearning.readings import next_log_probabilities
+from untrac_core.unlearning.settings import FEWEST
+from untrac_core.unlearning.stopping import Look, Stop
+
+CLIP = 1.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """How an unlearning went: its looks, the first before any step; the step whose weights are kept; why it ended."""
+
+    looks: list[Look]
+    kept: int
+    ended: str
+    collapsed: bool
+
+
+def remove(
+    model: LoadedModel,
+    texts: Texts,
+    method: RemovalMethod,
+    stop: Stop,
+    look: Callable[[int], Look],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+) -> Course:
+    """Unlearn in place; the caller restores the weights.
+
+    ``method``: with settings that are settled (:func:`untrac_core.unlearning.settings.settled`). ``look``: measures the
+    model after so many steps; it is asked at step 0, at every ``stop.rule.every`` steps and at the last.
+    ``checkpoint``: a file that an interrupted unlearning goes on from, removed at the end.
+    """
+    progress, rule = progress or Silent(), stop.rule
+    batch = method.settings.batch or FEWEST
+    kept = Checkpoint(checkpoint, model) if checkpoint else None
+    reference = _reference(model, texts.forget) if method.settings.forget_weight else np.zeros(len(texts.forget))
+    before = look(0)
+    as_it_was = _frozen(model) if method.settings.retain == "kl" and texts.retain else None
+    # Also after an interruption: masks are chosen at the weights as they were.
+    method.prepare(model, texts, seed, lambda done, total: progress.tick(0, rule.steps))
+    optimizer = torch.optim.Adam(list(moving_parameters(model.module).values()), lr=method.settings.learning_rate)
+    begun, looks = kept.restore(optimizer) if kept else (0, [])
+    looks = looks or [before]
+    budgeted = rule.rule == "retain-budget"
+    last_good = _copy(model) if budgeted else None
+    order = zip(
+        _batches(len(texts.forget), batch, seed),
+        _batches(len(texts.retain), batch, seed + 1),
+        strict=True,
+    )
+    for step, (forget, retain) in enumerate(order, 1):
+        if step > rule.steps:
+            break
+        if step <= begun:
+            continue
+        _step(model, texts, method, optimizer, reference, as_it_was, forget, retain)
+        progress.tick(step, rule.steps)
+        if step % rule.every and step != rule.steps:
+            continue
+        looks.append(look(step))
+        verdict = stop.verdict(looks[0], looks[-1])
+        if verdict:
+            if stop.over_budget(looks[0], looks[-1]) and last_good is not None and not stop.collapsed(verdict):
+                _put_back(model, last_good)
+                looks.pop()
+            if kept:
+                kept.remove()
+            return Course(looks, looks[-1].step, verdict, stop.collapsed(verdict))
+        if budgeted:
+            last_good = _copy(model)
+        if kept:
+            kept.keep(optimizer, step, looks)
+    if kept:
+        kept.remove()
+    return Course(looks, looks[-1].step, f"all {rule.steps} steps", False)
+
+
+def _step(
+    model: LoadedModel,
+    texts: Texts,
+    method: RemovalMethod,
+    optimizer: torch.optim.Optimizer,
+    reference: np.ndarray,
+    as_it_was: LoadedModel | None,
+    forget: Sequence[int],
+    retain: Sequence[int],
+) -> None:
+    """One step of Adam; the two losses go back one after the other, so that memory holds one batch's activations."""
+    settings = method.settings
+    optimizer.zero_grad(set_to_none=True)
+    if settings.forget_weight:
+        chosen = [texts.forget[i] for i in forget]
+        answers = method.answers(chosen)
+        if answers is None:
+            losses = batch_losses(model.module, chosen, model.device, model.precision)
+            tokens = losses.new_tensor([example.tokens for example in chosen])
+            loss = method.loss(Forgotten(losses, tokens, losses.new_tensor(reference[list(forget)])))
+        else:
+            loss = _mean_loss(model, answers)
+        if loss is not None:
+            (settings.forget_weight * loss).backward()  # type: ignore[no-untyped-call]
+    if settings.retain_weight and texts.retain:
+        kept = [texts.retain[i] for i in retain]
+        rest = _mean_loss(model, kept) if as_it_was is None else _mean_distance(model, as_it_was, kept)
+        (settings.retain_weight * rest).backward()  # type: ignore[no-untyped-call]
+    method.limit(model)
+    nn.utils.clip_grad_norm_(list(moving_parameters(model.module).values()), CLIP)
+    optimizer.step()
+
+
+def _mean_loss(model: LoadedModel, examples: Sequence[Example]) -> torch.Tensor:
+    losses = batch_losses(model.module, examples, model.device, model.precision)
+    return losses.sum() / sum(example.tokens for example in examples)
+
+
+def _mean_distance(model: LoadedModel, as_it_was: LoadedModel, examples: Sequence[Example]) -> torch.Tensor:
+    """KL(before || now) of the next-token probabilities, in nats per token."""
+    own, _, scored = next_log_probabilities(model, examples)
+    with torch.no_grad():
+        other, _, _ = next_log_probabilities(as_it_was, examples)
+    return ((other.exp() * (other - own)).sum(-1) * scored).sum() / scored.sum()
+
+
+def _frozen(model: LoadedModel) -> LoadedModel:
+    """The model as it is, for good."""
+    return replace(model, module=deepcopy(model.module).requires_grad_(False))
+
+
+def _reference(model: LoadedModel, examples: Sequence[Example]) -> np.ndarray:
+    """The summed losses before any step: all that NPO needs of its reference model, so that none is held."""
+    return example_losses(model.module, examples, model.device, model.facts.vocabulary, precision=model.precision)
+
+
+def _batches(count: int, batch: int, seed: int) -> Iterator[list[int]]:
+    """Batches without end, in a new order each epoch; empty ones where there is nothing."""
+    if count == 0:
+        while True:
+            yield []
+    shuffle = np.random.default_rng(seed)
+    held: list[int] = []
+    while True:
+        held += shuffle.permutation(count).tolist()
+        while len(held) >= min(batch, count):
+            yield held[:batch]
+            held = held[batch:]
+
+
+def _copy(model: LoadedModel) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in moving_parameters(model.module).items()}
+
+
+@torch.no_grad()
+def _put_back(model: LoadedModel, weights: dict[str, torch.Tensor]) -> None:
+    for name, parameter in moving_parameters(model.module).items():
+        parameter.copy_(weights[name])
