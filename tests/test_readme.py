@@ -6,13 +6,14 @@ import pytest
 
 from untrac_core.home import PROJECT
 from untrac_core.spec_files import parse_spec
+from untrac_core.specs import RUN_KINDS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 SPECS = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_every_kind_of_run_is_shown():
-    assert {parse_spec(text).kind for text in SPECS} == {"trace", "validate", "generate", "fetch", "examine"}
+    assert {parse_spec(text).kind for text in SPECS} == set(RUN_KINDS)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^from untrac_core.*$", README, flags=re.MULTILINE))

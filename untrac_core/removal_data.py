@@ -85,6 +85,12 @@ def removal_data(spec: UnlearnSpec, records: Records, encoder: Encoder, context:
     elif len(held_out) < FEWEST_HELD_OUT:
         held_out = []
     _refuse_seen(held_out, [*forget, *(block for blocks in stays.values() for block in blocks)], notes)
+    if spec.stop.rule == "held-out" and not held_out:
+        raise InputError(
+            "the rule 'held-out' needs unseen text of the target's source, and there is none",
+            where="stop",
+            mend="name it as 'held_out', or choose another rule",
+        )
     if not stays and spec.target.prompts is None:
         raise InputError("nothing stays", where="target", mend="name subsets that are to stay")
     return RemovalData(

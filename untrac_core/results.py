@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -69,6 +69,7 @@ TOLD_BY_REMOVAL = {
     "warnings": (),
 }
 """What is read of a summary without asking whether it is there: its entries, and what each of their rows has."""
+S = TypeVar("S", TraceSpec, ExamineSpec, ValidateSpec, UnlearnSpec)
 GROUP_ROWS = 4096
 """Of a table of single texts that are stored together: of a question, only those that may hold its answer are read."""
 
@@ -277,76 +278,53 @@ def _of_method(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def load_validation(folder: Path) -> Validation:
     """Read the folder of a ``validate`` run; :class:`InputError` where a file is missing or damaged."""
-    where = _require(folder, (SPEC, ENVIRONMENT, SUMMARY, TRUTH, ESTIMATES))
-    with _damage_named(where):
-        spec = load_spec(folder / SPEC)
-        if not isinstance(spec, ValidateSpec):
-            raise InputError("its spec is not a validation", where=where, mend="name the folder of a validation")
-        return Validation(
-            folder=folder,
-            spec=spec,
-            summary=_summary(folder, TOLD_BY_VALIDATION),
-            truth=read_frame(folder / TRUTH),
-            estimates=read_frame(folder / ESTIMATES),
-            environment=_json(folder / ENVIRONMENT),
-        )
+    with _opened(folder, ValidateSpec, "a validation", (TRUTH, ESTIMATES), TOLD_BY_VALIDATION) as parts:
+        return Validation(folder, *parts[:2], read_frame(folder / TRUTH), read_frame(folder / ESTIMATES), parts[2])
 
 
 def load_examination(folder: Path) -> Examination:
     """Read the folder of an ``examine`` run; :class:`InputError` where a file is missing or damaged."""
-    where = _require(folder, (SPEC, ENVIRONMENT, SUMMARY, CHECKS))
-    with _damage_named(where):
-        spec = load_spec(folder / SPEC)
-        if not isinstance(spec, ExamineSpec):
-            raise InputError("its spec is not an examination", where=where, mend="name the folder of an examination")
-        return Examination(
-            folder=folder,
-            spec=spec,
-            summary=_summary(folder, TOLD_BY_EXAMINATION),
-            checks=read_frame(folder / CHECKS)[CHECK_COLUMNS],
-            environment=_json(folder / ENVIRONMENT),
-        )
+    with _opened(folder, ExamineSpec, "an examination", (CHECKS,), TOLD_BY_EXAMINATION) as parts:
+        return Examination(folder, *parts[:2], read_frame(folder / CHECKS)[CHECK_COLUMNS], parts[2])
 
 
 def load_removed(folder: Path) -> Removed:
     """Read the folder of an ``unlearn`` run; :class:`InputError` where a file is missing or damaged."""
     tables = (MEASURES, CURVES, COLLATERAL, FORGOTTEN, WRITTEN)
-    where = _require(folder, (SPEC, ENVIRONMENT, SUMMARY, AUDIT, *tables))
-    with _damage_named(where):
-        spec = load_spec(folder / SPEC)
-        if not isinstance(spec, UnlearnSpec):
-            raise InputError("its spec is not an unlearning", where=where, mend="name the folder of an unlearning")
+    with _opened(folder, UnlearnSpec, "an unlearning", (AUDIT, *tables), TOLD_BY_REMOVAL) as parts:
         measures, curves, collateral, forgotten, written = (read_frame(folder / name) for name in tables)
-        return Removed(
-            folder=folder,
-            spec=spec,
-            summary=_summary(folder, TOLD_BY_REMOVAL),
-            measures=measures,
-            curves=curves,
-            collateral=collateral,
-            forgotten=forgotten,
-            written=written,
-            audit=_json(folder / AUDIT),
-            environment=_json(folder / ENVIRONMENT),
-        )
+        told = _json(folder / AUDIT)
+        return Removed(folder, *parts[:2], measures, curves, collateral, forgotten, written, told, parts[2])
 
 
 def load_result(folder: Path) -> Result:
     """Read a result folder; :class:`InputError` where a file is missing or damaged."""
-    where = _require(folder, (SPEC, ENVIRONMENT, SUMMARY, INFLUENCE))
-    with _damage_named(where):
-        spec = load_spec(folder / SPEC)
-        if not isinstance(spec, TraceSpec):
-            raise InputError("its spec is not a trace", where=where, mend="name the folder of a trace")
+    with _opened(folder, TraceSpec, "a trace", (INFLUENCE,), TOLD_BY_TRACE) as (spec, summary, environment):
         return Result(
             folder=folder,
             spec=spec,
-            summary=_summary(folder, TOLD_BY_TRACE),
+            summary=summary,
             influence=_of_method(read_frame(folder / INFLUENCE), spec.method.name),
-            environment=_json(folder / ENVIRONMENT),
+            environment=environment,
             truth=read_frame(folder / TRUTH) if (folder / TRUTH).is_file() else None,
             doses=pd.read_csv(folder / DOSES) if (folder / DOSES).is_file() else None,
         )
+
+
+@contextmanager
+def _opened(
+    folder: Path, kind: type[S], noun: str, files: Sequence[str], needed: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[S, dict[str, Any], dict[str, Any]]]:
+    """Spec, summary and environment of a result that is whole; what is read inside may be damaged, and is named."""
+    where = f"result {folder.name!r}"
+    for name in (SPEC, ENVIRONMENT, SUMMARY, *files):
+        if not (folder / name).is_file():
+            raise InputError(f"{name} is missing", where=where, mend="run it again, or wait until it is done")
+    with _damage_named(where):
+        spec = load_spec(folder / SPEC)
+        if not isinstance(spec, kind):
+            raise InputError(f"its spec is not {noun}", where=where, mend=f"name the folder of {noun}")
+        yield spec, _summary(folder, needed), _json(folder / ENVIRONMENT)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -361,15 +339,6 @@ def _summary(folder: Path, needed: Mapping[str, Sequence[str]]) -> dict[str, Any
             for field in fields:
                 row[field]
     return told
-
-
-def _require(folder: Path, names: Sequence[str]) -> str:
-    """See that the files are there; returns what an error calls the folder."""
-    where = f"result {folder.name!r}"
-    for name in names:
-        if not (folder / name).is_file():
-            raise InputError(f"{name} is missing", where=where, mend="run it again, or wait until it is done")
-    return where
 
 
 @contextmanager

@@ -61,10 +61,20 @@ class RemovalSpec(Strict):
     moves: Moves | None = None
 
     @property
+    def is_grin(self) -> bool:
+        """Whether it is GRIN with its own mask, and no control of it."""
+        return self.name == "grin" and self.mask in (None, "gradient-ratio")
+
+    @property
     def title(self) -> str:
         """What a report calls it."""
-        controlled = self.name == "grin" and self.mask not in (None, "gradient-ratio")
+        controlled = self.name == "grin" and not self.is_grin
         return self.label or (f"{self.name} ({self.mask} mask)" if controlled else self.name)
+
+
+def _masked(spec: RemovalSpec, mask: Literal["gradient", "random"]) -> RemovalSpec:
+    """GRIN's control: the same with another mask."""
+    return spec.model_copy(update={"mask": mask, "label": None})
 
 
 class Target(Strict):
@@ -148,8 +158,8 @@ class UnlearnSpec(Strict):
     held_out: Subset | None = None
     """Text of the target's source that the model never saw; unset: what the recipe leaves of it, if anything."""
     method: RemovalSpec = RemovalSpec()
-    beside: Annotated[list[RemovalSpec], Field(max_length=20)] = [RemovalSpec(name="retain-only")]
-    """Other methods, and controls, that are run and measured in the same way."""
+    beside: Annotated[list[RemovalSpec], Field(max_length=20)] = []
+    """Other methods that are run and measured in the same way; controls come by themselves (:attr:`methods`)."""
     stop: StopRule = StopRule()
     training: Training | None = None
     """How a model that never saw the target is made: as the model itself was; unset: there is none to compare with."""
@@ -171,8 +181,16 @@ class UnlearnSpec(Strict):
 
     @property
     def methods(self) -> list[RemovalSpec]:
-        """The method, then what is run beside it."""
-        return [self.method, *self.beside]
+        """The method, what is run beside it, and the controls without which neither says much.
+
+        Training on the rest alone, for all; a random mask and one by the gradient alone, for GRIN.
+        """
+        named = [self.method, *self.beside]
+        controls = [_masked(each, mask) for each in named if each.is_grin for mask in ("gradient", "random")]
+        if any(each.name not in ("retrain", "sisa", "retain-only") for each in named):
+            controls.append(RemovalSpec(name="retain-only", retain=self.method.retain, batch=self.method.batch))
+        there = {(each.name, each.mask) for each in named}
+        return named + [each for each in controls if (each.name, each.mask) not in there]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

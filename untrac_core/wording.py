@@ -304,7 +304,7 @@ def shape(spec: RunSpec) -> str:
         seeds = count(len(spec.seeds), "seed") + " of retraining"
         return f"Validation, {INITS[spec.training.init][2]} · {count(len(spec.methods), 'method')} · {sizes} · {seeds}"
     if isinstance(spec, UnlearnSpec):
-        beside = f", {count(len(spec.beside), 'method')} beside it" if spec.beside else ""
+        beside = f", {count(len(spec.methods) - 1, 'method')} beside it" if len(spec.methods) > 1 else ""
         seeds = count(len(spec.seeds), "seed")
         return f"Unlearning by {REMOVALS[spec.method.name][0]}{beside} · {sizes} · {seeds}"
     title = method_title(spec.method.name) + (f", {spec.method.preset} preset" if spec.method.unlearns else "")

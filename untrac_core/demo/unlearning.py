@@ -50,7 +50,6 @@ def demo_unlearning(subset: str = "forum") -> UnlearnSpec:
         subsets=demo_subsets(limit=None),
         prompts=[prompts.model_copy(update={"limit": ITEMS}) for prompts in demo_prompts()],
         method=METHOD,
-        beside=[RemovalSpec(name="retain-only", retain="kl", batch=16)],
         stop=StopRule(every=10),
         training=demo_training(),
         look=LOOK,

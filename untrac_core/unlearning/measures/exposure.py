@@ -165,8 +165,8 @@ def out_of_distribution(
     """Which items are unlike the texts they are compared with; shape (items,).
 
     An item is out of distribution where its loss per token, under a model that never saw it, exceeds the 99th
-    percentile of the losses per token of comparable unseen texts under that same model. The percentile is interpolated; below about 100 texts it lies between
-    the two largest, so give more.
+    percentile of the losses per token of comparable unseen texts under that same model. The percentile is
+    interpolated; below about 100 texts it lies between the two largest, so give more.
 
     Raises:
         ValueError: as :func:`per_token`, more than one axis, an item whose loss is not a number, or a reference that
