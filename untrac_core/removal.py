@@ -108,7 +108,7 @@ class Remover:
         levels = [mean_loss(frame, watched, "forget") for frame in frames[: len(self.cells)]]
         self.subjects.level = sum(levels) / len(levels) if levels else None
         for cell, frame in zip(self.all_cells, frames, strict=False):
-            if cell.method == self.spec.method.title:
+            if cell.method == self.spec.method.title and self.spec.method.name != "retrain":
                 self.subjects.steps[cell.seed] = int(frame.loc[frame["quantity"] == "steps", "value"].iloc[0])
 
     def run_cell(self, cell: Cell) -> pd.DataFrame:

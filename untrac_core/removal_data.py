@@ -91,7 +91,7 @@ def removal_data(spec: UnlearnSpec, records: Records, encoder: Encoder, context:
             where="stop",
             mend="name it as 'held_out', or choose another rule",
         )
-    if not stays and spec.target.prompts is None:
+    if not stays and len(prompts.get(spec.target.prompts or "", {})) < 2:  # nor the other side of what is to go
         raise InputError("nothing stays", where="target", mend="name subsets that are to stay")
     return RemovalData(
         block, forget, held_out, stays, prompts, trained, own.get("planted", []), own.get("candidates", []), notes

@@ -38,6 +38,7 @@ from untrac_core.writing import write_bytes
 if TYPE_CHECKING:
     from untrac_core.data.tokens import Example
     from untrac_core.removal import Remover
+    from untrac_core.specs import RemovalSpec
 
 GOLD, BEFORE, DEEP = "gold", "before", "deep check"
 Readings = dict[tuple[str, int], Reading]
@@ -73,14 +74,15 @@ def write_removal(
     told = [told_of(title, readings, measured, sets) for title in methods]
     summary: dict[str, Any] = {"run": run, "name": spec.name, "kind": spec.kind}
     summary |= {"target": remover.target, "method": spec.method.title, "stop": _stop(remover, readings)}
-    summary |= {"table": table_rows(measured, spec.method.title), "methods": [_board(t, readings) for t in told]}
+    boards = [_board(each, of, readings) for each, of in zip(spec.methods, told, strict=True)]
+    summary |= {"table": table_rows(measured, spec.method.title), "methods": boards}
     summary |= {"verdict": verdict(told[0], remover.target), "warnings": [w for t in told for w in warnings_of(t)]}
     deep = [frame for (subject, _), frame in tables.items() if subject == DEEP]
     summary |= {"deep": deep_summary(deep, sets) if deep else None, "key_words": remover.subjects.key_words}
     summary |= {"notes": remover.notes(), "data": _sizes(remover), "seconds": seconds}
     summary |= {"peak_memory_mb": peak_memory_mb}
     _export(exported, folder / UNLEARNED, audit.card(spec, remover.target, summary))
-    write_json(audit.record(remover, summary, folder / UNLEARNED), folder / AUDIT)
+    write_json(_plain(audit.record(remover, summary, folder / UNLEARNED)), folder / AUDIT)
     write_json(_plain(summary), folder / SUMMARY)
     return summary
 
@@ -90,7 +92,10 @@ def sets_of(remover: Remover) -> Sets:
     tokens = {(each.kind, each.name, each.side): each.tokens.astype(np.float64) for each in remover.subjects.watched}
     paired = {name: _pairs(sides) for name, sides in remover.data.prompts.items() if len(sides) == 2}
     scorer = remover.subjects.scorer
-    return Sets(tokens, {n: p for n, p in paired.items() if p}, 0.5 if scorer is None else scorer.threshold)
+    target = remover.spec.target
+    others = [place for place in tokens if place[0] == "prompts" and place[1:] != (target.prompts, target.side)]
+    paired = {name: pairs for name, pairs in paired.items() if pairs}
+    return Sets(tokens, paired, 0.5 if scorer is None else scorer.threshold, others)
 
 
 def _pairs(sides: Mapping[str, Sequence[Example]]) -> list[tuple[list[int], list[int]]]:
@@ -202,16 +207,16 @@ def _distinguishable(one: Reading, other: Reading, sets: Sets) -> bool | None:
     return answers.forget_quality(*losses).distinguishable
 
 
-def _board(told: Told, readings: Readings) -> dict[str, Any]:
+def _board(spec: RemovalSpec, told: Told, readings: Readings) -> dict[str, Any]:
     """A method's line: two headline numbers, and what they are made of."""
     own = [reading for (subject, _), reading in readings.items() if subject == told.title]
     kl, was = told.after.get(("kl", FORGET)), _told_apart(told)
     stays, gold = told.after.get(("loss", STAYS)), told.gold.get(("loss", STAYS), told.before.get(("loss", STAYS)))
     return {
         "method": told.title,
-        "name": told.title.split(" (")[0],
-        "closeness": None if kl is None or not was else float(np.clip(1 - kl / was, 0, 1)),
-        "utility": None if stays is None or gold is None else gold / stays,
+        "name": spec.name,
+        "closeness": None if told.collapsed or kl is None or not was else float(np.clip(1 - kl / was, 0, 1)),
+        "utility": None if told.collapsed or stays is None or gold is None else gold / stays,
         "forget": told.after.get(("loss", FORGET)),
         "stays": stays,
         "genex": told.after.get(("genex", FORGET)),

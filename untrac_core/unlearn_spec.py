@@ -20,6 +20,8 @@ from untrac_core.spec_parts import (
 )
 
 Removal = Literal["npo", "sim-npo", "grad-diff", "ascent", "grin", "retain-only", "retrain", "sisa"]
+SUBJECTS = ("before", "gold", "deep check")
+"""What a result calls the models that no method made; no method may be called so."""
 Share = Annotated[float, Field(gt=0, le=1, strict=False)]
 
 
@@ -74,7 +76,7 @@ class RemovalSpec(Strict):
 
 def _masked(spec: RemovalSpec, mask: Literal["gradient", "random"]) -> RemovalSpec:
     """GRIN's control: the same with another mask."""
-    return spec.model_copy(update={"mask": mask, "label": None})
+    return spec.model_copy(update={"mask": mask, "label": spec.label and f"{spec.label} ({mask} mask)"})
 
 
 class Target(Strict):
@@ -188,7 +190,8 @@ class UnlearnSpec(Strict):
         named = [self.method, *self.beside]
         controls = [_masked(each, mask) for each in named if each.is_grin for mask in ("gradient", "random")]
         if any(each.name not in ("retrain", "sisa", "retain-only") for each in named):
-            controls.append(RemovalSpec(name="retain-only", retain=self.method.retain, batch=self.method.batch))
+            same = {name: getattr(self.method, name) for name in ("learning_rate", "batch", "retain", "moves")}
+            controls.append(RemovalSpec(name="retain-only", **same))
         there = {(each.name, each.mask) for each in named}
         return named + [each for each in controls if (each.name, each.mask) not in there]
 
@@ -210,7 +213,11 @@ class UnlearnSpec(Strict):
         self._training_fits()
         refuse_repeats([prompts.name for prompts in self.prompts], "prompt sets")
         refuse_repeats([subset.name for subset in self.subsets], "subsets")
-        refuse_repeats([method.title for method in self.methods], "methods")
+        titles = [method.title for method in self.methods]
+        refuse_repeats(titles, "methods")
+        taken = next((title for title in titles if title in SUBJECTS), None)
+        if taken:
+            raise ValueError(f"no method can be labelled {taken!r}: results call another model so")
         refuse_repeats([str(seed) for seed in self.seeds], "seeds")
         return self
 

@@ -53,6 +53,8 @@ class Checkpoint:
                 held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
             parameters = moving_parameters(self.model.module)
             weights = {name: held[f"weight {name}"] for name in parameters}
+            if any(weights[name].shape != parameter.shape for name, parameter in parameters.items()):
+                raise ValueError("weights of another model")
         except (OSError, SafetensorError, KeyError, ValueError, TypeError):
             return 0, []
         with torch.no_grad():

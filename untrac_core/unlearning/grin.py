@@ -92,5 +92,5 @@ def _refused(example: Example, answer: np.ndarray) -> Example:
         return Example(example.id, np.concatenate([begin, answer]), 1, source=example.source)
     given = example.first if example.first > 1 else max(1, len(example.ids) // 2)
     # A refusal takes no more room than what it stands for, so that it fits the context.
-    room = max(2, len(example.ids) - given)
+    room = len(example.ids) - given
     return Example(example.id, np.concatenate([example.ids[:given], answer[:room]]), given)

@@ -15,30 +15,35 @@ EPSILON_AT = 0.05
 """The quantile of all |gradients| from what stays that is added below the ratio."""
 SAMPLED = 1_000_000
 """Of more values than this, a quantile is that of so many drawn at random."""
+APART = 0x6D61736B
+"""Keeps the random mask's draws from being those of the noise, which then would be larger where the mask is."""
+TINY = torch.finfo(torch.float32).tiny
 Gradients = Mapping[str, torch.Tensor]
 
 
 def gradient_ratios(forget: Gradients, retain: Gradients) -> dict[str, torch.Tensor]:
     """GRIN's score: |g_f| / (|g_r| + e), e the 5th percentile of all |g_r| (Anjarlekar and Pombra, 2025)."""
     epsilon = quantile({name: gradient.abs() for name, gradient in retain.items()}, EPSILON_AT)
-    tiny = torch.finfo(torch.float32).tiny  # where most of what stays has no gradient at all
-    return {name: forget[name].abs() / (retain[name].abs() + max(epsilon, tiny)) for name in forget}
+    floor = max(epsilon, TINY)  # where most of what stays has no gradient at all
+    return {name: forget[name].abs() / (retain[name].abs() + floor) for name in forget}
 
 
 def masks(kind: str, forget: Gradients, retain: Gradients, share: float, seed: int) -> dict[str, torch.Tensor]:
     """For every parameter which of its weights may move: the ``share`` of all weights with the highest scores.
 
-    One threshold for the whole model, not one a layer. ``kind``: ``gradient-ratio``, ``gradient`` or ``random``.
+    One threshold for the whole model, not one a layer. ``kind``: ``gradient-ratio``, ``gradient`` or ``random``. A
+    weight that what is to go has no gradient at holds nothing of it: where more than the rest are such, fewer move.
     """
     if kind == "random":
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed ^ APART)
         scores = {name: torch.rand(g.shape, generator=generator).to(g.device) for name, g in forget.items()}
     elif kind == "gradient":
         scores = {name: gradient.abs() for name, gradient in forget.items()}
     else:
         scores = gradient_ratios(forget, retain)
     threshold = quantile(scores, 1.0 - share)
-    return {name: score >= threshold for name, score in scores.items()}
+    lowest = max(threshold, -1.0 if kind == "random" else TINY)
+    return {name: score >= lowest for name, score in scores.items()}
 
 
 def quantile(values: Gradients, at: float) -> float:

@@ -90,7 +90,8 @@ def mean_loss(reading: pd.DataFrame, watched: Sequence[Watched], kind: str, name
     here &= True if name is None else reading["name"] == name
     of = [each for each in watched if each.kind == kind and name in (None, each.name)]
     tokens = sum(int(each.tokens.sum()) for each in of)
-    return float(reading.loc[here, "value"].sum() / tokens) if tokens else float("nan")
+    # pandas would take losses that are no numbers for losses of zero.
+    return float(reading.loc[here, "value"].to_numpy().sum() / tokens) if tokens else float("nan")
 
 
 @torch.no_grad()
@@ -109,7 +110,8 @@ def close_look(
     """
     parts = []
     for number, each in enumerate(watched, 1):
-        found = {name: np.full(len(each.examples), np.nan) for name in ("loss", *CLOSE)}
+        asked = [name for name in CLOSE if (gold is not None or name != "kl") and (each.keys or "key" not in name)]
+        found = {name: np.full(len(each.examples), np.nan) for name in ("loss", *asked)}
         plan = batches(each.examples, batch_tokens(model.facts.vocabulary))
         for batch in plan:
             chosen = [each.examples[i] for i in batch]
@@ -121,7 +123,7 @@ def close_look(
                 told = _told(own[row][of], right[row][of], None if other is None else other[row][of], keys)
                 for name, value in told.items():
                     found[name][index] = value
-        parts += [rows(each, step, name, values) for name, values in found.items() if not np.isnan(values).all()]
+        parts += [rows(each, step, name, values) for name, values in found.items()]
         (progress or Silent()).tick(number, len(watched))
     return pd.concat(parts, ignore_index=True)
 

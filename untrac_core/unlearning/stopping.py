@@ -36,8 +36,8 @@ class Stop:
             return collapse
         rule = self.rule
         if rule.rule in ("gold", "held-out") and self.level is not None and now.forget >= self.level:
-            like = "a model that never saw them" if rule.rule == "gold" else "unseen text of their source"
-            return f"at step {now.step} the texts are as unlikely as to be expected of {like} ({self.level:.2f})"
+            like = "to a model that never saw them" if rule.rule == "gold" else "unseen text of their source was"
+            return f"at step {now.step} the texts are as unlikely as {like} ({self.level:.2f} nats per token)"
         if self.over_budget(before, now):
             return f"the last look before what stays loses more than {rule.budget:.0%}"
         return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from untrac_core.scoring import TextScorer
 from untrac_core.specs import RemovalSpec, UnlearnSpec
 from untrac_core.unlearning.gold import Gold, save_model
 from untrac_core.unlearning.keys import key_tokens
-from untrac_core.unlearning.measures.answers import key_words
+from untrac_core.unlearning.measures.answers import WORD, key_words
 from untrac_core.unlearning.merging import plain_module, weight_distance
 from untrac_core.unlearning.protocol import Texts
 from untrac_core.unlearning.readings import Watched, close_look, fact, glance, mean_loss, rows
@@ -69,7 +68,9 @@ class Subjects:
         """What methods train on to keep it; of a target that is a side of a prompt set, also the other side."""
         text = model.encoder.example_text
         stays = [text(example) for example in looked_at(self.retained, 20 * spec.look)]
-        self.key_words = [found.word for found in key_words([text(each) for each in data.forget], stays)]
+        gone = [text(example) for example in data.forget]
+        worded = all(any(WORD.search(each.lower()) for each in side) for side in (gone, stays))
+        self.key_words = [found.word for found in key_words(gone, stays)] if worded else []
         """Words that are far commoner in what is to go than in what stays."""
         self.watched = self._watched()
         self.level: float | None = None
@@ -235,18 +236,40 @@ class Subjects:
         parts = [close_look(model, self.watched, step, first, self.progress)]
         if relearn and self.spec.relearn and not collapsed:
             looked = self.watched[0].examples
-            steps = relearning_steps(model, self.data.forget, looked, self.known, self.spec.relearn, self.progress)
-            parts.append(fact(step, "relearning", math.nan if steps is None else steps))
+            most = self.spec.relearn
+            pupil = self._whole(model)
+            steps = relearning_steps(pupil, self.data.forget, looked, self.known, most, self.progress)
+            # As many as were tried, where they are too few: a method that comes back sooner is shallower all the same.
+            parts.append(fact(step, "relearning", most if steps is None else steps))
         if self.spec.writing is not None and not collapsed and not isinstance(model.module, Ensemble):
             written = write_texts(model, self.spec.writing, self.prompts, self.scorer, self.progress)
             place, texts = Watched("written", "", "", ()), [text for _, text, _ in written]
             parts.append(rows(place, step, "completion", [score for _, _, score in written], texts))
         return pd.concat(parts, ignore_index=True)
 
+    def _whole(self, model: LoadedModel) -> LoadedModel:
+        """The model with all of its weights free to move, as those of the retrained one that it is held against are."""
+        if self.gold is None:
+            return model
+        if model.moves == "lora":
+            return self._with(plain_module(model, self.spec.model))
+        set_moves(model.module, "all")
+        return model
+
     def _look(self, reading: pd.DataFrame, watched: Sequence[Watched], step: int) -> Look:
-        """What a stop rule sees: what is to go, and the subsets that stay, or, without any, the prompt sets."""
-        kind = "subset" if self.data.stays else "prompts"
-        return Look(step, mean_loss(reading, watched, "forget"), mean_loss(reading, watched, kind))
+        """What a stop rule sees: what is to go, and the subsets that stay, or, without any, the other prompts."""
+        stays = [each for each in watched if each.kind == "subset"] or self._others(watched)
+        losses, tokens = 0.0, 0
+        for each in stays:
+            here = (reading["kind"] == each.kind) & (reading["name"] == each.name) & (reading["side"] == each.side)
+            losses += float(reading.loc[here & (reading["quantity"] == "loss"), "value"].to_numpy().sum())
+            tokens += int(each.tokens.sum())
+        return Look(step, mean_loss(reading, watched, "forget"), losses / tokens)
+
+    def _others(self, watched: Sequence[Watched]) -> list[Watched]:
+        """The prompts that are not what is to go."""
+        target = self.spec.target.prompts, self.spec.target.side
+        return [each for each in watched if each.kind == "prompts" and (each.name, each.side) != target]
 
     def _stop(self, gold: float | None, steps: int | None = None) -> Stop:
         """The stop rule with its level; ``gold``: that of the model which the unlearned one is held against.
@@ -254,7 +277,7 @@ class Subjects:
         ``steps``: the rule is to take so many, whatever the request's is.
         """
         rule = self.spec.stop
-        if steps:
+        if steps is not None:  # also none at all, where a budget let the method keep no step
             rule = rule.model_copy(update={"rule": "steps", "steps": steps})
         level = {"gold": gold, "held-out": self.unseen}.get(rule.rule)
         return Stop(rule, level, self.model.facts.vocabulary)

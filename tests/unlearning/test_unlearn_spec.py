@@ -1,0 +1,181 @@
+"""What a request may say: every refusal is one clear line, paths become absolute, YAML gives the same request back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from worlds import sentences, write_jsonl
+
+from untrac_core.data.expansion import expand
+from untrac_core.data.tokens import make_encoder
+from untrac_core.errors import InputError
+from untrac_core.removal_data import read_records, removal_data
+from untrac_core.spec_files import absolute, build, parse_spec, to_yaml
+from untrac_core.specs import RemovalSpec, UnlearnSpec
+from untrac_core.unlearning.settings import SMALL, removal_settings
+
+
+def subset(name: str, file: str | None = None) -> dict:
+    return {"name": name, "source": {"file": file or f"{name}.jsonl"}}
+
+
+PROMPTS = {"name": "talk", "source": {"file": "talk.jsonl"}}
+BARE = {"training": None, "stop": {"rule": "steps"}}
+"""Without a recipe."""
+
+
+def request(**more) -> UnlearnSpec:
+    values = {
+        "kind": "unlearn",
+        "model": {"path": "demo"},
+        "target": {"subset": "forum"},
+        "subsets": [subset("forum"), subset("news")],
+        "prompts": [PROMPTS],
+        "training": {"steps": 10},
+    }
+    return build(UnlearnSpec, {key: value for key, value in (values | more).items() if value is not None}, where="x")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"target": {}}, "name exactly one of 'subset', 'texts', 'upload' and 'prompts'"),
+        ({"target": {"subset": "forum", "prompts": "talk"}}, "name exactly one of 'subset', 'texts'"),
+        ({"target": {"texts": [{"subset": "forum", "id": "1"}] * 2}}, "'texts' names a text twice"),
+        ({"target": {"subset": "tales"}}, "'target': 'subsets' has no 'tales'"),
+        ({"target": {"texts": [{"subset": "tales", "id": "1"}]}}, "'target': 'subsets' has no 'tales'"),
+        ({"target": {"prompts": "other"}} | BARE, "'target': 'prompts' has no 'other'"),
+        ({"subsets": [subset("forum")]}, "'subsets' needs one that stays"),
+        ({"training": None}, "the stop rule 'gold' needs 'training'"),
+        ({"deep": 3} | BARE, "'deep' needs 'training'"),
+        ({"beside": [{"name": "retrain"}]} | BARE, "method 'retrain' needs 'training'"),
+        ({"method": {"name": "sisa"}} | BARE, "method 'sisa' needs 'training'"),
+        ({"target": {"upload": subset("mine")}}, "'training' leaves out texts of 'subsets'"),
+        ({"target": {"prompts": "talk"}}, "'training' leaves out texts of 'subsets'"),
+        ({"training": {"init": "further"}}, "more training cannot unsee a text"),
+        ({"training": {"init": "base"}}, "'base' is named with training.init 'base', and only then"),
+        ({"base": {"path": "start"}}, "'base' is named with training.init 'base', and only then"),
+        ({"subsets": [subset("forum"), subset("news"), subset("news")]}, "two subsets are named 'news'"),
+        ({"prompts": [PROMPTS, PROMPTS]}, "two prompt sets are named 'talk'"),
+        ({"beside": [{"name": "npo"}]}, "two methods are named 'npo'"),
+        ({"beside": [{"name": "grin", "label": "gold"}]}, "no method can be labelled 'gold'"),
+        ({"seeds": [1, 1]}, "two seeds are named '1'"),
+        ({"seeds": []}, "seeds"),
+        ({"writing": {"prompt_set": "other"}}, "'writing': 'prompts' has no 'other'"),
+        ({"writing": {"prompt_set": "talk", "texts": ["x"]}}, "name exactly one of 'texts' and 'prompt_set'"),
+        ({"writing": {}}, "name exactly one of 'texts' and 'prompt_set'"),
+        ({"stop": {"rule": "never"}}, "rule"),
+        ({"method": {"name": "npo", "betta": 1.0}}, "beta"),
+        ({"canaries": {"planted": subset("planted")}}, "candidates"),
+    ],
+)
+def test_what_does_not_fit_together_is_one_line(more, said):
+    with pytest.raises(InputError) as refused:
+        request(**more)
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ({"name": "npo", "cap": 3.0}, "'cap' has no effect with method 'npo'"),
+        ({"name": "npo", "share": 0.1}, "'share' has no effect with method 'npo'"),
+        ({"name": "ascent", "retain_weight": 1.0}, "'retain_weight' has no effect with method 'ascent'"),
+        ({"name": "retain-only", "beta": 1.0}, "'beta' has no effect with method 'retain-only'"),
+        ({"name": "retrain", "learning_rate": 1.0}, "'learning_rate' has no effect with method 'retrain'"),
+        ({"name": "sisa", "batch": 8}, "'batch' has no effect with method 'sisa'"),
+        ({"name": "grin", "shards": 3}, "'shards' has no effect with method 'grin'"),
+        ({"name": "grin", "objective": "po"}, "'objective: po' needs a 'refusal'"),
+        ({"name": "grin", "refusal": "No."}, "'refusal' has no effect without 'objective: po'"),
+    ],
+)
+def test_a_setting_without_effect_or_one_that_is_missing_is_one_line(method, said):
+    with pytest.raises(InputError) as refused:
+        removal_settings(RemovalSpec.model_validate(method), 1000)
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_small_models_have_defaults_of_their_own():
+    small, large = (removal_settings(RemovalSpec(name="grin"), size) for size in (SMALL - 1, SMALL))
+    assert (small.learning_rate, small.share, small.noise, small.noise_is_relative) == (1e-3, 0.3, 0.5, True)
+    assert (large.learning_rate, large.share, large.noise, large.noise_is_relative) == (1e-5, 0.1, 0.01, False)
+
+
+def test_controls_come_by_themselves_and_take_the_methods_own_rate():
+    assert [each.title for each in request().methods] == ["npo", "retain-only"]
+    spec = request(method={"name": "npo", "learning_rate": 0.01, "moves": "last", "retain": "kl", "batch": 4})
+    control = spec.methods[-1]
+    assert (control.learning_rate, control.moves, control.retain, control.batch) == (0.01, "last", "kl", 4)
+    own = request(beside=[{"name": "retain-only", "learning_rate": 0.5}])
+    assert [(each.title, each.learning_rate) for each in own.methods] == [("npo", None), ("retain-only", 0.5)]
+    grin = request(method={"name": "grin", "share": 0.5})
+    assert [each.title for each in grin.methods] == [
+        "grin", "grin (gradient mask)", "grin (random mask)", "retain-only",
+    ]  # fmt: skip
+    assert {each.share for each in grin.methods[:3]} == {0.5}
+    assert [each.title for each in request(method={"name": "retrain"}).methods] == ["retrain"]
+
+
+def test_two_grins_of_one_request_have_controls_of_their_own():
+    spec = request(method={"name": "grin", "label": "wide", "share": 0.5}, beside=[{"name": "grin", "label": "thin"}])
+    titles = [each.title for each in spec.methods]
+    assert len(set(titles)) == len(titles) == 7
+    assert "wide (random mask)" in titles
+
+
+def test_every_path_becomes_absolute(tmp_path: Path):
+    (tmp_path / "start").mkdir()
+    spec = request(
+        target={"upload": subset("mine", "mine.jsonl")},
+        held_out=subset("unseen", "sub/unseen.jsonl"),
+        canaries={"planted": subset("planted"), "candidates": subset("others", "/elsewhere/others.jsonl")},
+        model={"path": "start"},
+        **BARE,
+    )
+    there = absolute(spec, tmp_path)
+    assert there.target.upload.source.file == str(tmp_path / "mine.jsonl")
+    assert there.held_out.source.file == str(tmp_path / "sub" / "unseen.jsonl")
+    assert there.canaries.planted.source.file == str(tmp_path / "planted.jsonl")
+    assert there.canaries.candidates.source.file == "/elsewhere/others.jsonl"
+    assert there.subsets[0].source.file == str(tmp_path / "forum.jsonl")
+    assert there.prompts[0].source.file == str(tmp_path / "talk.jsonl")
+    assert there.model.path == str(tmp_path / "start")
+    based = absolute(request(training={"init": "base"}, base={"path": "./start"}), tmp_path)
+    assert based.base.path == str(tmp_path / "start")
+
+
+def test_yaml_gives_the_same_request_back():
+    full = request(
+        target={"texts": [{"subset": "forum", "id": "12"}, {"subset": "news", "id": "x"}]},
+        method={"name": "grin", "objective": "po", "refusal": "I cannot say.", "mask": "gradient"},
+        beside=[{"name": "sisa", "shards": 3}, {"name": "npo", "label": "mine", "beta": 0.5}],
+        held_out=subset("unseen"),
+        canaries={"planted": subset("planted"), "candidates": subset("others")},
+        writing={"prompt_set": "talk", "sampling": {"samples": 3}},
+        stop={"rule": "retain-budget", "budget": 0.1},
+        training={"init": "base", "steps": 7},
+        base={"path": "start"},
+        deep=3,
+    )
+    for spec in (full, request(), request(target={"prompts": "talk", "side": "harmless"}, **BARE)):
+        there = absolute(spec, Path("/data"))
+        assert parse_spec(to_yaml(there)) == there
+        assert parse_spec(to_yaml(spec), folder=Path("/data")) == there
+
+
+def test_a_request_that_is_expanded_names_the_subsets_of_a_collection(tmp_path: Path):
+    for name in ("smiths", "weavers"):
+        write_jsonl(tmp_path / f"{name}.jsonl", [{"text": text} for text in sentences(name, 20, 0)])
+    collections = [{"source": {"folder": str(tmp_path)}, "by": "file"}]
+    spec = request(subsets=[], collections=collections, target={"subset": "smiths"}, prompts=[])
+    names = [each.name for each in expand(spec).subsets]
+    assert sorted(names) == ["smiths", "weavers"]
+    gone = expand(request(subsets=[], collections=collections, target={"subset": "cobblers"}, prompts=[]))
+    with pytest.raises(InputError, match="there is no subset 'cobblers'") as refused:
+        removal_data(gone, read_records(gone), make_encoder(Tokenizer(WordLevel({"x": 0}, "x")), bos=0, eos=0), 64)
+    assert len(str(refused.value).splitlines()) == 1
