@@ -66,7 +66,7 @@ def main() -> None:
                 st.switch_page("pages/models.py")
         st.caption(
             "Four steps: add a model, test prompts and training subsets; then trace. "
-            "Validate shows how far the answer can be trusted."
+            "Validate shows how far the answer can be trusted; Unlearn takes a subset out of the model."
         )
     if demo and right is not None:
         with right:

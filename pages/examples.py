@@ -13,8 +13,10 @@ from pages.components.words import finished
 from untrac_core.engine import Run, Store
 from untrac_core.results import Result
 from untrac_core.specs import PromptSet
-from untrac_core.wording import NOT_PROOF, labels, method_title, shape
+from untrac_core.wording import NOT_PROOF, count, labels, method_title, shape
 
+UNLEARNED = 20
+"""Texts of the list that its link to the page Unlearn takes."""
 PREFIX = "of_"
 """Of the names of prompt set and side in the address."""
 QUESTION = "Which training texts push the model towards harmful text?"
@@ -71,9 +73,22 @@ def show(store: Store, run: Run, result: Result, kind: str) -> None:
     if kind == "prompts":
         view.moved_by(run, row, prompts, side)
     else:
+        if order == data.MOST and not clear and not query:
+            unlearn_link(run, prompts, side, subset, shelf)
         examine_view.section(store, run, result, prompts, side, shelf.rows)
         view.common(run, result, prompts, side, subset)
     st.caption(NOT_PROOF)
+
+
+def unlearn_link(run: Run, prompts: PromptSet, side: str, subset: str | None, shelf: data.Shelf) -> None:
+    """The way to take the first texts of the list out of the model."""
+    number = min(UNLEARNED, len(shelf.rows))
+    query = {"trace": run.id, "texts": str(number), "prompts": prompts.name, "on": side}
+    st.page_link(
+        "pages/unlearn.py", label=f"Unlearn the first {count(number, 'text')}", icon=":material/ink_eraser:",
+        query_params=query | ({} if subset is None else {"among": subset}),
+        help="Take them out of the model, and see whether it still says the same.",
+    )  # fmt: skip
 
 
 def none(run: Run, result: Result) -> None:

@@ -48,7 +48,7 @@ def show(run: Run, result: Result) -> None:
         heading(run, result, prompts, side)
     picture = data.picture(run, prompts.name, side)
     ranked = picture.ranked
-    view.answer(result, picture, prompts, side)
+    view.answer(run, result, picture, prompts, side)
     if ranked.empty:
         lines(result.summary.get("warnings", []), heading="Before you trust it", icon=":material/warning:")
         view.cheaper(result, picture)

@@ -19,6 +19,7 @@ RESULTS = {
     "trace": ("Look at the result", ":material/bar_chart:"),
     "examine": ("See it beside the texts", ":material/rule:"),
     "validate": ("See which method to trust", ":material/verified:"),
+    "unlearn": ("See what is gone", ":material/ink_eraser:"),
     "generate": ("See what it wrote", ":material/edit_note:"),
     "fetch": ("See it in the library", ":material/library_books:"),
 }
@@ -62,6 +63,8 @@ def actions(store: Store, run: Run) -> None:
         page, query = result_page(run)
         shown = run.status == "done" and page != "pages/runs.py"
         if shown and st.button(label, type="primary", icon=icon, key="result"):
+            st.switch_page(page, query_params=query)
+        if run.kind == "unlearn" and run.active and st.button("Watch its curves", icon=icon, key="watch"):
             st.switch_page(page, query_params=query)
         if run.status in ("queued", "running") and st.button("Cancel", icon=":material/stop_circle:", key="cancel"):
             store.cancel(run.id)

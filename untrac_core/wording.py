@@ -178,6 +178,20 @@ FURTHER_LIMITS = (
     "or without a subset: its sensitivity now, not what the subset did to it while it was trained."
 )
 
+NOT_REPRODUCED = (
+    "All methods were checked on a synthetic model of 111,000 parameters whose texts are templates (tests/unlearning).",
+    "There GRIN's ratio of gradients chose weights no better than a random mask, and worse than the gradient alone: "
+    "rows of rare words have next to no gradient from what stays. So its two controls always run beside it.",
+    "Texts unlike all others (out of distribution) took many times the steps of usual ones, as published; that they "
+    "have the better trade-off did not show: to drive them all the way to the gold wrecks a small model.",
+    "Ranks of methods, and published numbers of TOFU, WMDP, MUSE or PKU-SafeRLHF, cannot be checked at this size.",
+    "A significance test on truth ratios or losses (forget quality) tells two retrained models apart as well.",
+)
+"""What the literature says that did not show, or cannot show, at the size of model that this project is tested on."""
+UNLEARN_LIMITS = (
+    "The numbers show the sensitivity of this model under this procedure. They prove no erasure: what a model no "
+    "longer says may still be read from its weights, or come back with little training."
+)
 
 ALONE_LIMITS = (
     "Both numbers come from one model, one kind of step and the same prompts, by which the texts were also chosen, and "

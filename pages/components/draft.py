@@ -102,3 +102,16 @@ def _forget_old() -> None:
     drafts = sorted(_folder().glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in drafts[KEPT:]:
         path.unlink(missing_ok=True)
+
+
+def peek(prefix: str) -> dict[str, object]:
+    """What another page's form of this session holds; empty where there is none."""
+    values = _values(prefix)
+    own = st.session_state.get(f"draft_id_{prefix}")
+    if isinstance(own, str) and DRAFT_ID.fullmatch(own):
+        try:
+            kept = json.loads((_folder() / f"{prefix}{own}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            kept = {}
+        values = {**(kept if isinstance(kept, dict) else {}), **values}
+    return values

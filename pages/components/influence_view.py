@@ -14,6 +14,7 @@ from pages.components.shell import is_dark, lines
 from pages.components.words import colours
 from untrac_core import figures
 from untrac_core import result_frames as frames
+from untrac_core.engine import Run
 from untrac_core.exports import pretty
 from untrac_core.figure_parts import (
     decimals,
@@ -70,8 +71,8 @@ def choose(result: Result, *, prefix: str = "", contrast: bool = True) -> tuple[
     return prompts, side if side in sides else sides[0]
 
 
-def answer(result: Result, picture: data.Picture, prompts: PromptSet, side: str) -> None:
-    """The sentence that answers the title, and whether the unlearning led straight to it."""
+def answer(run: Run, result: Result, picture: data.Picture, prompts: PromptSet, side: str) -> None:
+    """The sentence that answers the title, whether the unlearning led straight to it, and the way to act on it."""
     found = frames.verdict(result.summary, prompts.name, side)
     if found is None:
         return
@@ -83,6 +84,12 @@ def answer(result: Result, picture: data.Picture, prompts: PromptSet, side: str)
             st.markdown(":orange-badge[:material/swap_vert: unstable] the first place changed on the way.")
         elif found.get("top") and picture.path.loc[picture.path["step"] > 0, "step"].nunique() > 1:
             st.markdown(":green-badge[:material/check: stable] the same subset was first at every point on the way.")
+        if found.get("top"):
+            st.page_link(
+                "pages/unlearn.py", label="Unlearn this subset", icon=":material/ink_eraser:",
+                query_params={"trace": run.id, "subset": str(found["top"])},
+                help="Take it out of the model, and compare with models that never saw it.",
+            )  # fmt: skip
 
 
 def bars(result: Result, picture: data.Picture, prompts: PromptSet, side: str) -> str | None:

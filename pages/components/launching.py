@@ -13,7 +13,7 @@ from pages.components.trace_form import Spots
 from untrac_core.engine import Store, submit
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build, to_yaml
-from untrac_core.specs import TraceSpec, ValidateSpec
+from untrac_core.specs import TraceSpec, UnlearnSpec, ValidateSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +22,17 @@ class Launch:
 
     ``prefix``: of the form's keys. ``check``: from a request (canonical JSON) and the measured rates to what it will do
     and cost; raises :class:`InputError`. ``costs`` and ``remarks`` show that, above and below Start. ``tell`` shows an
-    error at its field, or in the place given last.
+    error at its field, or in the place given last. ``start``: what the button says. ``page``: where the run is watched.
     """
 
-    spec: type[TraceSpec] | type[ValidateSpec]
+    spec: type[TraceSpec] | type[ValidateSpec] | type[UnlearnSpec]
     prefix: str
     check: Callable[[str, tuple[tuple[str, float], ...]], Any]
     costs: Callable[[Any], None]
     remarks: Callable[[Any], None]
     tell: Callable[[InputError, Spots, Any], None]
+    start: str = "Start"
+    page: str = "pages/runs.py"
 
 
 def summary(launch: Launch, store: Store, values: dict[str, Any], faults: list[InputError], spots: Spots) -> None:
@@ -51,7 +53,7 @@ def summary(launch: Launch, store: Store, values: dict[str, Any], faults: list[I
     else:
         st.caption("Mend what is marked; the cost of the run is shown here as soon as the request is complete.")
     start = st.button(
-        "Start", type="primary", icon=":material/play_arrow:", disabled=found is None, key="start", width="stretch"
+        launch.start, type="primary", icon=":material/play_arrow:", disabled=found is None, key="start", width="stretch"
     )
     if found is not None:
         launch.remarks(found)
@@ -65,4 +67,4 @@ def summary(launch: Launch, store: Store, values: dict[str, Any], faults: list[I
             launch.tell(error, spots, fallback)
             return
         draft.keep(launch.prefix)
-        st.switch_page("pages/runs.py", query_params={"run": run_id})
+        st.switch_page(launch.page, query_params={"run": run_id})

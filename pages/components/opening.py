@@ -16,6 +16,11 @@ from untrac_core.result_frames import sides_of
 from untrac_core.results import Result
 
 LATEST = 5
+ELSEWHERE = {
+    "validate": ("validation", "Validate", ":material/verified:"),
+    "unlearn": ("unlearning", "Unlearn", ":material/ink_eraser:"),
+}
+"""Kinds of run whose result has a page of its own: what it is, the page, its icon."""
 
 
 def opened(store: Store, question: str) -> tuple[Run, Result] | None:
@@ -34,7 +39,7 @@ def opened(store: Store, question: str) -> tuple[Run, Result] | None:
             store, question, "There is no run with the id in this address; it may have been deleted. Choose another."
         )
         return None
-    if run.kind == "validate":
+    if run.kind in ELSEWHERE:
         _elsewhere(run, question)
     elif run.kind != "trace":
         _offer(store, question, "This run ranks no subsets. Choose another.")
@@ -92,10 +97,10 @@ def _unfinished(run: Run, question: str) -> None:
 
 
 def _elsewhere(run: Run, question: str) -> None:
-    """A validation: its result has a page of its own."""
-    title(question, "This run is a validation: it has a page of its own.")
+    """A validation or an unlearning: its result has a page of its own."""
+    what, page, icon = ELSEWHERE[run.kind]
+    title(question, f"This run is {'an' if what[0] in 'aeiou' else 'a'} {what}: it has a page of its own.")
     st.text(run.name)
     st.page_link(
-        "pages/validate.py", label="Look at it on the page Validate", icon=":material/verified:",
-        query_params={"run": run.id},
-    )  # fmt: skip
+        f"pages/{page.lower()}.py", label=f"Look at it on the page {page}", icon=icon, query_params={"run": run.id}
+    )

@@ -11,7 +11,7 @@ import streamlit as st
 from pages.components.words import STATUS, ago
 from untrac_core import engine
 from untrac_core.engine import Run
-from untrac_core.specs import ExamineSpec, FetchSpec, GenerateSpec, ValidateSpec
+from untrac_core.specs import ExamineSpec, FetchSpec, GenerateSpec, UnlearnSpec, ValidateSpec
 from untrac_core.wording import count, duration, shape
 
 
@@ -81,7 +81,7 @@ def result_page(run: Run) -> tuple[str, dict[str, str]]:
     if isinstance(spec, ExamineSpec):  # it is shown with the texts of its trace, if that is a run here
         query = {"run": spec.of, "of_set": spec.prompt_set}
         return ("pages/examples.py", query) if spec.of else ("pages/runs.py", {"run": run.id})
-    page = "validate" if isinstance(spec, ValidateSpec) else "influence"
+    page = {ValidateSpec: "validate", UnlearnSpec: "unlearn"}.get(type(spec), "influence")
     return f"pages/{page}.py", {"run": run.id}
 
 

@@ -30,6 +30,7 @@ PAGES = (
     ("pages/examples.py", "Examples", ":material/format_quote:"),
     ("pages/compare.py", "Compare", ":material/compare_arrows:"),
     ("pages/validate.py", "Validate", ":material/verified:"),
+    ("pages/unlearn.py", "Unlearn", ":material/ink_eraser:"),
 )
 
 

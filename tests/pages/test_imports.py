@@ -35,6 +35,8 @@ PAGES = [
     "pages/examples.py?run=de3000000001",
     "pages/compare.py",
     "pages/validate.py",
+    "pages/unlearn.py",
+    "pages/unlearn.py?trace=de3000000001",
 ]
 
 

@@ -27,8 +27,8 @@ RECIPE = TrainSpec(
     device="cpu",
 )
 """How the demo's model is trained."""
-ITEMS = 48
-LOOK = 32
+ITEMS = 36
+LOOK = 24
 """Items of a side, and blocks of a subset, that losses are measured on."""
 METHOD = RemovalSpec(name="npo", retain="kl", beta=0.045, batch=16)
 """The demo's model has read its texts but twice: to train it on the rest would teach it far more than it forgets, so
