@@ -46,7 +46,8 @@ test: $(VENV)/.dev
 	@$(PYTEST) -m timed --ignore=tests/browser $(ARGS) $(MAY_BE_NONE)
 
 test-browser: $(VENV)/.dev
-	@$(PYTEST) tests/browser $(ARGS)
+	@$(PYTEST) tests/browser -n 2 --dist loadfile -m "not timed" $(ARGS) $(MAY_BE_NONE)
+	@$(PYTEST) tests/browser -m timed $(ARGS) $(MAY_BE_NONE)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

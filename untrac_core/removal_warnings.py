@@ -145,6 +145,9 @@ def _always_distinguishable(told: Told) -> str:
 def _shallow(told: Told) -> str:
     """What comes back at once was hidden, not gone."""
     own, gold = told.after.get(("relearning", FORGET)), told.gold.get(("relearning", FORGET))
+    if own == 0:
+        loss, was = told.after.get(("loss", FORGET), math.nan), told.before.get(("loss", FORGET), math.nan)
+        return f"the texts were not forgotten: {loss:.2f} nats per token, and {was:.2f} before."
     if own is not None and gold is not None and own < SHALLOW * gold:
         return (
             f"{own:.0f} steps on the texts bring them back, and {gold:.0f} teach them to a model that never saw them: "

@@ -185,12 +185,13 @@ class UnlearnSpec(Strict):
     def methods(self) -> list[RemovalSpec]:
         """The method, what is run beside it, and the controls without which neither says much.
 
-        Training on the rest alone, for all; a random mask and one by the gradient alone, for GRIN.
+        Training on the rest alone, for all: trained on it also where the method holds it with ``kl``, as nothing needs
+        holding where nothing is forgotten. A random mask and one by the gradient alone, for GRIN.
         """
         named = [self.method, *self.beside]
         controls = [_masked(each, mask) for each in named if each.is_grin for mask in ("gradient", "random")]
         if any(each.name not in ("retrain", "sisa", "retain-only") for each in named):
-            same = {name: getattr(self.method, name) for name in ("learning_rate", "batch", "retain", "moves")}
+            same = {name: getattr(self.method, name) for name in ("learning_rate", "batch", "moves")}
             controls.append(RemovalSpec(name="retain-only", **same))
         there = {(each.name, each.mask) for each in named}
         return named + [each for each in controls if (each.name, each.mask) not in there]

@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 
 from untrac_core.engine import Store
 
+pytestmark = pytest.mark.timed
 expect.set_options(timeout=30_000)
 TEXTS, PROMPTS = "aaaaaaaaaaa1", "aaaaaaaaaaa2"
 PAINT_SECONDS, CLICK_SECONDS, MEMORY_MB = 1.5, 0.3, 500

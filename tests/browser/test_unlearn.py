@@ -3,6 +3,7 @@
 import re
 import time
 
+import pytest
 from playwright.sync_api import expect
 from test_walk import wait_for
 
@@ -36,6 +37,7 @@ def the_change(result, measure, on):
     return row["before"], row["after"], row["gold"]
 
 
+@pytest.mark.timed
 def test_the_demos_first_subset_is_unlearned_and_the_model_is_kept(server, window, shot):
     store, page = Store(server.home), window(height=2000)
     run_id = press(page, server, shot)

@@ -192,6 +192,11 @@ def test_a_row_of_the_list_opens_its_run(server, window):
     expect(page.locator(".st-key-run")).to_be_visible()
 
 
+def hosts(page):
+    """Where links lead and pictures come from. A link of our own may name a subset in its question: that is no host."""
+    return page.evaluate("[...document.querySelectorAll('a[href], img[src]')].map(e => new URL(e.href || e.src).host)")
+
+
 def test_hostile_names_and_texts_stay_text(server, window, tmp_path):
     run_id = make_hostile_run(Store(server.home), tmp_path / "data")
     page = window()
@@ -199,8 +204,8 @@ def test_hostile_names_and_texts_stay_text(server, window, tmp_path):
         page.goto(server.url + path)
         expect(page.get_by_text(HOSTILE[0]).first).to_be_visible()
         page.wait_for_timeout(1000)
-        assert not page.locator("a[href*='evil.example'], img[src*='evil.example']").count()
+        assert not [host for host in hosts(page) if "evil.example" in host]
         for tab in page.get_by_role("tab").all():
             tab.click()
             page.wait_for_timeout(200)
-            assert not page.locator("a[href*='evil.example'], img[src*='evil.example']").count()
+            assert not [host for host in hosts(page) if "evil.example" in host]

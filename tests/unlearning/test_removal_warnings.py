@@ -115,6 +115,10 @@ def test_what_comes_back_at_once_was_hidden():
     assert warnings_of(told({AGAIN: 24.0})) == []
 
 
+def test_what_was_never_away_was_not_forgotten():
+    assert "the texts were not forgotten" in " ".join(warnings_of(told({AGAIN: 0.0})))
+
+
 def test_a_collapse_is_the_one_thing_that_is_said():
     collapsed = told({KEPT: 8.9, AUC: 0.1, AGAIN: 1.0}, collapsed=True)
     assert only(collapsed).startswith("the model collapsed.")

@@ -42,7 +42,7 @@ def demo_training() -> Training:
 
 
 def demo_unlearning(subset: str = "forum") -> UnlearnSpec:
-    """Take a subset's effect out of the demo's model by NPO, beside the control and two retrained models."""
+    """Take a subset's effect out of the demo's model by NPO, beside training on the rest and two retrained models."""
     return UnlearnSpec(
         name=f"Demo: without {subset}",
         model=ModelRef(path="demo"),
