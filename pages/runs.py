@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import streamlit as st
 
-from pages.components.run_views import badge, happening, remaining, result_page, runs_frame, silence, wake
+from pages.components.faults import attempt
+from pages.components.run_views import badge, happening, remaining, result_page, runs_frame, silence, take_up, wake
 from pages.components.shell import shell, title
 from pages.components.words import ago
-from untrac_core.engine import Event, Run, Store, ensure_worker
+from untrac_core.engine import Event, Run, Store
 from untrac_core.errors import InputError
 from untrac_core.spec_files import to_yaml
 from untrac_core.wording import count, shape
@@ -71,13 +73,7 @@ def actions(store: Store, run: Run) -> None:
             st.rerun()
         resumable = run.status in ("failed", "cancelled")
         if resumable and st.button("Resume", type="primary", icon=":material/resume:", key="resume"):
-            try:
-                store.resume(run.id)
-            except InputError as error:
-                st.text(str(error))
-                return
-            ensure_worker(run.device)
-            st.rerun()
+            attempt(partial(take_up, store, run))
         if not run.active and st.button("Delete", icon=":material/delete:", key="delete"):
             confirm_delete(store, run)
 

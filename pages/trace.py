@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 from pages.components import draft
 from pages.components import trace_form as form
+from pages.components.faults import Sections, Spots, say
 from pages.components.launching import Launch, summary
 from pages.components.shell import lines, shell, title
-from pages.components.uploads import at_field, fault
 from pages.components.words import about
 from untrac_core.check import Check, check
 from untrac_core.errors import InputError
@@ -26,45 +25,33 @@ def checked(spec: str, rates: tuple[tuple[str, float], ...]) -> Check:
     return check(TraceSpec.model_validate_json(spec), rates=dict(rates))
 
 
-def sections(spots: form.Spots) -> tuple[dict[str, Any], list[InputError]]:
+def sections(spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
     """The form itself: the values of a spec, and the faults of single fields."""
     values: dict[str, Any] = {}
-    faults: list[InputError] = []
+    parts = Sections(spots)
     known = form.shelf()
     form.arrive(known)
 
-    def gather(name: str, draw: Callable[..., Any], *given: Any) -> Any:
-        try:
-            return draw(*given)
-        except InputError as error:
-            faults.append(error)
-            spots.setdefault(name, st.empty())
-            with spots[name].container():
-                fault(at_field(error))
-            return None
-        finally:
-            spots.setdefault(name, st.empty())
-
-    values["model"] = gather("model", form.model_section, known)
+    values["model"] = parts.gather("model", form.model_section, known)
     below = st.container()
     method_place = st.container()
     with st.container():
         settings, items, blocks, block = form.limits_and_settings()
     with below:
-        values["prompts"] = gather("prompts", form.prompts_section, known, items)
-        values["subsets"] = gather("subsets", form.subsets_section, known, blocks)
+        values["prompts"] = parts.gather("prompts", form.prompts_section, known, items)
+        values["subsets"] = parts.gather("subsets", form.subsets_section, known, blocks)
     with method_place:
-        both = gather("method", form.method_section, spots)
+        both = parts.gather("method", form.method_section, spots)
     if both:
         values["method"] = {**both[0], **settings}
         values |= {**both[1], "block": block}
-    return values, faults
+    return values, parts.faults
 
 
 PLACES = (("model", "model"), ("prompt set", "prompts"), ("subset", "subsets"), ("adapter", "model"))
 
 
-def place_of(error: InputError) -> str:
+def section_of(error: InputError) -> str:
     """Which field an error belongs to, from where it was found."""
     if error.where != "request":
         return next((field for word, field in PLACES if error.where.startswith(word)), error.where)
@@ -75,12 +62,11 @@ def place_of(error: InputError) -> str:
     return next((field for word, field in words.items() if word in error.what), "request")
 
 
-def tell(error: InputError, spots: form.Spots, fallback: Any) -> None:
+def tell(error: InputError, spots: Spots, fallback: Any) -> None:
     """Show an error at its field, or beside the button where it has none."""
-    where = place_of(error)
+    where = section_of(error)
     fitting = [spot for name, spot in spots.items() if where == name or where.startswith(f"{name} ")]
-    with (fitting[0] if fitting else fallback).container():
-        fault(str(error).removeprefix("request: "))
+    say(str(error), fitting[0] if fitting else fallback)
 
 
 def costs(found: Check) -> None:
@@ -118,7 +104,7 @@ def main() -> None:
         "Choose a model, what it should not write, and the data it learned from; nothing runs before you press Start.",
     )
     draft.restore(form.PREFIX, "t_model")
-    spots: form.Spots = {}
+    spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
     with left:
         values, faults = sections(spots)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -12,12 +11,13 @@ from pages.components import draft, unlearn_live
 from pages.components import unlearn_form as form
 from pages.components import unlearn_request as request
 from pages.components import unlearn_target as target
+from pages.components.faults import Sections, Spots, place_of, say
 from pages.components.launching import Launch, summary
+from pages.components.opening import addressed
 from pages.components.run_views import run_row
 from pages.components.shell import lines, shell, title
-from pages.components.trace_form import Spots, shelf
+from pages.components.trace_form import shelf
 from pages.components.unlearn_request import Origin
-from pages.components.uploads import at_field, fault
 from pages.components.words import about, finished
 from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
@@ -70,41 +70,29 @@ def arrive() -> None:
 def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
     """The form itself: the values of a spec, and the faults of single fields, said at their places."""
     values: dict[str, Any] = {}
-    faults: list[InputError] = []
+    parts = Sections(spots)
     known = shelf()
 
-    def gather(name: str, draw: Callable[..., Any], *given: Any) -> Any:
-        try:
-            return draw(*given)
-        except InputError as error:
-            faults.append(error)
-            place = spots[error.where] if error.where in spots else st.empty()
-            with place.container():
-                fault(at_field(error))
-            return None
-        finally:
-            spots.setdefault(name, st.empty())
-
     st.subheader("1 · What should go?", anchor=False)
-    origin = gather("from", target.origin_section, store, known)
+    origin = parts.gather("from", target.origin_section, store, known)
     if origin is None:
-        return values, faults
+        return values, parts.faults
     if "u_steps" not in st.session_state:
         form.fill(origin)
     kind = target.kind_section(origin)
     chosen = st.container()
-    training, rest = gather("gold", form.gold_section, origin, kind, spots) or (None, {})
+    training, rest = parts.gather("gold", form.gold_section, origin, kind, spots) or (None, {})
     block = None if training else origin.block
     with chosen:
-        values["target"] = gather("target", target.target_section, kind, origin, training, block)
-    values |= gather("method", form.method_section, training is not None, origin) or {}
+        values["target"] = parts.gather("target", target.target_section, kind, origin, training, block)
+    values |= parts.gather("method", form.method_section, training is not None, origin) or {}
     unseen, held_out = form.unseen_text(known, origin, training)
-    values["stop"] = gather("stop", form.stop_section, training is not None, unseen)
-    measured = gather("measures", form.measures_section, known, origin) or {}
+    values["stop"] = parts.gather("stop", form.stop_section, training is not None, unseen)
+    measured = parts.gather("measures", form.measures_section, known, origin) or {}
     limit = measured.pop("limit", None)
     prompts = [each.model_copy(update={"limit": limit}) for each in origin.prompts]
     data = {"subsets": origin.subsets, "prompts": prompts, "held_out": held_out, "block": block}
-    return {**values, **rest, **measured, **data, "model": origin.model}, faults
+    return {**values, **rest, **measured, **data, "model": origin.model}, parts.faults
 
 
 def suggest_name(origin: Origin | None, values: dict[str, Any]) -> None:
@@ -122,13 +110,7 @@ def suggest_name(origin: Origin | None, values: dict[str, Any]) -> None:
 
 def tell(error: InputError, spots: Spots, fallback: Any) -> None:
     """Show an error at its field, or beside the button where it has none."""
-    key = re.match(r"'(\w+)", error.what)
-    where = (
-        key.group(1) if error.where == "request" and key else error.where if error.where != "request" else error.what
-    )
-    spot = next((spots[name] for word, name in PLACES if where.startswith(word) and name in spots), fallback)
-    with spot.container():
-        fault(str(error).removeprefix("request: "))
+    say(str(error), place_of(error, PLACES, spots) or fallback)
 
 
 def costs(found: RemovalCheck) -> None:
@@ -168,9 +150,9 @@ LAUNCH = Launch(
 )  # fmt: skip
 
 
-def offer(store: Store, why: str = PURPOSE) -> None:
+def offer(store: Store, why: str = "") -> None:
     """The page without a run: the form, and what was unlearned before."""
-    title(QUESTION, why)
+    title(QUESTION, why or PURPOSE)
     draft.restore(form.PREFIX, "u_steps")
     arrive()
     spots: Spots = {}
@@ -223,17 +205,8 @@ def done(run: Run) -> str | None:
 
 def main() -> None:
     store = shell("Unlearn")
-    run_id = st.query_params.get("run")
-    if run_id is None:
-        offer(store)
-        return
-    try:
-        run = store.run(run_id)
-    except InputError:
-        offer(store, "There is no run with the id in this address; it may have been deleted. Start another, or choose.")
-        return
-    if run.kind != "unlearn":
-        offer(store, "The run in this address unlearns nothing. Start an unlearning, or choose one below.")
+    run = addressed(store, "unlearn", partial(offer, store))
+    if run is None:
         return
     if run.status != "done":
         on_the_way(store, run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -12,11 +12,12 @@ from pages.components import draft, presentation
 from pages.components import validate_data as data
 from pages.components import validate_form as form
 from pages.components import validate_view as view
+from pages.components.faults import Sections, Spots, place_of, say
 from pages.components.launching import Launch, summary
+from pages.components.opening import addressed
 from pages.components.run_views import run_row
 from pages.components.shell import lines, present_button, presenting, shell, title
-from pages.components.trace_form import Spots, shelf
-from pages.components.uploads import at_field, fault
+from pages.components.trace_form import shelf
 from pages.components.words import about, finished
 from untrac_core import validation_frames as frames
 from untrac_core.engine import Run, Store
@@ -46,48 +47,33 @@ def checked(spec: str, rates: tuple[tuple[str, float], ...]) -> ValidationCheck:
 def sections(spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
     """The form itself: the values of a spec, and the faults of single fields, said at their places."""
     values: dict[str, Any] = {}
-    faults: list[InputError] = []
+    parts = Sections(spots)
     known = shelf()
     form.arrive(known)
 
-    def gather(name: str, draw: Callable[..., Any], *given: Any) -> Any:
-        try:
-            return draw(*given)
-        except InputError as error:
-            faults.append(error)
-            place = spots[error.where] if error.where in spots else st.empty()
-            with place.container():
-                fault(at_field(error))
-            return None
-        finally:
-            spots.setdefault(name, st.empty())
-
     way = form.way_section(known)
     with st.container():
-        values["model"] = gather("model", form.model_section, known, way)
+        values["model"] = parts.gather("model", form.model_section, known, way)
     recipe = st.expander("Its data and its recipe") if way == "demo" else st.container(border=True)
     methods = st.container()
     with st.container():
-        rest = gather("often", form.seeds_section, spots) or {}
+        rest = parts.gather("often", form.seeds_section, spots) or {}
     limit = rest.pop("limit", None)
     with recipe:
-        values["training"] = gather("recipe", form.recipe_section, way)
-        values["prompts"] = gather("prompts", form.prompts_section, known, limit)
-        values["subsets"] = gather("subsets", form.subsets_section, known)
+        values["training"] = parts.gather("recipe", form.recipe_section, way)
+        values["prompts"] = parts.gather("prompts", form.prompts_section, known, limit)
+        values["subsets"] = parts.gather("subsets", form.subsets_section, known)
     with methods:
-        values["methods"] = gather("methods", form.methods_section)
-    return values | rest, faults
+        values["methods"] = parts.gather("methods", form.methods_section)
+    return values | rest, parts.faults
 
 
 def tell(error: InputError, spots: Spots, fallback: Any) -> None:
     """Show an error at its field, or beside the button where it has none."""
-    key = re.match(r"'(\w+)", error.what)
-    where = (
-        key.group(1) if error.where == "request" and key else error.where if error.where != "request" else error.what
+    say(
+        re.sub(r"^'training'", "The recipe", str(error).removeprefix("request: ")),
+        place_of(error, PLACES, spots) or fallback,
     )
-    spot = next((spots[name] for word, name in PLACES if where.startswith(word) and name in spots), fallback)
-    with spot.container():
-        fault(re.sub(r"^'training'", "The recipe", str(error).removeprefix("request: ")))
 
 
 def costs(found: ValidationCheck) -> None:
@@ -120,9 +106,9 @@ def remarks(found: ValidationCheck) -> None:
 LAUNCH = Launch(spec=ValidateSpec, prefix=form.PREFIX, check=checked, costs=costs, remarks=remarks, tell=tell)
 
 
-def offer(store: Store, why: str = PURPOSE) -> None:
+def offer(store: Store, why: str = "") -> None:
     """The page without a result: the form, and what was validated before."""
-    title(QUESTION, why)
+    title(QUESTION, why or PURPOSE)
     draft.restore(form.PREFIX, "v_way")
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
@@ -171,17 +157,8 @@ def show(run: Run, validation: Validation) -> None:
 
 def main() -> None:
     store = shell("Validate")
-    run_id = st.query_params.get("run")
-    if run_id is None:
-        offer(store)
-        return
-    try:
-        run = store.run(run_id)
-    except InputError:
-        offer(store, "There is no run with the id in this address; it may have been deleted. Start another, or choose.")
-        return
-    if run.kind != "validate":
-        offer(store, "The run in this address validates nothing. Start a validation, or choose one below.")
+    run = addressed(store, "validate", partial(offer, store))
+    if run is None:
         return
     if run.status != "done":
         unfinished(run)

@@ -90,3 +90,19 @@ def request_of(world):
         return build(TraceSpec, values | more, where="test")
 
     return make
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The examples of every training step, as the loss gets them."""
+    import untrac_core.training
+
+    steps = []
+    original = untrac_core.training.batch_losses
+
+    def spy(module, batch, device):
+        steps.append(list(batch))
+        return original(module, batch, device)
+
+    monkeypatch.setattr(untrac_core.training, "batch_losses", spy)
+    return steps

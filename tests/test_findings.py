@@ -11,10 +11,11 @@ import pytest
 from untrac_core.attribution import make_method
 from untrac_core.attribution.protocol import failed_frame, score_frame
 from untrac_core.cells import Cell
-from untrac_core.findings import BY_CHANCE, Findings, plain
+from untrac_core.findings import BY_CHANCE, Findings
 from untrac_core.ranking import Outcome
 from untrac_core.resampling import ALL, CONTRASTS, RESOLVABLE
 from untrac_core.specs import MethodSpec, ValidateSpec
+from untrac_core.writing import finite
 
 SUBSETS = ["a", "b", "c", "d", "e", "f", "g", "h"]
 TRUE = np.array([0.4, 0.3, 0.15, 0.1, 0.0, -0.1, -0.2, -0.35])
@@ -355,8 +356,8 @@ def test_with_few_subsets_hardly_anything_is_better_than_chance(subsets, pearson
     assert "over the one side on which" in few.verdict([board_row("bm25", 1.0, 0.9999, 1.0)], [])[1]
 
 
-def test_plain_rows_are_what_json_can_hold():
-    row = plain({"a": math.nan, "b": np.float64(1.5), "c": np.bool_(True), "d": math.inf, "e": "x", "f": None, "g": 3})
+def test_finite_values_are_what_json_can_hold():
+    row = finite({"a": math.nan, "b": np.float64(1.5), "c": np.bool_(True), "d": math.inf, "e": "x", "f": None, "g": 3})
     assert row == {"a": None, "b": 1.5, "c": True, "d": None, "e": "x", "f": None, "g": 3}
     assert json.loads(json.dumps(row, allow_nan=False)) == row
 

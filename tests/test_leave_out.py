@@ -10,7 +10,6 @@ from families import make_model
 from recipes import CPU, MARKER, leave_out_of, marked, subset_specs, training_of, validate_spec
 from worlds import WORDS, sentences, write_jsonl
 
-import untrac_core.training
 from untrac_core.cells import Cell
 from untrac_core.errors import Cancelled
 from untrac_core.leave_out import (
@@ -31,20 +30,6 @@ from untrac_core.training import rate_factor, train
 @pytest.fixture
 def truth(world, tmp_path):
     return leave_out_of(validate_spec(world), tmp_path / "work")
-
-
-@pytest.fixture
-def read(monkeypatch):
-    """The examples of every training step, as the loss gets them."""
-    steps = []
-    original = untrac_core.training.batch_losses
-
-    def spy(module, batch, device):
-        steps.append(list(batch))
-        return original(module, batch, device)
-
-    monkeypatch.setattr(untrac_core.training, "batch_losses", spy)
-    return steps
 
 
 def cell_of(truth, seed, without=""):

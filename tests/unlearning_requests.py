@@ -21,9 +21,9 @@ SECONDS = ("seconds", "peak_memory_mb", "run")
 """Of a summary, what differs from run to run."""
 
 
-def unlearn_spec(world: Path, **more: Any) -> UnlearnSpec:
-    """The smiths are to go from the world's model, by a few steps of NPO; the arguments replace parts of it."""
-    values = {
+def request_values(world: Path) -> dict[str, Any]:
+    """A request as a user writes it: the smiths are to go from the world's model, by a few steps of NPO."""
+    return {
         "kind": "unlearn",
         "name": "test",
         "model": {"path": str(world / "model")},
@@ -37,7 +37,11 @@ def unlearn_spec(world: Path, **more: Any) -> UnlearnSpec:
         "relearn": 12,
         "device": "cpu",
     }
-    return build(UnlearnSpec, values | more, where="test")
+
+
+def unlearn_spec(world: Path, **more: Any) -> UnlearnSpec:
+    """That request; the arguments replace parts of it."""
+    return build(UnlearnSpec, request_values(world) | more, where="test")
 
 
 def without_recipe(world: Path, **more: Any) -> UnlearnSpec:

@@ -178,15 +178,19 @@ def same_texts(subsets: Mapping[str, SubsetData]) -> list[str]:
 
 def context_and_block(spec: TraceSpec, facts: ModelFacts) -> tuple[int | None, int]:
     """The model's context, and the tokens a block of training text; a block over the context is refused."""
-    context = facts.context
-    block = spec.block or min(context or BLOCK, BLOCK)
+    return facts.context, fitting_block(spec.block, facts.context)
+
+
+def fitting_block(named: int | None, context: int | None) -> int:
+    """Tokens a block: as named, else the context, at most :data:`BLOCK`; one over the context is refused."""
+    block = named or min(context or BLOCK, BLOCK)
     if context is not None and block > context:
         raise InputError(
             f"a block of {block} tokens is longer than the model's context of {context}",
             where="block",
             mend=f"write at most {context}",
         )
-    return context, block
+    return block
 
 
 def encode(
@@ -202,7 +206,7 @@ def encode(
     Refuses a subset without a block.
     """
     prompts = encode_prompts(encoder, prompt_data, context)
-    subsets = {name: _packed(encoder, data, context, block) for name, data in subset_data.items()}
+    subsets = {name: pack_subset(encoder, data, context, block) for name, data in subset_data.items()}
     for name, packed in subsets.items():
         if not packed.blocks:
             what = "no record fits the model's context" if packed.unfit else "there is too little text for one block"
@@ -228,7 +232,7 @@ def encode_prompts(
     return found
 
 
-def _packed(encoder: Encoder, data: SubsetData, context: int | None, block: int) -> Packed:
+def pack_subset(encoder: Encoder, data: SubsetData, context: int | None, block: int) -> Packed:
     """Running text in blocks; where something is given and not scored, each record an example of its own."""
     if data.spec.prompt is None:
         return encoder.blocks(data.documents, block, data.spec.limit)

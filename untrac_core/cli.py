@@ -7,7 +7,6 @@ Results go to standard output, progress and messages to standard error. Exit sta
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import sys
@@ -37,7 +36,7 @@ from untrac_core.specs import (
     spec_hash,
 )
 from untrac_core.wording import SIDES
-from untrac_core.writing import write_bytes
+from untrac_core.writing import finite, write_bytes
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 PROGRAM = "python -m untrac_core"
@@ -380,16 +379,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    """The value with null for what is not a finite number, which JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _complain(message: str, status: int) -> int:

@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 from untrac_core.colours import GROUND, LESS, UNDECIDED
 from untrac_core.figure_parts import LETTERS, assemble, ink_of, safe, signed
 from untrac_core.removal_figures import MORE
-from untrac_core.removal_frames import GOLD, titles
+from untrac_core.removal_frames import titles
 from untrac_core.removal_measures import place_title
 from untrac_core.results import Removed
+from untrac_core.unlearn_spec import GOLD
 from untrac_core.wording import UNIT
 
 NUMBERED_MOST = 200

@@ -18,6 +18,7 @@ from untrac_core.ranking import Outcome, estimates, final_changes, watched_token
 from untrac_core.resampling import RESOLVABLE, Comparison, Place, Scores, Truth, compare, groups, per_seed
 from untrac_core.specs import ValidateSpec
 from untrac_core.statistics import student_interval
+from untrac_core.writing import finite
 
 BY_CHANCE = "random"
 
@@ -98,8 +99,8 @@ class Findings:
             "methods": [self._method_row(outcome) for outcome in self.outcomes],
             "truth": self._truth_rows(),
             "noise": [self._noise_row(place, found) for place, found in self.noises.items()],
-            "board": [plain(row) for row in rows],
-            "differences": [plain(asdict(row) | {"tie": row.tie}) for row in differences],
+            "board": [finite(row) for row in rows],
+            "differences": [finite(asdict(row) | {"tie": row.tie}) for row in differences],
             "critical": self.critical,
             "verdict": text,
             "best": best,
@@ -208,7 +209,7 @@ class Findings:
         return rows
 
     def _noise_row(self, place: Place, found: Noise) -> dict[str, Any]:
-        return plain(
+        row: dict[str, Any] = finite(
             {
                 "prompt_set": place[0],
                 "side": place[1],
@@ -221,6 +222,7 @@ class Findings:
                 "resolvable": found.resolvable,
             }
         )
+        return row
 
     def _warnings(self) -> list[str]:
         warnings = []
@@ -241,19 +243,6 @@ class Findings:
         if len(self.spec.seeds) == 2:
             warnings.append("Two seeds say little about the truth's own noise: its intervals are wide.")
         return warnings
-
-
-def plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row as JSON can hold it: what is not a number becomes ``None``, numpy's types Python's."""
-    result: dict[str, Any] = {}
-    for key, value in row.items():
-        if isinstance(value, float | np.floating):
-            result[key] = float(value) if math.isfinite(value) else None
-        elif isinstance(value, np.bool_):
-            result[key] = bool(value)
-        else:
-            result[key] = value
-    return result
 
 
 def _listed(names: Sequence[str]) -> str:

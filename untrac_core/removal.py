@@ -34,9 +34,10 @@ from untrac_core.results import Removed, load_removed
 from untrac_core.sampling import end_tokens
 from untrac_core.scoring import make_scorer
 from untrac_core.specs import ModelRef, UnlearnSpec
+from untrac_core.unlearn_spec import BEFORE, DEEP, GOLD
 from untrac_core.unlearning.gold import Gold
 from untrac_core.unlearning.readings import fact, mean_loss
-from untrac_core.unlearning.subjects import BEFORE, CONTROL, DEEP, GOLD, Subjects
+from untrac_core.unlearning.subjects import CONTROL, Subjects
 from untrac_core.unlearning.writing import writing_prompts
 
 NUMERICS = 1

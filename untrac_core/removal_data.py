@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from untrac_core.check import BLOCK, encode, encode_prompts, load_records
+from untrac_core.check import encode, encode_prompts, fitting_block, load_records, pack_subset
 from untrac_core.data.prompts import PromptData, sample
 from untrac_core.data.subsets import SubsetData, load_subset
 from untrac_core.data.text_ids import distinct_ids
-from untrac_core.data.tokens import Encoder, Example, Packed
+from untrac_core.data.tokens import Encoder, Example
 from untrac_core.errors import InputError
 from untrac_core.progress import Progress
 from untrac_core.specs import Subset, UnlearnSpec
@@ -79,7 +79,7 @@ def removal_data(spec: UnlearnSpec, records: Records, encoder: Encoder, context:
     gone = {id(example) for example in forget}
     stays = {name: [b for b in blocks if id(b) not in gone] for name, blocks in stays.items()}
     stays = {name: blocks for name, blocks in stays.items() if blocks}
-    own = {part: _own(encoder, data, context, block).blocks for part, data in records.own.items()}
+    own = {part: pack_subset(encoder, data, context, block).blocks for part, data in records.own.items()}
     if "held-out" in own:
         held_out = own["held-out"]
     elif len(held_out) < FEWEST_HELD_OUT:
@@ -110,14 +110,7 @@ def _block(spec: UnlearnSpec, context: int | None) -> int:
                 mend="leave it out",
             )
         given = spec.training.block
-    block = given or min(context or BLOCK, BLOCK)
-    if context is not None and block > context:
-        raise InputError(
-            f"a block of {block} tokens is longer than the model's context of {context}",
-            where="block",
-            mend=f"write at most {context}",
-        )
-    return block
+    return fitting_block(given, context)
 
 
 def _as_trained(
@@ -161,7 +154,7 @@ def _forget(
             raise InputError(f"there is no subset {target.subset!r}", where="target", mend="name one of 'subsets'")
         return subsets[target.subset]
     if target.upload is not None:
-        found = _own(encoder, records.own["upload"], context, block).blocks
+        found = pack_subset(encoder, records.own["upload"], context, block).blocks
         if not found:
             raise InputError("there is too little text for one block", where="target", mend="add text")
         return found
@@ -182,12 +175,6 @@ def _forget(
             )
         chosen.append(subsets[text.subset][ids[text.subset].index(text.id)])
     return chosen
-
-
-def _own(encoder: Encoder, data: SubsetData, context: int | None, block: int) -> Packed:
-    if data.spec.prompt is None:
-        return encoder.blocks(data.documents, block, data.spec.limit)
-    return encoder.records(data.documents, data.spec.limit, context=context)
 
 
 def _refuse_seen(held_out: list[Example], seen: list[Example], notes: list[str]) -> None:

@@ -11,9 +11,9 @@ from untrac_core.figure_parts import signed
 from untrac_core.removal_measures import FORGET, MEASURES, STAYS
 from untrac_core.results import Removed
 from untrac_core.specs import PromptSet, RemovalSpec, UnlearnSpec
+from untrac_core.unlearn_spec import BEFORE, GOLD
 from untrac_core.wording import REMOVALS, STOPS, UNIT, count, duration, labels, plain
 
-BEFORE, GOLD = "before", "gold"
 HEADLINES = ("loss", "contrast", "toxic", "kl", "genex")
 """Measures that are told first; of the losses only those of what is to go and of what stays."""
 GOALS = {"gold": "the gold's", "low": "low", "high": "high", "none": "no goal"}

@@ -32,15 +32,15 @@ from untrac_core.results import (
 )
 from untrac_core.results import MEASURES as MEASURED_FILE
 from untrac_core.spec_files import to_yaml
+from untrac_core.unlearn_spec import BEFORE, DEEP, GOLD
 from untrac_core.unlearning.measures import answers
-from untrac_core.writing import write_bytes
+from untrac_core.writing import finite, write_bytes
 
 if TYPE_CHECKING:
     from untrac_core.data.tokens import Example
     from untrac_core.removal import Remover
     from untrac_core.specs import RemovalSpec
 
-GOLD, BEFORE, DEEP = "gold", "before", "deep check"
 Readings = dict[tuple[str, int], Reading]
 """By subject (``before``, ``gold`` or a method) and seed."""
 
@@ -82,8 +82,8 @@ def write_removal(
     summary |= {"notes": remover.notes(), "data": _sizes(remover), "seconds": seconds}
     summary |= {"peak_memory_mb": peak_memory_mb}
     _export(exported, folder / UNLEARNED, audit.card(spec, remover.target, summary))
-    write_json(_plain(audit.record(remover, summary, folder / UNLEARNED)), folder / AUDIT)
-    write_json(_plain(summary), folder / SUMMARY)
+    write_json(finite(audit.record(remover, summary, folder / UNLEARNED)), folder / AUDIT)
+    write_json(finite(summary), folder / SUMMARY)
     return summary
 
 
@@ -304,14 +304,3 @@ def _export(source: Path, folder: Path, card: str) -> None:
     (partial / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
-
-
-def _plain(value: Any) -> Any:
-    """As JSON takes it: what is not a number is null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float | np.floating):
-        return None if not math.isfinite(value) else float(value)
-    return value.item() if isinstance(value, np.generic) else value

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from untrac_core.removal_measures import Array, Place, Reading, Sets
+from untrac_core.unlearn_spec import BEFORE, GOLD
 from untrac_core.unlearning.measures import epsilon, exposure, klom
 
-GOLD, BEFORE = "gold", "before"
 CURVE_COLUMNS = ["method", "seed", "step", "kind", "name", "side", "loss", "genex"]
 COLLATERAL_COLUMNS = ["method", "kind", "name", "side", "before", "after", "change", "low", "high", "gold"]
 FORGOTTEN_COLUMNS = [

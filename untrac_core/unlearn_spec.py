@@ -20,7 +20,7 @@ from untrac_core.spec_parts import (
 )
 
 Removal = Literal["npo", "sim-npo", "grad-diff", "ascent", "grin", "retain-only", "retrain", "sisa"]
-SUBJECTS = ("before", "gold", "deep check")
+BEFORE, GOLD, DEEP = SUBJECTS = ("before", "gold", "deep check")
 """What a result calls the models that no method made; no method may be called so."""
 Share = Annotated[float, Field(gt=0, le=1, strict=False)]
 

@@ -17,11 +17,12 @@ from benchmarks.accuracy.report import FIRST, write_report
 from benchmarks.accuracy.testbeds import BEDS, BOTH, data_root
 from untrac_core.cell_files import computed
 from untrac_core.devices import own_peak_mb
-from untrac_core.findings import Findings, plain
+from untrac_core.findings import Findings
 from untrac_core.progress import Progress
 from untrac_core.resampling import ALL, RESOLVABLE
 from untrac_core.results import ENVIRONMENT, ESTIMATES, SUMMARY, TRUTH, write_json
 from untrac_core.validation import WORK, Validator
+from untrac_core.writing import finite
 
 HERE = Path(__file__).resolve().parent
 KEPT = (SUMMARY, TRUTH, ESTIMATES, ENVIRONMENT)
@@ -52,8 +53,8 @@ def first_sides(findings: Findings) -> dict[str, Any]:
     rows = [row for row in compared.board(groups) if row.prompt_set is None]
     return {
         "sides": groups,
-        "board": [plain(asdict(row)) for row in rows],
-        "differences": [plain(asdict(row) | {"tie": row.tie}) for row in compared.differences(groups)],
+        "board": [finite(asdict(row)) for row in rows],
+        "differences": [finite(asdict(row) | {"tie": row.tie}) for row in compared.differences(groups)],
     }
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from pages.components import draft
-from pages.components.run_views import badge, happening, remaining, silence, wake
-from pages.components.uploads import fault
-from untrac_core.engine import Run, Store, ensure_worker, submit
+from pages.components.faults import attempt, fault
+from pages.components.run_views import badge, happening, remaining, silence, take_up, wake
+from untrac_core.engine import Run, Store, submit
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build
 from untrac_core.specs import FetchSpec, RunSpec
@@ -109,7 +110,7 @@ def _one(store: Store, run: Run) -> None:
             store.cancel(run.id)
             st.rerun()
         if run.status in ("failed", "cancelled") and st.button("Try again", key=f"again_{run.id}"):
-            _again(store, run)
+            attempt(partial(take_up, store, run))
         if not run.active and named and st.button("Dismiss", key=f"dismiss_{run.id}"):
             st.query_params.pop("job", None)
             st.rerun()
@@ -125,13 +126,3 @@ def _one(store: Store, run: Run) -> None:
     warning = silence(run)
     if warning:
         st.warning(warning, icon=":material/heart_broken:")
-
-
-def _again(store: Store, run: Run) -> None:
-    try:
-        store.resume(run.id)
-    except InputError as error:
-        fault(str(error))
-        return
-    ensure_worker(run.device)
-    st.rerun()

@@ -7,9 +7,9 @@ import streamlit as st
 
 from pages.components import background
 from pages.components import examine_data as data
+from pages.components.faults import fault
 from pages.components.handing_over import chart_config
 from pages.components.shell import is_dark
-from pages.components.uploads import fault
 from pages.components.words import about
 from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError

@@ -7,10 +7,11 @@ from typing import Any
 import streamlit as st
 
 from pages.components.background import launch, watch
+from pages.components.faults import at_field, fault
 from pages.components.intake import hub_model, option, path_field
 from pages.components.library_views import library, named
 from pages.components.texts import completions_table
-from pages.components.uploads import at_field, fault, given_of, listed, uploader
+from pages.components.uploads import given_of, listed, uploader
 from untrac_core.engine import Run, Store
 from untrac_core.engine.library import Entry
 from untrac_core.errors import InputError

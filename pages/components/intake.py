@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from pages.components.faults import at_field, fault
 from pages.components.looking import Given, data_files, label_of, stamp
-from pages.components.uploads import at_field, fault
 from pages.components.words import shown_as
 from untrac_core.data.files import is_data
 from untrac_core.errors import InputError

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from pages.components import draft
-from pages.components.trace_form import Spots
+from pages.components.faults import Spots
 from untrac_core.engine import Store, submit
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build, to_yaml

@@ -8,11 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.components.uploads import fault
+from pages.components.faults import attempt, fault
 from pages.components.words import ago, shown_as
 from untrac_core.engine.entries import TITLES, Entry
 from untrac_core.engine.library import Library
-from untrac_core.errors import InputError
 from untrac_core.home import data_home
 from untrac_core.wording import plain
 
@@ -114,21 +113,12 @@ def _manage(entry: Entry) -> None:
     with st.popover("Rename", icon=":material/edit:"):
         name = st.text_input("New name", value=entry.name, max_chars=80, key=f"rename_{entry.id}")
         if st.button("Rename it", key=f"renamed_{entry.id}", type="primary"):
-            _change(lambda: library().rename(entry.kind, entry.id, name.strip()))
+            attempt(lambda: library().rename(entry.kind, entry.id, name.strip()))
     with st.popover("Remove", icon=":material/delete:"):
         st.markdown(f"The {TITLES[entry.kind]} leaves the library. Runs that used it keep what they need.")
         if st.button("Remove it", key=f"removed_{entry.id}", type="primary"):
             st.query_params.pop(entry.kind, None)
-            _change(lambda: library().remove(entry.kind, entry.id))
-
-
-def _change(act: Any) -> None:
-    try:
-        act()
-    except InputError as error:
-        fault(str(error))
-        return
-    st.rerun()
+            attempt(lambda: library().remove(entry.kind, entry.id))
 
 
 def origin(entry: Entry) -> None:

@@ -7,9 +7,9 @@ from typing import Any, get_args
 import streamlit as st
 
 from pages.components import draft
+from pages.components.faults import at_field, fault
 from pages.components.intake import hub_model, option, path_field
 from pages.components.library_views import library
-from pages.components.uploads import at_field, fault
 from pages.components.words import PRECISIONS, shown_as
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
@@ -16,6 +16,7 @@ from untrac_core.result_frames import sides_of
 from untrac_core.results import Result
 
 LATEST = 5
+GONE = "There is no run with the id in this address; it may have been deleted."
 ELSEWHERE = {
     "validate": ("validation", "Validate", ":material/verified:"),
     "unlearn": ("unlearning", "Unlearn", ":material/ink_eraser:"),
@@ -35,9 +36,7 @@ def opened(store: Store, question: str) -> tuple[Run, Result] | None:
     try:
         run = store.run(run_id)
     except InputError:
-        _offer(
-            store, question, "There is no run with the id in this address; it may have been deleted. Choose another."
-        )
+        _offer(store, question, f"{GONE} Choose another.")
         return None
     if run.kind in ELSEWHERE:
         _elsewhere(run, question)
@@ -47,6 +46,24 @@ def opened(store: Store, question: str) -> tuple[Run, Result] | None:
         _unfinished(run, question)
     else:
         return _finished(store, run, question)
+    return None
+
+
+def addressed(store: Store, kind: str, offer: Callable[[str], None]) -> Run | None:
+    """The run of this page's address, if it is of the page's kind; else ``None``, after ``offer`` drew the form.
+
+    ``offer`` gets why there is no run to show: an empty text where the address names none.
+    """
+    run_id = st.query_params.get("run")
+    try:
+        run = store.run(run_id) if run_id is not None else None
+    except InputError:
+        offer(f"{GONE} Start another, or choose.")
+        return None
+    if run is not None and run.kind == kind:
+        return run
+    what = "" if run is None else f"The run in this address is no {ELSEWHERE[kind][0]}. Start one, or choose one below."
+    offer(what)
     return None
 
 

@@ -8,10 +8,10 @@ import streamlit as st
 
 from pages.components import draft
 from pages.components.background import fetch
+from pages.components.faults import fault
 from pages.components.intake import guarded, local_file, local_folder, option
 from pages.components.library_views import facts, library
 from pages.components.looking import Given
-from pages.components.uploads import fault
 from untrac_core.data import probes
 from untrac_core.engine import Store
 from untrac_core.errors import InputError

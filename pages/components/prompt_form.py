@@ -8,13 +8,14 @@ import streamlit as st
 
 from pages.components import draft
 from pages.components.background import fetch
+from pages.components.faults import fault
 from pages.components.generate_form import generate_way
 from pages.components.intake import guarded, hub_set, local_file, name_field, option
 from pages.components.library_views import library
 from pages.components.looking import Given, look
 from pages.components.probe_form import probe_way
 from pages.components.texts import masked_table
-from pages.components.uploads import drop, fault, given_of, listed, origin_of, paste, uploader, users_words
+from pages.components.uploads import drop, given_of, listed, origin_of, paste, uploader, users_words
 from pages.components.words import shown_as
 from untrac_core.data.sources import Preview, guess_columns, guess_sides
 from untrac_core.engine import Store

@@ -9,10 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.counting import encoder_of, overlap, tokens_of
+from pages.components.faults import fault
 from pages.components.library_views import card_head, facts, library, origin, table
 from pages.components.shell import lines
 from pages.components.texts import masked_table
-from pages.components.uploads import fault
 from pages.components.words import number
 from untrac_core.data.prompt_facts import prompt_facts, shown
 from untrac_core.data.prompts import PromptData, load_prompts

@@ -21,6 +21,12 @@ def wake(runs: Iterable[Run]) -> None:
         engine.ensure_worker(device)
 
 
+def take_up(store: engine.Store, run: Run) -> None:
+    """Let a run that failed or was cancelled go on; :class:`InputError` where it cannot."""
+    store.resume(run.id)
+    engine.ensure_worker(run.device)
+
+
 def badge(run: Run) -> None:
     """The run's status as a coloured word."""
     word, colour, icon = STATUS.get(run.status, (run.status, "gray", ":material/help:"))

@@ -9,9 +9,10 @@ import streamlit as st
 
 from pages.components import draft
 from pages.components.background import fetch, launch
+from pages.components.faults import fault, faults_in_a_box
 from pages.components.library_views import library
 from pages.components.looking import INLINE_BYTES, Given, look
-from pages.components.uploads import drop, fault, faults_in_a_box, listed, origin_of, users_words
+from pages.components.uploads import drop, listed, origin_of, users_words
 from untrac_core.data.sources import guess_text
 from untrac_core.data.subsets import load_subsets
 from untrac_core.engine import Store

@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.components.faults import fault, faults_in_a_box
 from pages.components.intake import ask_hub, guarded, hub_set, local_file, local_folder, name_field, option
 from pages.components.looking import Given, data_files, label_of, look
 from pages.components.subset_adding import Part, add_parts, add_split, settled
 from pages.components.texts import masked_table
-from pages.components.uploads import drop, drop_all, fault, faults_in_a_box, given_of, listed, uploader
+from pages.components.uploads import drop, drop_all, given_of, listed, uploader
 from pages.components.words import bytes_in_words
 from untrac_core.data.collections import unique_names
 from untrac_core.data.sources import Preview, guess_split, guess_text

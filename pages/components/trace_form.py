@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
+from pages.components.faults import Spots
 from pages.components.intake import option
 from pages.components.library_views import library, named
 from pages.components.prompt_views import items_in_words, sides_in_words
@@ -28,7 +28,6 @@ ARRIVALS = {"model": "t_model", "prompts": "t_prompts", "subset": "t_subsets"}
 BESIDES = {name: words[0] for name, words in BASELINES.items() if name != "tracin"}
 """The baselines that can stand beside a trace: TracIn needs models that were kept while training."""
 
-Spots = dict[str, DeltaGenerator]
 Shelf = dict[str, dict[str, Entry]]
 
 

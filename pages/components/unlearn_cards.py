@@ -11,9 +11,9 @@ import streamlit as st
 
 from pages.components import unlearn_data as data
 from pages.components import unlearn_export as export
+from pages.components.faults import attempt
 from pages.components.handing_over import KINDS, PICTURES, address, chart_config
 from pages.components.shell import is_dark, lines
-from pages.components.uploads import fault
 from untrac_core import removal_frames as frames
 from untrac_core.audit import LIMITS
 from untrac_core.engine import Run
@@ -246,24 +246,15 @@ def the_model(run: Run, result: Removed, home: Path) -> None:
         if entry is None and st.button(
             "Keep the unlearned model in the library", icon=":material/library_add:", key="keep", type="primary"
         ):
-            _act(partial(export.keep, run.id, home))
+            attempt(partial(export.keep, run.id, home))
         with st.popover("Undo: remove the unlearned model", icon=":material/undo:"):
             st.markdown(
                 "The unlearned model's folder is deleted, and it leaves the library. The original stays as it is; "
                 "tables and figures of this page stay, too."
             )
             if st.button("Remove it", key="undo", type="primary"):
-                _act(partial(export.undo, run.id, home))
+                attempt(partial(export.undo, run.id, home))
     st.caption("Kept, it can be chosen for any run. It is not copied: it goes when this run is deleted.")
-
-
-def _act(act: Any) -> None:
-    try:
-        act()
-    except InputError as error:
-        fault(str(error))
-        return
-    st.rerun()
 
 
 def take_away(run: Run, result: Removed) -> None:

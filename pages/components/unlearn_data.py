@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from untrac_core.engine import Run
-from untrac_core.removal_frames import BEFORE, GOLD
 from untrac_core.results import Removed, load_removed
+from untrac_core.unlearn_spec import BEFORE, GOLD
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

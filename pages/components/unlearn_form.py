@@ -7,9 +7,10 @@ from typing import Any
 import streamlit as st
 
 from pages.components import unlearn_request as request
+from pages.components.faults import Spots
 from pages.components.intake import option, path_field
 from pages.components.library_views import named
-from pages.components.trace_form import Shelf, Spots, held_among, parse_seeds
+from pages.components.trace_form import Shelf, held_among, parse_seeds
 from pages.components.unlearn_request import CONTROL, Origin
 from pages.components.words import MOVES, shown_as
 from untrac_core.demo.unlearning import ITEMS, demo_unlearning

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components.run_views import badge, happening, remaining, silence, wake
+from pages.components.faults import attempt, fault
+from pages.components.run_views import badge, happening, remaining, silence, take_up, wake
 from pages.components.shell import is_dark
-from pages.components.uploads import fault
 from untrac_core.colours import HARMFUL, HARMLESS, UNDECIDED
-from untrac_core.engine import Run, Store, ensure_worker
+from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
 from untrac_core.figure_labels import spread
 from untrac_core.figure_parts import LETTERS, TOP, assemble, ink_of, safe, signed
@@ -101,15 +102,8 @@ def _title(title: str, run: Run) -> str:
 
 
 def _resume(store: Store, run: Run) -> None:
-    if not st.button("Resume", type="primary", icon=":material/resume:", key="resume"):
-        return
-    try:
-        store.resume(run.id)
-    except InputError as error:
-        fault(str(error))
-        return
-    ensure_worker(run.device)
-    st.rerun()
+    if st.button("Resume", type="primary", icon=":material/resume:", key="resume"):
+        attempt(partial(take_up, store, run))
 
 
 # --- the curves -------------------------------------------------------------------------------------------------------

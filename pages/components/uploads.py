@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.components.faults import fault, faults_in_a_box
 from pages.components.looking import Given, label_of, look
 from pages.components.words import shown_as
 from untrac_core.engine import save_upload
@@ -17,7 +18,6 @@ from untrac_core.home import data_home
 
 SAVED = re.compile(r"[0-9a-f]{16,64}\.(csv|tsv|jsonl|txt)")
 FILES_MOST = 200
-FAULTS_HEIGHT = 260
 PASTE_CHARACTERS = 2_000_000
 PASTES = {"txt": "one text a line", "csv": "csv with a header", "jsonl": "one JSON object a line"}
 
@@ -143,28 +143,3 @@ def _paste(prefix: str) -> None:
         if len(listed(prefix)) > before:
             st.session_state[f"{prefix}paste"] = ""
     st.session_state[f"faults_{prefix}paste"] = faults
-
-
-def at_field(error: InputError) -> str:
-    """What to say at the field that an error belongs to, which need not be named once more."""
-    text = str(error).removeprefix(f"{error.where}: ")
-    return text[:1].upper() + text[1:]
-
-
-def fault(text: str) -> None:
-    """One line that says what is wrong, at the field; as plain text, since it may quote the user's words."""
-    with st.container(horizontal=True, gap="xsmall", vertical_alignment="top", wrap=False):
-        st.markdown(":red[:material/error:]", width="content")
-        st.text(text, width="stretch")
-
-
-def faults_in_a_box(texts: list[str]) -> None:
-    """Many faults, one a line, in a box that scrolls."""
-    if not texts:
-        return
-    if len(texts) <= 4:
-        for text in texts:
-            fault(text)
-        return
-    st.markdown(f":red[:material/error: {len(texts)} files cannot be used]")
-    st.code("\n".join(texts), language=None, wrap_lines=True, height=FAULTS_HEIGHT)

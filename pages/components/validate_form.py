@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.components.faults import Spots
 from pages.components.intake import option
 from pages.components.library_views import named
 from pages.components.prompt_views import items_in_words, sides_in_words
-from pages.components.trace_form import PRESELECTED, Shelf, Spots, held_among, parse_seeds
+from pages.components.trace_form import PRESELECTED, Shelf, held_among, parse_seeds
 from pages.components.words import number, shown_as
 from untrac_core.demo.validation import demo_validation
 from untrac_core.devices import devices

@@ -81,3 +81,21 @@ def subset(tmp_path):
     rows = [{"id": f"n{number}", "body": text} for number, text in enumerate(sentences("fishers", 30, 0))]
     write_jsonl(tmp_path / "fishers.jsonl", rows)
     return Subset(name="fishers", source=Source(file=str(tmp_path / "fishers.jsonl")), text="body", limit=7)
+
+
+@pytest.fixture
+def refused(home, capsys):
+    """Assert that a request is refused in one line, by ``check`` and by ``run``, and that no run is made."""
+    from untrac_core.cli import main
+
+    def ask(path: str, said: str) -> None:
+        for command in ("check", "run"):
+            assert main([command, path]) == 2, command
+            out, err = capsys.readouterr()
+            assert out == ""
+            lines = [line for line in err.splitlines() if line]
+            assert said in lines[-1]
+            assert "Traceback" not in err
+        assert Store(home).runs() == []
+
+    return ask

@@ -161,21 +161,14 @@ def test_run_prints_the_board_and_the_sentence_and_hands_the_result_over(home, s
     ],
     ids=["setting", "baseline", "two-subsets", "model-with-scratch", "file", "place"],
 )
-def test_bad_input_is_one_line_and_makes_no_run(home, world, spec_file, capsys, more, said):
+def test_bad_input_is_one_line_and_makes_no_run(world, spec_file, refused, more, said):
     subsets = subset_specs(world)
     if more.get("subsets") == 2:
         more = {"subsets": subsets[:2]}
     elif more.get("subsets") == "missing":
         more = {"subsets": [*subsets[:2], {"name": "x", "source": {"file": "nowhere.jsonl"}}]}
     path = spec_file(**more)
-    for command in ("check", "run"):
-        assert main([command, path]) == 2, command
-        out, err = capsys.readouterr()
-        assert out == ""
-        lines = [line for line in err.splitlines() if line]
-        assert said in lines[-1]
-        assert "Traceback" not in err
-    assert Store(home).runs() == []
+    refused(path, said)
 
 
 def test_a_validation_is_refused_when_it_is_queued_not_later(store, world):

@@ -1,3 +1,4 @@
+import re
 import time
 
 import pytest
@@ -35,12 +36,12 @@ def test_a_running_run_shows_phase_and_share_and_its_silence(page, store, tmp_pa
     with change(store.database) as connection:
         connection.execute(
             "update runs set phase = 'loading the model', cells_total = 4, part = 0.5, heartbeat = ?, pid = 1",
-            (time.time() - 100,),
+            (time.time() - 70,),
         )
     at = page("pages/runs.py", run=RUN)
     assert "loading the model" in said(at)
     assert at.progress[0].value == 12
-    assert "No sign of life for 1 min 40 s" in said(at)
+    assert re.search(r"No sign of life for 1 min \d+ s", said(at))
     assert "Delete" not in labels(at)
 
 

@@ -329,7 +329,7 @@ def test_an_unknown_run_offers_the_form(page, run):
 
 
 def test_a_trace_is_no_unlearning(page):
-    assert "unlearns nothing" in said(page(PAGE, run=DEMO_RUN))
+    assert "is no unlearning" in said(page(PAGE, run=DEMO_RUN))
 
 
 def test_broken_results_are_said(page, store, tmp_path):

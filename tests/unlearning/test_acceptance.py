@@ -145,8 +145,8 @@ def test_npo_halves_the_distance_to_the_gold():
 
 @pytest.mark.xfail(
     strict=True,
-    reason="seed 0 1.30, seed 1 0.05, of 0.58 and 0.55 at the start: the draw of the noise decides; with beta 1 0.97 "
-    "and 0.04, with beta 1.5 0.82 at seed 0",
+    reason="KL to the gold on what is to go, nats a token: 1.30 and 0.05 on seeds 0 and 1, where the full model has "
+    "0.58 and 0.55, so the mean is over the half. The draw of the noise decides: with beta 1 it is 0.97 and 0.04.",
 )
 def test_grin_halves_the_distance_to_the_gold():
     assert mean("grin", "kl") <= 0.5 * mean("full", "kl")

@@ -10,7 +10,6 @@ import torch
 import unlearning_lab as lab
 from lab_removals import loaded
 
-import untrac_core.training
 from untrac_core.data.tokens import Example
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.leave_out import Start
@@ -28,20 +27,6 @@ TRAINING = Training(**lab.RECIPE.model_dump() | {"steps": 20, "batch": 8, "warmu
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def read(monkeypatch) -> list[list[Example]]:
-    """The examples of every training step, as the loss gets them."""
-    steps = []
-    original = untrac_core.training.batch_losses
-
-    def spy(module, batch, device):
-        steps.append(list(batch))
-        return original(module, batch, device)
-
-    monkeypatch.setattr(untrac_core.training, "batch_losses", spy)
-    return steps
 
 
 def the_subset(name: str, block: Example) -> bool:

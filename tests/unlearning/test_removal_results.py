@@ -13,7 +13,6 @@ from untrac_core.removal_measures import FORGET, STAYS, Reading, Sets
 from untrac_core.removal_results import (
     _board,
     _pairs,
-    _plain,
     floor_of,
     measured_of,
     measures_frame,
@@ -21,6 +20,7 @@ from untrac_core.removal_results import (
     told_of,
 )
 from untrac_core.specs import RemovalSpec
+from untrac_core.writing import finite
 
 LOSS, KEPT, KL = ("loss", FORGET), ("loss", STAYS), ("kl", FORGET)
 MEASURED = {
@@ -63,8 +63,8 @@ def test_the_table_has_before_after_and_gold_with_their_ranges_over_seeds():
     (first, *_) = table_rows(bare, "npo")
     assert (first["gold"], first["floor"]) == (None, None)
     assert math.isnan(first["gold_low"])
-    assert _plain(first)["gold_low"] is None
-    json.dumps(_plain(table_rows(bare, "npo")), allow_nan=False)
+    assert finite(first)["gold_low"] is None
+    json.dumps(finite(table_rows(bare, "npo")), allow_nan=False)
 
 
 def test_one_retrained_model_is_no_floor():

@@ -19,6 +19,7 @@ from untrac_core.removal_data import RemovalData, looked_at, target_words
 from untrac_core.results import read_frame, write_frame
 from untrac_core.scoring import TextScorer
 from untrac_core.specs import RemovalSpec, UnlearnSpec
+from untrac_core.unlearn_spec import BEFORE, DEEP, GOLD
 from untrac_core.unlearning.gold import Gold, save_model
 from untrac_core.unlearning.keys import key_tokens
 from untrac_core.unlearning.measures.answers import WORD, key_words
@@ -33,7 +34,6 @@ from untrac_core.unlearning.sisa import Ensemble, Sharded
 from untrac_core.unlearning.stopping import Look, Stop
 from untrac_core.unlearning.writing import write_texts
 
-GOLD, BEFORE, DEEP = "gold", "before", "deep check"
 COURSE = "course.parquet"
 """In the working folder: the looks of the unlearning that is under way, for whoever watches."""
 CONTROL = "retain-only"
