@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
-
-sys.path[:0] = [str(Path(__file__).resolve().parent / "pages")]
-
-from making import spec_of, write_result  # noqa: E402
-from validations import validate_spec, write_validation  # noqa: E402
+from making import spec_of, write_result
+from validations import validate_spec, write_validation
 
 PAYLOADS = [
     "</script><script>alert(1)</script>",

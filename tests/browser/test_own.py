@@ -13,6 +13,7 @@ from hub_stand_in import HubStandIn
 from making import HOSTILE, add_own, texts_jsonl
 from malformed import malformed
 from playwright.sync_api import expect
+from servers import Server
 from worlds import WORDS, sentences, write_jsonl
 
 from untrac_core.engine import Library, Store
@@ -250,8 +251,6 @@ def hub(tmp_path):
 
 
 def test_the_hub_is_an_ordinary_way_in(hub, browser, shot, tmp_path):
-    from conftest import Server
-
     (tmp_path / "home").mkdir()
     environment = {key: value for key, value in hub.environment(tmp_path / "cache").items() if key.startswith("HF_")}
     server = Server(tmp_path / "home", **environment, NO_PROXY="*")

@@ -4,8 +4,8 @@ import re
 import time
 
 import pytest
+from homes import until
 from playwright.sync_api import expect
-from test_walk import wait_for
 
 from untrac_core.engine import DEMO_RUN, Library, Store
 from untrac_core.results import load_removed
@@ -42,7 +42,7 @@ def test_the_demos_first_subset_is_unlearned_and_the_model_is_kept(server, windo
     store, page = Store(server.home), window(height=2000)
     run_id = press(page, server, shot)
     pressed = time.monotonic()
-    wait_for(lambda: page.locator(".st-key-going .js-plotly-plot").count() or not store.run(run_id).active, 240)
+    until(lambda: page.locator(".st-key-going .js-plotly-plot").count() or not store.run(run_id).active, 240)
     shot(page, "unlearn-live-light")
     table = page.get_by_role("region", name=re.compile("^Measures of the model before"))
     expect(table.first).to_be_visible(timeout=300_000)

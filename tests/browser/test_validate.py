@@ -2,8 +2,8 @@
 
 import re
 
+from homes import until
 from playwright.sync_api import expect
-from test_walk import wait_for
 
 from untrac_core.engine import Store
 
@@ -47,7 +47,7 @@ def test_a_small_validation_from_the_form_to_the_verdict(server, window, shot):
     spec = store.run(run_id).spec
     assert (spec.training.steps, spec.training.vocabulary, spec.blocks) == (12, 300, 8)
     assert [method.name for method in spec.methods] == ["untrac-inv", "grad-dot", "random"]
-    wait_for(lambda: not store.run(run_id).active, 240)
+    until(lambda: not store.run(run_id).active, 240)
     assert store.run(run_id).status == "done", store.run(run_id).error
     page.get_by_role("button", name="See which method to trust").click()
     expect(page.get_by_text(re.compile("^Trust ")).first).to_be_visible()

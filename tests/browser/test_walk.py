@@ -7,6 +7,7 @@ import statistics
 import time
 import urllib.request
 
+from homes import until
 from making import HOSTILE, make_hostile_run
 from playwright.sync_api import expect
 
@@ -27,15 +28,6 @@ async (label) => {
     return performance.now() - start;
 }
 """
-
-
-def wait_for(condition, seconds):
-    """Wait until a condition holds; its value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
-    return value
 
 
 def answer_times(server, sides):
@@ -106,7 +98,7 @@ def test_the_whole_way(server, window, shot):
     open_the_demo(page, server, shot)
     run_id, feedback = start_a_small_run(page, shot)
     cells = page.locator(".st-key-run").get_by_text(re.compile(r"[1-9]\d* of \d+ cells"))
-    wait_for(lambda: store.run(run_id).cells_done >= 1, 60)
+    until(lambda: store.run(run_id).cells_done >= 1, 60)
     expect(cells).to_be_visible()
     shot(page, "runs-light")
     page.reload()
@@ -127,7 +119,7 @@ def test_the_whole_way(server, window, shot):
     server.kill()
     assert store.run(run_id).active, "the run ended before the server was killed"
     server.start()
-    wait_for(lambda: not store.run(run_id).active, 240)
+    until(lambda: not store.run(run_id).active, 240)
     run = store.run(run_id)
     assert (run.status, run.attempt) == ("done", 1), run.error
 
