@@ -15,6 +15,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("UNTRAC_HOME", str(place))
     monkeypatch.setenv("UNTRAC_ROOTS", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("UNTRAC_NICE", "0")  # a job that a test does in this process must not slow down those after it
     monkeypatch.setattr(engine, "ensure_worker", lambda device, home=None: None)
     return place
 
