@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -22,11 +24,10 @@ from untrac_core.figure_labels import spread
 from untrac_core.figure_parts import LETTERS, TOP, assemble, ink_of, safe, signed
 from untrac_core.results import read_frame
 from untrac_core.specs import PromptSet, UnlearnSpec
-from untrac_core.wording import REMOVALS, count, duration, labels, shape
+from untrac_core.wording import REMOVALS, UNIT, count, duration, labels, shape
 
 COURSE = Path(".work") / "course.parquet"
 """Of a run's folder: the looks of the unlearning that is under way (:mod:`untrac_core.unlearning.subjects`)."""
-UNIT = "nats per text"
 CURVES_EVERY = 3.0
 """Seconds."""
 HEIGHT = 300
@@ -115,13 +116,17 @@ def _read(path: str, changed: float) -> pd.DataFrame:
 
 
 def means(course: pd.DataFrame) -> pd.DataFrame:
-    """The looks of an unlearning as means over texts: columns kind, name, side, step, loss (nats per text), change."""
+    """The looks of an unlearning as means over tokens: columns kind, name, side, step, loss (nats per token), change.
+
+    ``attrs``: ``of``, the method and its seed; ``level``, the loss of what is to go at which the rule stops, or NaN.
+    """
     rows = course[(course["quantity"] == "loss") & (course["kind"] != "run")]
     places = ["kind", "name", "side"]
-    found = rows.groupby([*places, "step"], sort=False)["value"].mean().rename("loss").reset_index()
-    found = found.sort_values("step", kind="stable")
+    sums = rows.groupby([*places, "step"], sort=False)[["value", "tokens"]].sum()
+    found = (sums["value"] / sums["tokens"]).rename("loss").reset_index().sort_values("step", kind="stable")
     found["change"] = found["loss"] - found.groupby(places)["loss"].transform("first")
     found.attrs["of"] = (str(course["method"].iloc[0]), int(course["seed"].iloc[0])) if len(course) else ("", 0)
+    found.attrs["level"] = float(course["level"].iloc[0]) if len(course) else math.nan
     return found
 
 
@@ -150,12 +155,14 @@ def _curves(run: Run) -> None:
     with left:
         st.subheader("Is it going?", anchor=False)
         going = _going(looks)
-        figure = lines_figure(going, "loss", f"loss, {UNIT}", dark=is_dark())
+        level = float(looks.attrs["level"])
+        figure = lines_figure(going, "loss", f"loss, {UNIT}", dark=is_dark(), level=level)
         st.plotly_chart(
             figure, config={"displayModeBar": False}, key="going",
             alt="Loss of what is to go, and of unseen text of its source, over the steps",
         )  # fmt: skip
-        st.caption("Higher: the model finds it less likely.")
+        told = "" if math.isnan(level) else " Dotted: where the rule stops."
+        st.caption(f"Higher: the model finds it less likely.{told}")
     with right:
         st.subheader("What happens to the rest?", anchor=False)
         rest, left_out = _rest(looks, spec)
@@ -211,12 +218,14 @@ def _side(prompts: PromptSet | None, name: str, side: str) -> str:
     return labels(prompts)[side == "harmless"]
 
 
-def lines_figure(lines: list[Line], column: str, title: str, *, dark: bool, thin: Sequence[Line] = ()) -> go.Figure:
-    """One line a set, named at its end; those of ``thin`` only say their names when pointed at."""
+def lines_figure(
+    lines: list[Line], column: str, title: str, *, dark: bool, thin: Sequence[Line] = (), level: float = math.nan
+) -> go.Figure:
+    """One line a set, named at its end; those of ``thin`` only say their names when pointed at; ``level``: dotted."""
     ink = ink_of(dark)
     every = [*thin, *lines]
     values = pd.concat([rows[column] for _, _, rows in every]) if every else pd.Series([0.0])
-    least, most = float(values.min()), float(values.max())
+    least, most = float(np.nanmin([values.min(), level])), float(np.nanmax([values.max(), level]))
     if column == "change":
         least, most = min(least, 0.0), max(most, 0.0)
     pad = (most - least) * 0.12 or 1.0
@@ -233,6 +242,14 @@ def lines_figure(lines: list[Line], column: str, title: str, *, dark: bool, thin
         }
         for place, (name, tint, rows) in enumerate(every)
     ]  # fmt: skip
+    if not math.isnan(level):
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "x": [0, last], "y": [level, level], "hoverinfo": "text",
+                "line": {"color": ink, "width": 1.5, "dash": "dot"},
+                "text": [f"the rule stops at {_number(level, column)} {UNIT}"] * 2,
+            }
+        )  # fmt: skip
     gap = (high - low) * (LETTERS + 3) / (HEIGHT - TOP - 4 * LETTERS)
     places = spread([float(rows[column].iloc[-1]) for _, _, rows in lines], gap, low + gap / 2, high - gap / 2)
     notes = [
@@ -256,4 +273,4 @@ def lines_figure(lines: list[Line], column: str, title: str, *, dark: bool, thin
 
 
 def _number(value: float, column: str) -> str:
-    return signed(value) if column == "change" else f"{value:.1f}"
+    return signed(value) if column == "change" else f"{value:.2f}"

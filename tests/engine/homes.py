@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,17 +17,21 @@ def members(home: Path) -> list[psutil.Process]:
     """The processes that work in a home, apart from this one."""
     found = []
     for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get("UNTRAC_HOME") == str(home):
+        with suppress(psutil.Error):  # it may end while it is looked at
+            mine = process.pid != os.getpid() and process.environ().get("UNTRAC_HOME") == str(home)
+            if mine and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-        except psutil.Error:
-            continue
-    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+    return found
 
 
 def serving(home: Path, module: str) -> list[int]:
     """The pids of the workers (``engine.worker``) or jobs (``engine.job``) in a home."""
-    return [member.pid for member in members(home) if any(part.endswith(module) for part in member.cmdline())]
+    found = []
+    for member in members(home):
+        with suppress(psutil.Error):  # it may end while it is looked at
+            if any(part.endswith(module) for part in member.cmdline()):
+                found.append(member.pid)
+    return found
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0, every: float = 0.03) -> float:

@@ -101,6 +101,8 @@ def test_a_run_is_watched_and_cancelled_in_the_middle_of_its_method(home, world)
     watched = read_frame(folder / COURSE)
     assert {"forget", "subset", "prompts"} <= set(watched.kind)
     assert watched[watched.quantity == "loss"].value.notna().all()
+    assert (watched.tokens > 0).all()
+    assert watched.level.isna().all()  # it ends after its steps, at no level
     asked = time.monotonic()
     store.cancel(run_id)
     until(lambda: store.run(run_id).settled, 20)

@@ -1,6 +1,7 @@
 """The form of an unlearning, its course while it runs, and the ways that lead there."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -288,14 +289,24 @@ def test_a_run_shows_its_course_and_a_way_to_stop(page, store, running):
     at = page(PAGE, run=RUN)
     assert "The course of NPO, seed 0, up to step 10" in said(at)
     going, rest = figure(at, "going"), figure(at, "rest")
-    assert going["data"][0]["y"] == [105.0, 110.0, 115.0]
-    assert "nats per text" in going["layout"]["yaxis"]["title"]["text"]
+    assert going["data"][0]["y"] == pytest.approx([2.1, 2.2, 2.3])
+    assert going["data"][-1]["y"] == [2.4, 2.4]
+    assert "Dotted: where the rule stops." in said(at)
+    assert "nats per token" in going["layout"]["yaxis"]["title"]["text"]
     named = [note["text"].rpartition("> ")[2] for note in rest["layout"]["annotations"]]
     assert named == ["toxic", "benign", "what stays"]
     assert [line["text"][0].partition(",")[0] for line in rest["data"]] == ["news", "code", *named]
     assert rest["data"][0]["y"] == [0.0, 0.0, 0.0]
     at.button(key="cancel").click().run()
     assert store.run(RUN).status == "cancelling"
+
+
+def test_a_rule_without_a_level_draws_none(page, store, running):
+    running()
+    write_course(store.runs_folder / RUN, level=math.nan)
+    at = page(PAGE, run=RUN)
+    assert len(figure(at, "going")["data"]) == 2
+    assert "Dotted" not in said(at)
 
 
 def test_failed_and_stopped_runs_say_why_and_can_go_on(page, store, tmp_path):

@@ -27,7 +27,7 @@ def unlearn_spec(folder, names=NAMES, **more):
     return build(UnlearnSpec, values, where="test")
 
 
-def write_course(folder, names=NAMES, steps=(0, 5, 10)):
+def write_course(folder, names=NAMES, steps=(0, 5, 10), level=2.4):
     """The looks of an unlearning as its job writes them: what is to go rises by a nat a text and step."""
     places = [("forget", f"subset {names[0]}", ""), ("held-out", "unseen", "")]
     places += [("subset", name, "") for name in names[1:]]
@@ -41,4 +41,5 @@ def write_course(folder, names=NAMES, steps=(0, 5, 10)):
     rows.append((steps[-1], "run", "", "", 0, "steps", 10.0, ""))
     frame = pd.DataFrame(rows, columns=["step", "kind", "name", "side", "item", "quantity", "value", "text"])
     (folder / ".work").mkdir(parents=True, exist_ok=True)
-    frame.assign(method="npo", seed=0, key="k").to_parquet(folder / ".work" / "course.parquet")
+    found = frame.assign(tokens=50, method="npo", seed=0, key="k", level=level)
+    found.to_parquet(folder / ".work" / "course.parquet")

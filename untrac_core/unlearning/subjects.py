@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -136,7 +137,9 @@ class Subjects:
         """Unlearn, look on the way, read at the end."""
         settings, module = self.settings[cell.method], self.model.module
         set_moves(module, settings.moves)
-        seen = self._seen(cell)
+        seen, checkpoint = self._seen(cell), self.work / f"checkpoint-{cell.key[:16]}.safetensors"
+        if not seen:  # the looks before the checkpoint are lost, so it is no place to go on from
+            checkpoint.unlink(missing_ok=True)
         before = {name: value.detach().clone() for name, value in module.state_dict().items()} if self.gold else {}
 
         def look(step: int) -> Look:
@@ -153,7 +156,7 @@ class Subjects:
                 look,
                 seed=cell.seed,
                 progress=self.progress,
-                checkpoint=self.work / f"checkpoint-{cell.key[:16]}.safetensors",
+                checkpoint=checkpoint,
             )
             facts = [fact(course.kept, "ended", float(course.collapsed), course.ended)]
             facts.append(fact(course.kept, "steps", course.kept))
@@ -296,19 +299,24 @@ class Subjects:
     # --- what is kept on the way --------------------------------------------------------------------------------------
 
     def _show(self, cell: Cell, seen: dict[int, pd.DataFrame]) -> None:
-        """Write the looks so far, for the page, and for an unlearning that is interrupted."""
+        """Write the looks so far, for the page, and for an unlearning that is interrupted.
+
+        Beside each text's loss stand its tokens and the loss, in nats per token, at which the rule stops.
+        """
         self.work.mkdir(parents=True, exist_ok=True)
-        parts = [frame for _, frame in sorted(seen.items())]
-        write_frame(
-            pd.concat(parts, ignore_index=True).assign(method=cell.method, seed=cell.seed, key=cell.key),
-            self.work / COURSE,
+        tokens = np.concatenate([each.tokens for each in self.watched])
+        parts = [frame.assign(tokens=tokens) for _, frame in sorted(seen.items())]
+        level = self._stop(self.level).level
+        found = pd.concat(parts, ignore_index=True).assign(
+            method=cell.method, seed=cell.seed, key=cell.key, level=np.nan if level is None else level
         )
+        write_frame(found, self.work / COURSE)
 
     def _seen(self, cell: Cell) -> dict[int, pd.DataFrame]:
         """The looks of an unlearning that was interrupted, by their steps."""
         try:
             frame = read_frame(self.work / COURSE)
-            frame = frame[frame["key"] == cell.key].drop(columns=["method", "seed", "key"])
+            frame = frame[frame["key"] == cell.key].drop(columns=["method", "seed", "key", "tokens", "level"])
         except (OSError, ValueError, KeyError):
             return {}
         return {int(step): part.reset_index(drop=True) for step, part in frame.groupby("step")}
