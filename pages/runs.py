@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from pages.components.faults import attempt
-from pages.components.run_views import badge, happening, remaining, result_page, runs_frame, silence, take_up, wake
+from pages.components.run_views import badge, bar, happening, remaining, result_page, runs_frame, silence, take_up, wake
 from pages.components.shell import shell, title
 from pages.components.words import ago
 from untrac_core.engine import Event, Run, Store
@@ -86,8 +86,7 @@ def state(store: Store, run_id: str, was: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         badge(run)
         st.caption(f"{shape(run.spec)} · created {ago(run.created)}")
-    if run.active:
-        st.progress(min(max(run.progress, 0.0), 1.0))
+    bar(run)
     doing = happening(run)
     if doing:
         st.text(doing)
@@ -96,9 +95,7 @@ def state(store: Store, run_id: str, was: str) -> None:
     facts += [f"attempt {run.attempt}"] if run.attempt > 1 else []
     if facts:
         st.caption(" · ".join(facts))
-    warning = silence(run)
-    if warning:
-        st.warning(warning, icon=":material/heart_broken:")
+    silence(run)
 
 
 def events(store: Store, run_id: str) -> None:

@@ -11,7 +11,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from worlds import WORDS, sentences, write_jsonl
 
-LONGEST = ("test_real_data.py", "test_acceptance.py", "test_families_page.py", "test_removal_kinds.py", "test_walk.py")
+LONGEST = (
+    "test_real_data.py",
+    "test_acceptance.py",
+    "test_families_page.py",
+    "test_removal_kinds.py",
+    "test_walk.py",
+    "test_own.py",
+)
 """Begun first, so that no process is left with one of them when the others have ended."""
 
 

@@ -113,7 +113,7 @@ def test_the_corpus_of_hate_is_found_on_toxigen_and_that_of_insults_on_real_toxi
         "name": "real text",
         "model": {"path": "./model"},
         "prompts": prompts,
-        "subsets": [subset | {"limit": 96} for subset in subsets],
+        "subsets": [subset | {"limit": 64} for subset in subsets],
         "seeds": [0, 1, 2],
         "baselines": ["bm25"],
         "device": "cpu",

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.components import draft
 from pages.components.faults import attempt, fault
-from pages.components.run_views import badge, happening, remaining, silence, take_up, wake
+from pages.components.run_views import badge, bar, happening, remaining, silence, take_up, wake
 from untrac_core.engine import Run, Store, submit
 from untrac_core.errors import InputError
 from untrac_core.spec_files import build
@@ -114,8 +114,7 @@ def _one(store: Store, run: Run) -> None:
         if not run.active and named and st.button("Dismiss", key=f"dismiss_{run.id}"):
             st.query_params.pop("job", None)
             st.rerun()
-    if run.active:
-        st.progress(min(max(run.progress, 0.0), 1.0))
+    bar(run)
     told = happening(run)
     if run.status == "failed":
         fault(told)
@@ -123,6 +122,4 @@ def _one(store: Store, run: Run) -> None:
         st.caption(" · ".join(part for part in (shape(run.spec), remaining(run)) if part))
         if told:
             st.text(told)
-    warning = silence(run)
-    if warning:
-        st.warning(warning, icon=":material/heart_broken:")
+    silence(run)

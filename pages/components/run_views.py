@@ -54,11 +54,19 @@ def remaining(run: Run) -> str:
     return ""
 
 
-def silence(run: Run) -> str | None:
-    """A sentence when a running run has not been heard from for a while."""
-    if run.status != "running" or not run.silent or run.heartbeat is None:
-        return None
-    return f"No sign of life for {duration(time.time() - run.heartbeat)}. It may hang: look at the log, or cancel it."
+def bar(run: Run) -> None:
+    """How far a run is that is under way."""
+    if run.active:
+        st.progress(min(max(run.progress, 0.0), 1.0))
+
+
+def silence(run: Run) -> None:
+    """A warning when a running run has not been heard from for a while."""
+    if run.status == "running" and run.silent and run.heartbeat is not None:
+        since = duration(time.time() - run.heartbeat)
+        st.warning(
+            f"No sign of life for {since}. It may hang: look at the log, or cancel it.", icon=":material/heart_broken:"
+        )
 
 
 def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components.faults import attempt, fault
-from pages.components.run_views import badge, happening, remaining, silence, take_up, wake
+from pages.components.run_views import badge, bar, happening, remaining, silence, take_up, wake
 from pages.components.shell import is_dark
 from untrac_core.colours import HARMFUL, HARMLESS, UNDECIDED
 from untrac_core.engine import Run, Store
@@ -68,8 +68,7 @@ def _state(store: Store, run: Run) -> None:
         if run.status in ("failed", "cancelled"):
             _resume(store, run)
         st.page_link("pages/runs.py", label="Log", icon=":material/view_list:", query_params={"run": run.id})
-    if run.active:
-        st.progress(min(max(run.progress, 0.0), 1.0))
+    bar(run)
     told = _named(happening(run), run)
     if run.status == "failed":
         fault(told)
@@ -83,9 +82,7 @@ def _state(store: Store, run: Run) -> None:
     facts += [left if run.active else f"ran for {left}"] if left else []
     if facts:
         st.caption(" · ".join(facts))
-    warning = silence(run)
-    if warning:
-        st.warning(warning, icon=":material/heart_broken:")
+    silence(run)
 
 
 def _named(text: str, run: Run) -> str:

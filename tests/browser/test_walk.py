@@ -66,8 +66,8 @@ def start_a_small_run(page, shot):
     expect(page.get_by_role("heading", name="What should be traced to what?")).to_be_visible()
     page.get_by_text("Sizes and settings").click()
     fields = {
-        "Items a side, at most": "64",
-        "Blocks a subset, at most": "96",
+        "Items a side, at most": "32",
+        "Blocks a subset, at most": "32",
         "Seeds": "0, 1",
         "Name of the run": "a walk",
     }
