@@ -115,3 +115,13 @@ def without_bundle(content: bytes) -> str:
     """The file without plotly.js."""
     text = content.decode("utf-8")
     return re.sub(r"<script>/\*\*\n\* plotly\.js.*?</script>", "", text, flags=re.DOTALL)
+
+
+def only_text(figure) -> None:
+    """Assert that a figure lets the page's ground through and draws no name as markup."""
+    assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    shapes = json.loads(figure.to_json())
+    for trace in shapes["data"]:
+        trace.pop("customdata", None)  # never drawn
+    assert "<a " not in json.dumps(shapes)
+    assert "<img" not in json.dumps(shapes)

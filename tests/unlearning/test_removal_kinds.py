@@ -319,6 +319,24 @@ def test_an_unlearning_that_was_cut_off_goes_on_from_its_checkpoint(world, tmp_p
     assert not list((tmp_path / "broken").glob("checkpoint-*"))
 
 
+def test_only_what_stops_at_a_level_shows_one(world, tmp_path, monkeypatch):
+    """The control takes as many steps as the method, whatever its texts' loss is then."""
+    from untrac_core.unlearning import subjects
+
+    levels, write = {}, subjects.write_frame
+
+    def spy(frame, path):
+        if path.name == subjects.COURSE:
+            levels[frame.method.iloc[0]] = frame.level.iloc[0]
+        write(frame, path)
+
+    monkeypatch.setattr(subjects, "write_frame", spy)
+    spec = unlearn_spec(world, seeds=[0], relearn=0, stop={"rule": "gold", "steps": 4, "every": 2})
+    unlearn(spec, tmp_path / "out", threads=1)
+    assert levels["npo"] > 0
+    assert np.isnan(levels["retain-only"])
+
+
 def test_retraining_as_the_method_exports_the_gold(world, tmp_path, shown):
     spec = unlearn_spec(world, method={"name": "retrain"}, seeds=[0, 1], relearn=0)
     told = shown(spec)

@@ -81,7 +81,7 @@ def removal_settings(spec: RemovalSpec, parameters: int) -> RemovalSettings:
     small = parameters < SMALL
     rate = 1e-3 if small else 1e-5
     values: dict[str, Any] = {
-        # Plain ascent has nothing that holds it back: in larger steps the last one before a stop goes far too far.
+        # Plain ascent has nothing that holds it back: in larger steps the last one before a stop overshoots.
         "learning_rate": rate / 10 if spec.name == "ascent" else rate,
         "batch": None,
         "beta": 2.5 if spec.name == "sim-npo" else None,

@@ -301,12 +301,12 @@ class Subjects:
     def _show(self, cell: Cell, seen: dict[int, pd.DataFrame]) -> None:
         """Write the looks so far, for the page, and for an unlearning that is interrupted.
 
-        Beside each text's loss stand its tokens and the loss, in nats per token, at which the rule stops.
+        Beside each text's loss stand its tokens and the loss, in nats per token, at which this unlearning stops.
         """
         self.work.mkdir(parents=True, exist_ok=True)
         tokens = np.concatenate([each.tokens for each in self.watched])
         parts = [frame.assign(tokens=tokens) for _, frame in sorted(seen.items())]
-        level = self._stop(self.level).level
+        level = self._stop(self.level, self._steps(cell)).level
         found = pd.concat(parts, ignore_index=True).assign(
             method=cell.method, seed=cell.seed, key=cell.key, level=np.nan if level is None else level
         )
