@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import influence_data as data
-from pages.components.run_views import run_row
-from pages.components.shell import is_dark, shell, title
-from untrac_core import figures
-from untrac_core import result_frames as frames
+from pages.components.layout.results import cached_result
+from pages.components.layout.run_cards import run_row
+from pages.components.layout.shell import is_dark, shell, title
 from untrac_core.engine import DEMO_RUN, Run, Store
 from untrac_core.errors import InputError
-from untrac_core.wording import question
+from untrac_core.explore.tables import trace_frames as frames
+from untrac_core.figures import ranking as figures
+from untrac_core.results.folders import TraceFiles
+from untrac_core.text.labels import question
 
 LATEST = 6
 
@@ -28,7 +29,7 @@ def recorded_demo(store: Store) -> Run | None:
 def foretaste(run: Run) -> None:
     """The first ranking of the demo, as a picture of what one gets; nothing where its files are damaged."""
     try:
-        result = data.load(run)
+        result: TraceFiles = cached_result(run)
     except (InputError, OSError):
         return
     prompts = result.spec.prompts[0]
@@ -48,6 +49,7 @@ def main() -> None:
     """Draw the page."""
     store = shell("Home")
     title(
+        "Untrac",
         "Which training data make a language model say that?",
         "Open the demo to see an answer at once, or bring your own model, prompts and data.",
     )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import compare_data as data
-from pages.components import compare_view as view
-from pages.components.compare_cards import cards
-from pages.components.compare_choices import Choice, address, finished, opening, read, traces
-from pages.components.compare_data import Seen
-from pages.components.shell import lines, present_button, presenting, shell, title
+from pages.components.compare import data, view
+from pages.components.compare.cards import cards
+from pages.components.compare.data import Seen
+from pages.components.compare.selection import Choice, address, finished, opening, read, traces
+from pages.components.layout.shell import lines, present_button, presenting, shell, title
 from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
-from untrac_core.wording import NOT_PROOF
+from untrac_core.text.limits import NOT_PROOF
 
+NAME = "Compare"
 QUESTION = "Do two views rank the subsets alike?"
 PURPOSE = (
     "A view is one ranking: of a prompt set, by a method, in a run. Set two to four side by side; the first is the "
@@ -23,14 +23,14 @@ PURPOSE = (
 
 def nothing() -> None:
     """No finished trace at all."""
-    title(QUESTION, "There is no finished trace yet, so there is nothing to compare. Run one, then come back.")
+    title(NAME, QUESTION, "There is no finished trace yet, so there is nothing to compare. Run one, then come back.")
     if st.button("Trace the demo", type="primary", icon=":material/conversion_path:", key="open_trace"):
         st.switch_page("pages/trace.py")
 
 
 def too_few(seen: list[Seen], runs: list[Run], faults: list[str]) -> None:
     """One view, or none: say what is missing, and offer it, unless before an audience."""
-    title(QUESTION, PURPOSE)
+    title(NAME, QUESTION, PURPOSE)
     lines(faults, heading="Left out", icon=":material/link_off:")
     if presenting():
         st.caption("There is nothing to present: it takes two views.")
@@ -45,7 +45,7 @@ def too_few(seen: list[Seen], runs: list[Run], faults: list[str]) -> None:
     if len(one.prompts) == 1 and len(runs) == 1:
         st.caption("There is one finished trace, and it has one prompt set. To see more, trace it on another one.")
     else:
-        st.caption("One view is here. Choose what to set beside it.")
+        st.caption("One view is here. Choose what to compare it with.")
     cards(seen, runs)
     if st.button("Trace another prompt set", icon=":material/conversion_path:", key="open_trace"):
         st.switch_page("pages/trace.py")
@@ -58,10 +58,8 @@ def show(seen: list[Seen], runs: list[Run], faults: list[str]) -> None:
         view.presented(seen, found)
         st.caption(NOT_PROOF)
         return
-    st.title(view.question(found.views), anchor=False)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(PURPOSE)
-        present_button()
+    title(NAME, view.question(found.views), PURPOSE)
+    present_button()
     cards(seen, runs)
     lines(faults, heading="Left out", icon=":material/link_off:")
     letter = view.against(found)
@@ -72,13 +70,13 @@ def show(seen: list[Seen], runs: list[Run], faults: list[str]) -> None:
     with right:
         view.places(seen, found)
     view.agreements(seen, found, letter)
-    ranks, differing, take = st.tabs(["Ranks and numbers", "What differs", "Take away"])
+    ranks, differing, take = st.tabs(["Ranks and numbers", "What differs", "Export"])
     with ranks:
         view.ranks(seen, found, letter)
     with differing:
         view.differing(seen)
     with take:
-        view.take_away(found)
+        view.export_section(found)
     st.caption(NOT_PROOF)
 
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import examine_view, influence_view
-from pages.components import example_data as data
-from pages.components import example_view as view
-from pages.components.opening import opened, readable
-from pages.components.shell import shell, title
-from pages.components.words import finished
-from untrac_core.engine import Run, Store
-from untrac_core.results import Result
+from pages.components.layout.labels import finished
+from pages.components.layout.run_from_url import opened, readable
+from pages.components.layout.shell import shell, title
+from pages.components.results import example_data as data
+from pages.components.results import example_view as view
+from pages.components.results import influence_view
+from pages.components.results import verify_view as verify_view
+from untrac_core.engine import Run, Store, describe_run
+from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
-from untrac_core.wording import NOT_PROOF, count, labels, method_title, shape
+from untrac_core.specs.catalogue import method_title
+from untrac_core.text.labels import labels
+from untrac_core.text.limits import NOT_PROOF
+from untrac_core.text.numbers import count
 
 UNLEARNED = 20
 """Texts of the list that its link to the page Unlearn takes."""
 PREFIX = "of_"
 """Of the names of prompt set and side in the address."""
+NAME = "Examples"
 QUESTION = "Which training texts push the model towards harmful text?"
 
 
@@ -34,7 +39,7 @@ def question(prompts: PromptSet, side: str, kind: str) -> str:
     return f"Which training texts make {harmful if side == 'harmful' else harmless} text more likely?"
 
 
-def show(store: Store, run: Run, result: Result, kind: str) -> None:
+def show(store: Store, run: Run, result: TraceFiles, kind: str) -> None:
     """The whole page of one result."""
     heading = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -42,10 +47,12 @@ def show(store: Store, run: Run, result: Result, kind: str) -> None:
         prompts, side = influence_view.choose(result, prefix=PREFIX, contrast=kind == "texts")
         subset = view.choose_subset(result, all_of_them=kind == "texts")
     with heading:
-        title(question(prompts, side, kind), "Choose a row to read it; the colours show which of its words moved.")
+        title(
+            NAME, question(prompts, side, kind), "Choose a row to read it; the colours show which of its words moved."
+        )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.text(run.name)
-            st.caption(f"{shape(result.spec)} · {finished(run.finished)}")
+            st.caption(f"{describe_run(result.spec)} · {finished(run.finished)}")
             st.page_link(
                 "pages/influence.py", label="Back to the ranking", icon=":material/bar_chart:",
                 query_params={"run": run.id, "set": prompts.name, "side": side},
@@ -75,7 +82,7 @@ def show(store: Store, run: Run, result: Result, kind: str) -> None:
     else:
         if order == data.MOST and not clear and not query:
             unlearn_link(run, prompts, side, subset, shelf)
-        examine_view.section(store, run, result, prompts, side, shelf.rows)
+        verify_view.section(store, run, result, prompts, side, shelf.rows)
         view.common(run, result, prompts, side, subset)
     st.caption(NOT_PROOF)
 
@@ -91,9 +98,9 @@ def unlearn_link(run: Run, prompts: PromptSet, side: str, subset: str | None, sh
     )  # fmt: skip
 
 
-def none(run: Run, result: Result) -> None:
+def none(run: Run, result: TraceFiles) -> None:
     """A result without single texts."""
-    title(QUESTION, "This result has no numbers for single texts.")
+    title(NAME, QUESTION, "This result has no numbers for single texts.")
     st.text(run.name)
     name = method_title(result.spec.method.name)
     if result.spec.method.unlearns:
@@ -107,7 +114,7 @@ def none(run: Run, result: Result) -> None:
 
 def main() -> None:
     store = shell("Examples")
-    found = opened(store, QUESTION)
+    found = opened(store, (NAME, QUESTION))
     if found is None:
         return
     run, result = found

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import background, draft, model_form, model_views
-from pages.components.library_views import chosen, library, next_step
-from pages.components.shell import shell, title
+from pages.components.forms import form_state as draft
+from pages.components.forms import jobs as background
+from pages.components.layout.shell import shell, title
+from pages.components.library import model_form, model_views
+from pages.components.library.library_views import chosen, library, next_step
 
 
 def main() -> None:
     store = shell("Models")
     title(
-        "Which model should be asked?",
+        "Models",
+        "Which model do you want to study?",
         "Add a model once and see what it needs on this machine; nothing is loaded before a run. Next: test prompts.",
     )
     draft.restore(model_form.PREFIX, f"{model_form.PREFIX}way")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import background, draft, prompt_form, prompt_views
-from pages.components.counting import choose_model
-from pages.components.generate_form import written
-from pages.components.library_views import chosen, library, next_step
-from pages.components.shell import shell, title
+from pages.components.forms import form_state as draft
+from pages.components.forms import jobs as background
+from pages.components.layout.shell import shell, title
+from pages.components.library import prompt_form, prompt_views
+from pages.components.library.generate_form import generations
+from pages.components.library.library_views import chosen, library, next_step
+from pages.components.library.token_counts import choose_model
 
 
 def main() -> None:
     store = shell("Prompts")
     title(
+        "Prompt sets",
         "What should the model not write?",
         "Add texts that should be explained, best with a harmful and a harmless side. Next: training subsets.",
     )
@@ -24,7 +27,7 @@ def main() -> None:
     background.progress(store, "prompts")
     job = background.named_job(store)
     if job is not None and job.kind == "generate":
-        written(store, job)
+        generations(store, job)
     model = choose_model(shelf.entries("model"))
     prompt_views.prompts_table(entries, model)
     entry = chosen("prompts", entries)

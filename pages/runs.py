@@ -7,19 +7,29 @@ from functools import partial
 
 import streamlit as st
 
-from pages.components.faults import attempt
-from pages.components.run_views import badge, bar, happening, remaining, result_page, runs_frame, silence, take_up, wake
-from pages.components.shell import shell, title
-from pages.components.words import ago
-from untrac_core.engine import Event, Run, Store
+from pages.components.layout.errors import attempt
+from pages.components.layout.labels import ago
+from pages.components.layout.run_cards import (
+    badge,
+    bar,
+    happening,
+    remaining,
+    result_page,
+    runs_frame,
+    silence,
+    take_up,
+    wake,
+)
+from pages.components.layout.shell import shell, title
+from untrac_core.engine import Event, Run, Store, describe_run
 from untrac_core.errors import InputError
-from untrac_core.spec_files import to_yaml
-from untrac_core.wording import count, shape
+from untrac_core.specs.files import to_yaml
+from untrac_core.text.numbers import count
 
 MOST = 200
 RESULTS = {
     "trace": ("Look at the result", ":material/bar_chart:"),
-    "examine": ("See it beside the texts", ":material/rule:"),
+    "verify": ("See it beside the texts", ":material/rule:"),
     "validate": ("See which method to trust", ":material/verified:"),
     "unlearn": ("See what is gone", ":material/ink_eraser:"),
     "generate": ("See what it wrote", ":material/edit_note:"),
@@ -85,7 +95,7 @@ def state(store: Store, run_id: str, was: str) -> None:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
         badge(run)
-        st.caption(f"{shape(run.spec)} · created {ago(run.created)}")
+        st.caption(f"{describe_run(run.spec)} · created {ago(run.created)}")
     bar(run)
     doing = happening(run)
     if doing:
@@ -160,7 +170,9 @@ def listing(store: Store, was: list[str]) -> None:
 
 def main() -> None:
     store = shell("Runs")
-    title("What is running, and what has run?", "Choose a run to watch it, stop it, or look at its result.")
+    title(
+        "Runs", "What is running, and what has finished?", "Choose a run to watch it, stop it, or look at its result."
+    )
     runs = store.runs(limit=MOST)
     wake(runs)
     if not runs:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import background, draft, subset_form, subset_views
-from pages.components.counting import choose_model, overlap
-from pages.components.library_views import chosen, library, next_step
-from pages.components.shell import lines, shell, title
+from pages.components.forms import form_state as draft
+from pages.components.forms import jobs as background
+from pages.components.layout.shell import lines, shell, title
+from pages.components.library import subset_form, subset_views
+from pages.components.library.library_views import chosen, library, next_step
+from pages.components.library.token_counts import choose_model, overlap
 
 
 def main() -> None:
     store = shell("Subsets")
     title(
+        "Training subsets",
         "What did the model learn from?",
         "Add the data sets that it was trained on, each a subset of its own; they are what is ranked. Next: trace.",
     )

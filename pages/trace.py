@@ -7,22 +7,16 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import draft
-from pages.components import trace_form as form
-from pages.components.faults import Sections, Spots, say
-from pages.components.launching import Launch, summary
-from pages.components.shell import lines, shell, title
-from pages.components.words import about
-from untrac_core.check import Check, check
+from pages.components.forms import form_state as draft
+from pages.components.forms.launch_panel import Launch, summary
+from pages.components.layout.errors import Sections, Spots, say
+from pages.components.layout.labels import about
+from pages.components.layout.shell import lines, shell, title
+from pages.components.trace import form
+from untrac_core.engine.checks import TraceCheck
 from untrac_core.errors import InputError
 from untrac_core.specs import TraceSpec
-from untrac_core.wording import count, duration, megabytes
-
-
-@st.cache_data(max_entries=64, ttl=600, show_spinner="Checking the request")
-def checked(spec: str, rates: tuple[tuple[str, float], ...]) -> Check:
-    """What a request (canonical JSON) will do and cost; an :class:`InputError` is not remembered."""
-    return check(TraceSpec.model_validate_json(spec), rates=dict(rates))
+from untrac_core.text.numbers import count, duration, megabytes
 
 
 def sections(spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
@@ -36,7 +30,7 @@ def sections(spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
     below = st.container()
     method_place = st.container()
     with st.container():
-        settings, items, blocks, block = form.limits_and_settings()
+        settings, items, blocks, block_size = form.limits_and_settings()
     with below:
         values["prompts"] = parts.gather("prompts", form.prompts_section, known, items)
         values["subsets"] = parts.gather("subsets", form.subsets_section, known, blocks)
@@ -44,7 +38,7 @@ def sections(spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
         both = parts.gather("method", form.method_section, spots)
     if both:
         values["method"] = {**both[0], **settings}
-        values |= {**both[1], "block": block}
+        values |= {**both[1], "block_size": block_size}
     return values, parts.faults
 
 
@@ -53,13 +47,13 @@ PLACES = (("model", "model"), ("prompt set", "prompts"), ("subset", "subsets"), 
 
 def section_of(error: InputError) -> str:
     """Which field an error belongs to, from where it was found."""
-    if error.where != "request":
-        return next((field for word, field in PLACES if error.where.startswith(word)), error.where)
-    key = re.match(r"'(\w+)", error.what)
+    if error.field != "request":
+        return next((field for word, field in PLACES if error.field.startswith(word)), error.field)
+    key = re.match(r"'(\w+)", error.message)
     if key:
         return key.group(1)
     words = {"subsets": "subsets", "prompt sets": "prompts", "seeds": "seeds"}
-    return next((field for word, field in words.items() if word in error.what), "request")
+    return next((field for word, field in words.items() if word in error.message), "request")
 
 
 def tell(error: InputError, spots: Spots, fallback: Any) -> None:
@@ -69,7 +63,7 @@ def tell(error: InputError, spots: Spots, fallback: Any) -> None:
     say(str(error), fitting[0] if fitting else fallback)
 
 
-def costs(found: Check) -> None:
+def costs(found: TraceCheck) -> None:
     """What the run will be, in numbers and in words."""
     st.table(  # numbers only
         {
@@ -78,29 +72,30 @@ def costs(found: Check) -> None:
             "Memory": about(megabytes(found.memory_mb)),
             "Disk": about(megabytes(found.disk_mb)),
             "Model": about("unknown") if not found.parameters else f"{found.parameters:,} parameters",
-            "Block": count(found.block, "token"),
+            "Block": count(found.block_size, "token"),
         },
         border="horizontal",
     )
 
 
-def remarks(found: Check) -> None:
+def remarks(found: TraceCheck) -> None:
     """What one should know before starting, and what of the data is used."""
-    lines(found.warnings, heading="Worth knowing", icon=":material/warning:")
+    lines(found.warnings, heading="Notes", icon=":material/warning:")
     with st.expander("What will be read"):
         facts = [f"{part.name}, {part.side}: {count(part.items, 'item')}" for part in found.prompt_sets]
-        facts += [f"{part.name}: {count(part.blocks, 'block')}" for part in found.subsets]
+        facts += [f"{part.name}: {count(part.blocks, 'block_size')}" for part in found.subsets]
         for text in [*facts, *found.notes]:
             st.text(text)
 
 
-LAUNCH = Launch(spec=TraceSpec, prefix=form.PREFIX, check=checked, costs=costs, remarks=remarks, tell=tell)
+LAUNCH = Launch(spec=TraceSpec, prefix=form.PREFIX, costs=costs, remarks=remarks, tell=tell)
 
 
 def main() -> None:
     store = shell("Trace")
     title(
-        "What should be traced to what?",
+        "New trace",
+        "Which subsets make the model write these prompts?",
         "Choose a model, what it should not write, and the data it learned from; nothing runs before you press Start.",
     )
     draft.restore(form.PREFIX, "t_model")

@@ -7,42 +7,40 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import draft, unlearn_live
-from pages.components import unlearn_form as form
-from pages.components import unlearn_request as request
-from pages.components import unlearn_target as target
-from pages.components.faults import Sections, Spots, place_of, say
-from pages.components.launching import Launch, summary
-from pages.components.opening import addressed
-from pages.components.run_views import run_row
-from pages.components.shell import lines, shell, title
-from pages.components.trace_form import shelf
-from pages.components.unlearn_request import Origin
-from pages.components.words import about, finished
-from untrac_core.engine import Run, Store
+from pages.components.forms import form_state as draft
+from pages.components.forms.launch_panel import Launch, summary
+from pages.components.layout.errors import Sections, Spots, place_of, say
+from pages.components.layout.labels import about, finished
+from pages.components.layout.results import cached_result
+from pages.components.layout.run_cards import run_row
+from pages.components.layout.run_from_url import addressed
+from pages.components.layout.shell import lines, shell, title
+from pages.components.trace.form import shelf
+from pages.components.unlearn import forget_set, form, request
+from pages.components.unlearn import progress as unlearn_live
+from pages.components.unlearn.request import Origin
+from untrac_core.engine import Run, Store, describe_run
+from untrac_core.engine.checks import UnlearnCheck
 from untrac_core.errors import InputError
-from untrac_core.home import data_home
-from untrac_core.removal_check import RemovalCheck, check_removal
+from untrac_core.paths import data_home
+from untrac_core.results.folders import UnlearnFiles
 from untrac_core.specs import UnlearnSpec
-from untrac_core.wording import NOT_REPRODUCED, UNLEARN_LIMITS, count, duration, megabytes, shape
+from untrac_core.text.limits import NOT_REPRODUCED, UNLEARN_LIMITS
+from untrac_core.text.numbers import count, duration, megabytes
 
+NAME = "Unlearn"
 QUESTION = "What if the model had never seen it?"
 PURPOSE = (
-    "Take what some texts taught out of the model and keep the rest; choose what is to go, then press Start unlearning."
+    "Remove what some texts taught the model and keep the rest: choose the forget set, then press Start unlearning."
 )
 LATEST = 5
 PLACES = (
-    ("target", "target"), ("subset", "target"), ("prompt", "target"), ("model", "target"), ("base", "target"),
-    ("from", "target"), ("training", "gold"), ("deep", "gold"), ("seed", "seeds"), ("method", "method"),
-    ("beside", "method"), ("stop", "stop"), ("held_out", "measures"), ("writing", "measures"), ("scorer", "measures"),
-    ("look", "measures"), ("relearn", "measures"), ("block", "gold"), ("name", "name"),
+    ("forget", "forget"), ("subset", "forget"), ("prompt", "forget"), ("model", "forget"), ("base", "forget"),
+    ("from", "forget"), ("training", "retrained"), ("ensemble_size", "retrained"), ("seed", "seeds"),
+    ("method", "method"), ("compare", "method"), ("stop", "stop"), ("holdout", "metrics"), ("generation", "metrics"),
+    ("scorer", "metrics"), ("eval_samples", "metrics"), ("relearn_steps", "metrics"), ("block_size", "retrained"),
+    ("name", "name"),
 )  # fmt: skip
-
-
-@st.cache_data(max_entries=64, ttl=600, show_spinner="Checking the request")
-def checked(spec: str, rates: tuple[tuple[str, float], ...]) -> RemovalCheck:
-    """What a request (canonical JSON) will do and cost; an :class:`InputError` is not remembered."""
-    return check_removal(UnlearnSpec.model_validate_json(spec), rates=dict(rates))
 
 
 def arrive() -> None:
@@ -62,7 +60,7 @@ def arrive() -> None:
     many = brought["texts"] or ""
     if many.isdecimal() and len(many) < 6:
         st.session_state["u_what"] = "texts"
-        st.session_state["u_texts"] = min(max(1, int(many)), target.MOST)
+        st.session_state["u_texts"] = min(max(1, int(many)), forget_set.MOST)
         if brought["among"]:
             st.session_state["u_texts_among"] = brought["among"]
 
@@ -73,31 +71,31 @@ def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputErro
     parts = Sections(spots)
     known = shelf()
 
-    st.subheader("1 · What should go?", anchor=False)
-    origin = parts.gather("from", target.origin_section, store, known)
+    st.subheader("1 · Forget set", anchor=False)
+    origin = parts.gather("from", forget_set.origin_section, store, known)
     if origin is None:
         return values, parts.faults
     if "u_steps" not in st.session_state:
         form.fill(origin)
-    kind = target.kind_section(origin)
+    kind = forget_set.kind_section(origin)
     chosen = st.container()
-    training, rest = parts.gather("gold", form.gold_section, origin, kind, spots) or (None, {})
-    block = None if training else origin.block
+    training, rest = parts.gather("retrained", form.retrained_section, origin, kind, spots) or (None, {})
+    block_size = None if training else origin.block_size
     with chosen:
-        values["target"] = parts.gather("target", target.target_section, kind, origin, training, block)
+        values["forget"] = parts.gather("forget", forget_set.forget_section, kind, origin, training, block_size)
     values |= parts.gather("method", form.method_section, training is not None, origin) or {}
-    unseen, held_out = form.unseen_text(known, origin, training)
+    unseen, holdout = form.unseen_text(known, origin, training)
     values["stop"] = parts.gather("stop", form.stop_section, training is not None, unseen)
-    measured = parts.gather("measures", form.measures_section, known, origin) or {}
+    measured = parts.gather("metrics", form.measures_section, known, origin) or {}
     limit = measured.pop("limit", None)
     prompts = [each.model_copy(update={"limit": limit}) for each in origin.prompts]
-    data = {"subsets": origin.subsets, "prompts": prompts, "held_out": held_out, "block": block}
+    data = {"subsets": origin.subsets, "prompts": prompts, "holdout": holdout, "block_size": block_size}
     return {**values, **rest, **measured, **data, "model": origin.model}, parts.faults
 
 
 def suggest_name(origin: Origin | None, values: dict[str, Any]) -> None:
-    """A first name for the run, which follows the target until another one is typed."""
-    chosen = values.get("target") or {}
+    """A first name for the run, which follows the forget set until another one is typed."""
+    chosen = values.get("forget") or {}
     what = chosen.get("subset") or chosen.get("prompts") or (chosen.get("upload") or {}).get("name")
     if chosen.get("texts"):
         what = count(len(chosen["texts"]), "text")
@@ -113,17 +111,17 @@ def tell(error: InputError, spots: Spots, fallback: Any) -> None:
     say(str(error), place_of(error, PLACES, spots) or fallback)
 
 
-def costs(found: RemovalCheck) -> None:
+def costs(found: UnlearnCheck) -> None:
     """What the run will be, in numbers and in words."""
     known = found.forget > 0
     st.table(  # numbers only
         {
-            "To go": count(found.forget, "text") if known else about("unknown"),
-            "To stay": count(sum(found.stays.values()), "text") if known else about("unknown"),
+            "Forget set": count(found.forget, "text") if known else about("unknown"),
+            "Retain set": count(sum(found.retain.values()), "text") if known else about("unknown"),
             "Trainings": f"{found.trainings:,}",
-            "Unlearnings": f"{found.removals:,}",
+            "Unlearnings": f"{found.unlearnings:,}",
             "Time, at most": about(duration(found.seconds)),
-            "of it, trainings": about(duration(found.training_seconds)),
+            "Retraining time": about(duration(found.training_seconds)),
             "Memory": about(megabytes(found.memory_mb)),
             "Disk": about(megabytes(found.disk_mb)),
         },
@@ -132,27 +130,27 @@ def costs(found: RemovalCheck) -> None:
     st.caption("The time is as if no rule ended an unlearning early; retrained models are kept for the next request.")
 
 
-def remarks(found: RemovalCheck) -> None:
+def remarks(found: UnlearnCheck) -> None:
     """What one should know before starting, and what of the data is used."""
     st.caption(UNLEARN_LIMITS)
-    lines(found.warnings, heading="Worth knowing", icon=":material/warning:")
+    lines(found.warnings, heading="Notes", icon=":material/warning:")
     with st.expander("What will be read"):
-        facts = [f"to go: {found.target}, {count(found.forget, 'text')}"]
-        facts += [f"unseen text of its source: {count(found.held_out, 'text')}"]
-        facts += [f"to stay: {name}, {count(number, 'text')}" for name, number in found.stays.items()]
+        facts = [f"forget set: {found.forget_set}, {count(found.forget, 'text')}"]
+        facts += [f"holdout set: {count(found.holdout, 'text')}"]
+        facts += [f"retain set: {name}, {count(number, 'text')}" for name, number in found.retain.items()]
         for text in [*facts, *found.notes]:
             st.text(text)
 
 
 LAUNCH = Launch(
-    spec=UnlearnSpec, prefix=form.PREFIX, check=checked, costs=costs, remarks=remarks, tell=tell,
+    spec=UnlearnSpec, prefix=form.PREFIX, costs=costs, remarks=remarks, tell=tell,
     start="Start unlearning", page="pages/unlearn.py",
 )  # fmt: skip
 
 
 def offer(store: Store, why: str = "") -> None:
     """The page without a run: the form, and what was unlearned before."""
-    title(QUESTION, why or PURPOSE)
+    title(NAME, QUESTION, why or PURPOSE)
     draft.restore(form.PREFIX, "u_steps")
     arrive()
     spots: Spots = {}
@@ -177,7 +175,11 @@ def _origin_of(values: dict[str, Any]) -> Origin | None:
 def on_the_way(store: Store, run: Run) -> None:
     """A run that has no result yet."""
     waits = "It goes on when this page is closed." if run.active else "It has no result: see why, and take it up again."
-    title("Is it going, and what goes with it?", f"The curves show every look of the unlearning so far. {waits}")
+    title(
+        "Unlearning in progress",
+        "Is it forgotten, and what else is lost?",
+        f"The curves show every evaluation of the unlearning so far. {waits}",
+    )
     st.text(run.name)
     unlearn_live.watch(store, run)
     st.caption(UNLEARN_LIMITS)
@@ -185,16 +187,20 @@ def on_the_way(store: Store, run: Run) -> None:
 
 def done(run: Run) -> str | None:
     """The whole page of one result; what is wrong where it cannot be read."""
-    from pages.components import unlearn_data, unlearn_view
+    from pages.components.unlearn import view as unlearn_view
 
     try:
-        result = unlearn_data.load(run)
+        result: UnlearnFiles = cached_result(run)
     except (InputError, OSError) as error:
         return str(error)
-    title(QUESTION, "Compare each number with the gold, and look at what else was lost before keeping the model.")
+    title(
+        NAME,
+        QUESTION,
+        "Compare each number with the retrained model, and look at what else was lost before keeping the model.",
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(run.name)
-        st.caption(f"{shape(result.spec)} · {finished(run.finished)}")
+        st.caption(f"{describe_run(result.spec)} · {finished(run.finished)}")
         st.page_link("pages/unlearn.py", label="Another", icon=":material/add:")
     unlearn_view.show(run, result, data_home())
     with st.expander("What the literature says that did not show at this size"):

@@ -8,40 +8,33 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import draft, presentation
-from pages.components import validate_data as data
-from pages.components import validate_form as form
-from pages.components import validate_view as view
-from pages.components.faults import Sections, Spots, place_of, say
-from pages.components.launching import Launch, summary
-from pages.components.opening import addressed
-from pages.components.run_views import run_row
-from pages.components.shell import lines, present_button, presenting, shell, title
-from pages.components.trace_form import shelf
-from pages.components.words import about, finished
-from untrac_core import validation_frames as frames
-from untrac_core.engine import Run, Store
+from pages.components.forms import form_state as draft
+from pages.components.forms.launch_panel import Launch, summary
+from pages.components.layout.errors import Sections, Spots, place_of, say
+from pages.components.layout.labels import about, finished
+from pages.components.layout.results import cached_result
+from pages.components.layout.run_cards import run_row
+from pages.components.layout.run_from_url import addressed
+from pages.components.layout.shell import lines, present_button, presenting, shell, title
+from pages.components.results import presentation
+from pages.components.trace.form import shelf
+from pages.components.validate import form, view
+from untrac_core.engine import Run, Store, describe_run
+from untrac_core.engine.checks import ValidateCheck
 from untrac_core.errors import InputError
-from untrac_core.results import Validation
+from untrac_core.explore.tables import validate_frames as frames
+from untrac_core.results.folders import ValidateFiles
 from untrac_core.specs import ValidateSpec
-from untrac_core.validation_check import ValidationCheck, check_validation
-from untrac_core.wording import count, duration, megabytes, shape
+from untrac_core.text.numbers import count, duration, megabytes
 
+NAME = "Validate"
 QUESTION = "Can the estimate be trusted here?"
-PURPOSE = (
-    "Train without each subset and see which method had told what then happens; nothing runs before you press Start."
-)
+PURPOSE = "Train without each subset and see which method predicts what happens; nothing runs before you press Start."
 LATEST = 5
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
-    ("seeds", "seeds"), ("draws", "draws"), ("name", "name"),
+    ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("name", "name"),
 )  # fmt: skip
-
-
-@st.cache_data(max_entries=64, ttl=600, show_spinner="Checking the request")
-def checked(spec: str, rates: tuple[tuple[str, float], ...]) -> ValidationCheck:
-    """What a request (canonical JSON) will do and cost; an :class:`InputError` is not remembered."""
-    return check_validation(ValidateSpec.model_validate_json(spec), rates=dict(rates))
 
 
 def sections(spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
@@ -76,14 +69,14 @@ def tell(error: InputError, spots: Spots, fallback: Any) -> None:
     )
 
 
-def costs(found: ValidationCheck) -> None:
+def costs(found: ValidateCheck) -> None:
     """What the run will be, in numbers and in words."""
     st.table(  # numbers only
         {
             "Trainings": f"{found.trainings:,}",
             "Time": about(duration(found.seconds)),
-            "of it, trainings": about(duration(found.training_seconds)),
-            "of it, methods": about(duration(sum(found.method_seconds.values()))),
+            "Retraining time": about(duration(found.training_seconds)),
+            "Time of the methods": about(duration(sum(found.method_seconds.values()))),
             "Memory": about(megabytes(found.memory_mb)),
             "Disk": about(megabytes(found.disk_mb)),
         },
@@ -92,9 +85,9 @@ def costs(found: ValidationCheck) -> None:
     st.caption("For each seed, one training on all subsets and one without each of them.")
 
 
-def remarks(found: ValidationCheck) -> None:
+def remarks(found: ValidateCheck) -> None:
     """What one should know before starting, and what of the data is used."""
-    lines(found.warnings, heading="Worth knowing", icon=":material/warning:")
+    lines(found.warnings, heading="Notes", icon=":material/warning:")
     with st.expander("What will be read, and how long each method takes"):
         facts = [f"{part.name}, {part.side}: {count(part.items, 'item')}" for part in found.prompt_sets]
         facts += [f"{part.name}: {count(part.documents, 'document')}" for part in found.subsets]
@@ -103,12 +96,12 @@ def remarks(found: ValidationCheck) -> None:
             st.text(text)
 
 
-LAUNCH = Launch(spec=ValidateSpec, prefix=form.PREFIX, check=checked, costs=costs, remarks=remarks, tell=tell)
+LAUNCH = Launch(spec=ValidateSpec, prefix=form.PREFIX, costs=costs, remarks=remarks, tell=tell)
 
 
 def offer(store: Store, why: str = "") -> None:
     """The page without a result: the form, and what was validated before."""
-    title(QUESTION, why or PURPOSE)
+    title(NAME, QUESTION, why or PURPOSE)
     draft.restore(form.PREFIX, "v_way")
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
@@ -126,19 +119,21 @@ def offer(store: Store, why: str = "") -> None:
 
 def unfinished(run: Run) -> None:
     """A run that has no result to look at."""
-    title(QUESTION, "This run has no result yet; the runs page shows why.")
+    title(NAME, QUESTION, "This run has no result yet; the runs page shows why.")
     st.text(run.name)
     if st.button("Go to the run", type="primary", key="go_to_run"):
         st.switch_page("pages/runs.py", query_params={"run": run.id})
 
 
-def show(run: Run, validation: Validation) -> None:
+def show(run: Run, validation: ValidateFiles) -> None:
     """The whole page of one result."""
     told = validation.summary
-    title(QUESTION, "Retraining without each subset is the truth here; look first at which method agrees with it.")
+    title(
+        NAME, QUESTION, "Retraining without each subset is the truth here; look first at which method agrees with it."
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(run.name)
-        st.caption(f"{shape(validation.spec)} · {finished(run.finished)}")
+        st.caption(f"{describe_run(validation.spec)} · {finished(run.finished)}")
         present_button()
     view.answer(told)
     left, right = st.columns([3, 2], gap="large")
@@ -147,8 +142,8 @@ def show(run: Run, validation: Validation) -> None:
     with right:
         view.noise(told)
     warnings = [frames.in_words(told, text) for text in told.get("warnings", [])]
-    lines(warnings, heading="Before you trust it", icon=":material/warning:")
-    view.board(told, scope)
+    lines(warnings, heading="Warnings", icon=":material/warning:")
+    view.leaderboard(told, scope)
     view.beside(validation)
     view.differences(told)
     view.details(validation, run)
@@ -164,7 +159,7 @@ def main() -> None:
         unfinished(run)
         return
     try:
-        validation = data.load(run)
+        validation: ValidateFiles = cached_result(run)
     except (InputError, OSError) as error:
         offer(store, "The files of this run cannot be read. Choose another result, or run it again.")
         st.text(str(error))

@@ -2,6 +2,6 @@
 
 import sys
 
-from untrac_core.cli import main
+from untrac_core.cli.app import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""The unit of fan-out, of resume and of caching."""
+"""Cells: the smallest pieces of a run, which are computed, resumed and cached one by one."""
 
 from __future__ import annotations
 

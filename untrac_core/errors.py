@@ -6,15 +6,16 @@ from __future__ import annotations
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
-    The message is one line that says what is wrong, where, and how to mend it. The command line prints it and
+    One line: ``field``, which is what the user gave (a key, a file, a page's field), ``message``, which says what is
+    wrong with it, and ``hint``, how to mend it. The command line prints it and
     exits with 2; a page shows it at the field. Anything else that is raised is a fault of this program.
     """
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
-        sentences = [f"{where}: {what}" if where else what, mend[:1].upper() + mend[1:]]
+    def __init__(self, message: str, *, field: str = "", hint: str = "") -> None:
+        sentences = [f"{field}: {message}" if field else message, hint[:1].upper() + hint[1:]]
         ended = [part if part.endswith(("?", ".")) else f"{part}." for part in sentences if part]
         super().__init__(" ".join(" ".join(ended).split()))
-        self.what, self.where, self.mend = what, where, mend
+        self.message, self.field, self.hint = message, field, hint
 
 
 def reason_of(error: BaseException) -> str:

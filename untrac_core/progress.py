@@ -1,4 +1,4 @@
-"""What long work tells those who wait for it."""
+"""Progress: how long computations report how far they are."""
 
 from __future__ import annotations
 

@@ -15,17 +15,18 @@ from typing import Any
 
 from benchmarks.accuracy.report import FIRST, write_report
 from benchmarks.accuracy.testbeds import BEDS, BOTH, data_root
-from untrac_core.cell_files import computed
-from untrac_core.devices import own_peak_mb
-from untrac_core.findings import Findings
+from untrac_core.fileio import finite
+from untrac_core.models.devices import own_peak_mb
 from untrac_core.progress import Progress
-from untrac_core.resampling import ALL, RESOLVABLE
-from untrac_core.results import ENVIRONMENT, ESTIMATES, SUMMARY, TRUTH, write_json
-from untrac_core.validation import WORK, Validator
-from untrac_core.writing import finite
+from untrac_core.results.folders import ENVIRONMENT, ESTIMATES, GROUND_TRUTH, SUMMARY, write_json
+from untrac_core.stats.bootstrap import ALL, RESOLVABLE
+from untrac_core.tasks.base import computed
+from untrac_core.tasks.registry import resolved
+from untrac_core.tasks.validate.findings import Findings
+from untrac_core.tasks.validate.task import WORK, ValidateTask
 
 HERE = Path(__file__).resolve().parent
-KEPT = (SUMMARY, TRUTH, ESTIMATES, ENVIRONMENT)
+KEPT = (SUMMARY, GROUND_TRUTH, ESTIMATES, ENVIRONMENT)
 """Of a result; its spec names files of the machine, and is made anew from ``testbeds.py``."""
 
 
@@ -49,11 +50,11 @@ def first_sides(findings: Findings) -> dict[str, Any]:
     groups = {ALL: sides, RESOLVABLE: [place for place in sides if findings.noises[place].resolvable]}
     compared = findings.comparison
     if compared is None:
-        return {"sides": {}, "board": [], "differences": []}
-    rows = [row for row in compared.board(groups) if row.prompt_set is None]
+        return {"sides": {}, "leaderboard": [], "differences": []}
+    rows = [row for row in compared.leaderboard(groups) if row.prompt_set is None]
     return {
         "sides": groups,
-        "board": [finite(asdict(row)) for row in rows],
+        "leaderboard": [finite(asdict(row)) for row in rows],
         "differences": [finite(asdict(row) | {"tie": row.tie}) for row in compared.differences(groups)],
     }
 
@@ -68,9 +69,9 @@ def main() -> None:
     progress: Progress = Printed()
     for bed in [] if asked.report else asked.beds or BEDS:
         work = asked.work / bed
-        spec = BEDS[bed](data_root(), work / "data")
+        spec = resolved(BEDS[bed](data_root(), work / "data"), progress)
         started = time.monotonic()
-        validator = Validator(spec, work / "result" / WORK, progress, threads=1)
+        validator = ValidateTask(spec, work / "result" / WORK, progress, threads=1)
         frames = computed(validator.cells, validator.run_cell, asked.work / "cells")
         validator.write(work / "result", frames, time.monotonic() - started, own_peak_mb())
         kept = HERE / "results" / bed

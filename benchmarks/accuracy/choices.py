@@ -17,31 +17,32 @@ import torch
 
 from benchmarks.accuracy.__main__ import HERE, Printed
 from benchmarks.accuracy.testbeds import BEDS, data_root
-from untrac_core.agreement import noise, pearson
-from untrac_core.attribution import Study
-from untrac_core.curvature import MICRO_BATCH, mean_gradient
+from untrac_core.attribution.base import AttributionContext
 from untrac_core.data.tokens import Example
-from untrac_core.leave_out import measured
-from untrac_core.moves import moving_matrices
-from untrac_core.results import read_frame, write_frame
-from untrac_core.shares import removal
-from untrac_core.specs import MethodSpec
-from untrac_core.validation import Validator
+from untrac_core.models.trainable import moving_matrices
+from untrac_core.results.folders import read_frame, write_frame
+from untrac_core.specs import method_spec
+from untrac_core.stats.agreement import noise, pearson
+from untrac_core.stats.mixture import leave_out_matrix
+from untrac_core.tasks.registry import resolved
+from untrac_core.tasks.validate.task import ValidateTask
+from untrac_core.training.leave_one_out import measured
+from untrac_core.training.preconditioner import MICRO_BATCH, mean_gradient
 
 BLOCKS = 1024
 Gradient = dict[str, torch.Tensor]
 Place = tuple[str, str]
 
 
-def gradient(study: Study, examples: list[Example]) -> Gradient:
-    """The gradient of the examples' mean loss a token, by parameter."""
+def gradient(study: AttributionContext, examples: list[Example]) -> Gradient:
+    """The gradient of the examples' mean loss per token, by parameter."""
     mean_gradient(study.model, examples)
     found = {name: p.grad.clone() for name, p in study.model.module.named_parameters() if p.grad is not None}
     study.model.module.zero_grad(set_to_none=True)
     return found
 
 
-def moments(study: Study, samples: int, batch: int) -> Mapping[str, tuple[torch.Tensor, torch.Tensor]]:
+def factors(study: AttributionContext, samples: int, batch: int) -> Mapping[str, tuple[torch.Tensor, torch.Tensor]]:
     """Means of G G^T (its diagonal for the vocabulary) and of G^T G, by matrix, over ``samples`` micro-batches."""
     draw = np.random.default_rng(1)
     sums: dict[str, list[Any]] = {}
@@ -69,7 +70,8 @@ def inverse(moment: torch.Tensor, damping: float, power: float) -> torch.Tensor:
 def kronecker(
     held: Mapping[str, tuple[torch.Tensor, torch.Tensor]], damping: float = 0.1, power: float = 1.0
 ) -> Callable[[Gradient], Gradient]:
-    """The scaled direction of :mod:`untrac_core.curvature`, with another damping or power of the factors."""
+    """The scaled direction of :mod:`untrac_core.training.preconditioner`, with another damping or power of the
+    factors."""
     factors = {}
     for name, (left, right) in held.items():
         trace = float(left.trace() if left.dim() == 2 else left.sum()) ** (2 * power - 1)
@@ -90,8 +92,8 @@ class Bench:
 
     def __init__(self, work: Path) -> None:
         spec = BEDS["development"](data_root(), work / "development" / "data")
-        spec = spec.model_copy(update={"methods": [MethodSpec(name="grad-dot")], "blocks": BLOCKS})
-        validator = Validator(spec, work / "development" / "models", Printed(), threads=1)
+        spec = spec.model_copy(update={"methods": [method_spec("grad-dot")], "samples_per_subset": BLOCKS})
+        validator = ValidateTask(resolved(spec), work / "development" / "models", Printed(), threads=1)
         frames = []
         for cell in validator.truth_cells:
             path = work / "cells" / f"{cell.key}.parquet"
@@ -105,7 +107,7 @@ class Bench:
                 self.truth[prompt_set, side] = change.sum(2) / tokens[side].sum()
             self.names = subsets
         self.study = validator.studies["grad-dot"]
-        self.study.let_move("all")
+        self.study.set_trainable("all")
         sizes = self.study.sizes or {}
         self.shares = np.array([sizes[name] for name in self.names])
         self.shares /= self.shares.sum()
@@ -127,7 +129,7 @@ class Bench:
 
     def report(self, what: str, scale: Callable[[Gradient], Gradient], weight: np.ndarray | None = None) -> None:
         """Print one row: mean r over resolvable sides and over all, and how often the first is right."""
-        matrix = removal(self.shares) if weight is None else weight
+        matrix = leave_out_matrix(self.shares) if weight is None else weight
         values, clear, first = [], [], []
         for place, scores in self.scores(scale).items():
             truth, found = self.truth[place].mean(0), matrix @ scores
@@ -143,7 +145,7 @@ def tried(bench: Bench) -> Iterator[tuple[Any, ...]]:
     """Every idea: its name, its metric, and the weight of the subsets where it is not that of ``shares``."""
     plain, share = np.eye(len(bench.shares)), np.diag(bench.shares)
     away = np.diag(bench.shares / (1 - bench.shares))
-    held = moments(bench.study, 300, MICRO_BATCH)
+    held = factors(bench.study, 300, MICRO_BATCH)
     whole = kronecker(held)
     for name, metric in (("gradients", lambda g: g), ("Kronecker-scaled", whole)):
         yield f"{name}, a token", metric, plain
@@ -155,7 +157,7 @@ def tried(bench: Bench) -> Iterator[tuple[Any, ...]]:
     for power in (0.5, 0.75, 1.25):
         yield f"power {power:g}", kronecker(held, power=power)
     for samples, batch in ((1000, 2), (1000, 1), (300, 8)):
-        yield f"{samples} micro-batches of {batch}", kronecker(moments(bench.study, samples, batch))
+        yield f"{samples} micro-batches of {batch}", kronecker(factors(bench.study, samples, batch))
     vocabulary = {name for name, (_, rows) in moving_matrices(bench.study.model.module).items() if rows}
     yield "without the vocabulary's matrices", kronecker({k: v for k, v in held.items() if k not in vocabulary})
     yield "the vocabulary's matrices alone", kronecker({k: v for k, v in held.items() if k in vocabulary})

@@ -11,22 +11,22 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from untrac_core.results import ESTIMATES, TRUTH, read_frame
-from untrac_core.statistics import pearson
+from untrac_core.results.folders import ESTIMATES, GROUND_TRUTH, read_frame
+from untrac_core.stats.intervals import pearson
 
 BEGIN, END = "<!-- results: made by report.py -->", "<!-- end of results -->"
 TITLES = {
-    "opt": "A: OPT, ten equal corpora",
+    "opt": "OPT, ten equal corpora",
     "gpt2": "GPT-2, ten equal corpora",
     "llama": "Llama, ten equal corpora",
     "mix": "OPT, eight unequal corpora",
     "development": "Development: Llama, eleven unequal pieces",
 }
 FIRST = "first_sides.json"
-"""Agreement over the nine sides that the first study of testbed A asked about."""
+"""Agreement over the nine sides that the first study, of OPT, asked about."""
 OURS = ("untrac-inv (robust)", "untrac (robust)")
 FIGURE = "![Mean r of every method with its interval, by testbed; dotted: what chance alone stays below](agreement.png)"
-SIDE_BY_SIDE = (*OURS, "kronecker-dot", "bm25")
+SIDE_BY_SIDE = (*OURS, "shampoo-dot", "bm25")
 """Methods whose r is told side by side."""
 GROUPS = ("resolvable", "all", "resolvable contrasts")
 UNEQUAL = 1.5
@@ -58,7 +58,7 @@ def _versions(made: Summary) -> str:
     packages = made["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "numpy"))
     return (
-        f"Made with Python {made['python']}, {versions}, on {made['platform']}, one thread a testbed; times with two "
+        f"Made with Python {made['python']}, {versions}, on {made['platform']}, one thread per testbed; times with two "
         "testbeds at once on two cores that had other work too."
     )
 
@@ -86,7 +86,7 @@ def _section(here: Path, name: str, summary: Summary) -> str:
 def _without(folder: Path, largest: str, share: str) -> str:
     """Each side's r over all subsets and over those but the largest one."""
     by = ["prompt_set", "side", "subset"]
-    truth = read_frame(folder / TRUTH).groupby(by)["influence"].mean()
+    truth = read_frame(folder / GROUND_TRUTH).groupby(by)["influence"].mean()
     estimates = read_frame(folder / ESTIMATES)
     found = {name: part.set_index(by)["influence"].sort_index() for name, part in estimates.groupby("method")}
     rows = [
@@ -108,8 +108,8 @@ def _noise(summary: Summary) -> str:
     """Each side's agreement between seeds of the truth, the ceiling that it puts on any r, and what was reached."""
     reached = {
         (row["prompt_set"], row["side"], row["method"]): row["value"]
-        for row in summary["board"]
-        if row["prompt_set"] is not None and row["measure"] == "pearson"
+        for row in summary["leaderboard"]
+        if row["prompt_set"] is not None and row["metric"] == "pearson"
     }
     heads = ["prompt set", "side", "truth, seed to seed", "ceiling", "", *(f"r, {name}" for name in SIDE_BY_SIDE)]
     rows = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
@@ -125,11 +125,11 @@ def _noise(summary: Summary) -> str:
 def _board(summary: Summary) -> str:
     """Every method, best first: agreement over groups of sides, what it takes, and what went wrong."""
     values = {
-        (row["method"], row["side"], row["measure"]): row for row in summary["board"] if row["prompt_set"] is None
+        (row["method"], row["side"], row["metric"]): row for row in summary["leaderboard"] if row["prompt_set"] is None
     }
 
-    def cell(method: str, group: str, measure: str = "pearson", *, ends: bool = True) -> str:
-        row = values.get((method, group, measure))
+    def cell(method: str, group: str, metric: str = "pearson", *, ends: bool = True) -> str:
+        row = values.get((method, group, metric))
         if row is None or row["value"] is None:
             return ""
         shown = _number(row["value"])
@@ -175,7 +175,7 @@ def _differences(found: Summary, summary: Summary) -> str:
 def _first(found: Summary) -> str:
     """Agreement over the nine sides of the first study: both of two probes, the harmful or only one of five."""
     clear, every = (len(found["sides"].get(group, [])) for group in ("resolvable", "all"))
-    rows = {(row["method"], row["side"]): row for row in found["board"] if row["measure"] == "pearson"}
+    rows = {(row["method"], row["side"]): row for row in found["leaderboard"] if row["metric"] == "pearson"}
     lines = [
         f"| the first study's {every} sides | r, {clear} resolvable sides | r, all {every} sides |",
         "| --- | --- | --- |",
@@ -207,8 +207,8 @@ def _draw(found: Mapping[str, Summary], path: Path) -> None:
     for column, summary in enumerate(found.values(), 1):
         rows = {
             row["method"]: row
-            for row in summary["board"]
-            if (row["prompt_set"], row["side"], row["measure"]) == (None, "resolvable", "pearson")
+            for row in summary["leaderboard"]
+            if (row["prompt_set"], row["side"], row["metric"]) == (None, "resolvable", "pearson")
         }
         shown = [name for name in reversed(methods) if name in rows]
         figure.add_trace(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from untrac_core.data.prompts import load_prompts
-from untrac_core.specs import Columns, MethodSpec, PromptSet, Source, Subset, Training, ValidateSpec
+from untrac_core.specs import Columns, PromptSet, Source, Subset, Training, ValidateSpec, method_spec
 
 ITEMS = 256
 """Texts of a side."""
@@ -33,22 +33,22 @@ BOTH = ("toxigen", "real_toxicity_prompts")
 """The probes of which the first study asked both sides."""
 METHODS = [
     # One look, at the end: only the last is held against the truth.
-    MethodSpec(name="untrac-inv", evaluations=1),
-    MethodSpec(name="untrac", evaluations=1),
-    MethodSpec(name="untrac-inv", preset="paper", evaluations=1),
-    MethodSpec(name="untrac", preset="paper", evaluations=1),
-    MethodSpec(name="kronecker-dot"),
-    MethodSpec(name="grad-dot"),
-    MethodSpec(name="grad-cos"),
-    MethodSpec(name="sign-dot"),
-    MethodSpec(name="fisher-dot"),
-    MethodSpec(name="tracin"),
-    MethodSpec(name="lissa"),
-    MethodSpec(name="arnoldi"),
-    MethodSpec(name="ek-fac"),
-    MethodSpec(name="bm25"),
-    MethodSpec(name="hidden-similarity"),
-    MethodSpec(name="random"),
+    method_spec("untrac-inv", eval_points=1),
+    method_spec("untrac", eval_points=1),
+    method_spec("untrac-inv", preset="paper", eval_points=1),
+    method_spec("untrac", preset="paper", eval_points=1),
+    method_spec("shampoo-dot"),
+    method_spec("grad-dot"),
+    method_spec("grad-cos"),
+    method_spec("sign-dot"),
+    method_spec("fisher-dot"),
+    method_spec("tracin"),
+    method_spec("lissa"),
+    method_spec("arnoldi"),
+    method_spec("ek-fac"),
+    method_spec("bm25"),
+    method_spec("hidden-state-similarity"),
+    method_spec("random"),
 ]
 
 
@@ -84,7 +84,7 @@ def corpora(root: Path, names: Sequence[str] = (), blocks: Sequence[int] = ()) -
 
 
 def equal(architecture: str) -> Callable[[Path, Path], ValidateSpec]:
-    """Ten corpora, equal tokens; 2 layers of 128, vocabulary 1,024, blocks of 64, 500 steps of 32 (DESIGN, A)."""
+    """Ten corpora, equal tokens; 2 layers of 128, vocabulary 1,024, blocks of 64, 500 steps of 32."""
 
     def make(root: Path, work: Path) -> ValidateSpec:
         training = Training.model_validate({"architecture": architecture})
@@ -98,7 +98,7 @@ def mix(root: Path, work: Path) -> ValidateSpec:
     names = sorted(path.stem for path in (root / "corpora").glob("*.jsonl"))
     drawn = [str(name) for name in np.random.default_rng(0).permutation(names)[: len(SHARES)]]
     training = Training(equal_tokens=False)
-    each = training.steps * training.batch // 100
+    each = training.steps * training.batch_size // 100
     subsets = corpora(root, drawn, [share * each for share in SHARES])
     return _spec("opt, eight unequal corpora", training, probes(root / "probes"), subsets)
 
@@ -125,18 +125,18 @@ def development(root: Path, work: Path) -> ValidateSpec:
     for name, (corpus, prefix, most) in PIECES.items():
         lines = (root / "corpora" / f"{corpus}.jsonl").read_text(encoding="utf-8").splitlines()
         chosen = [line for line in lines if json.loads(line)["id"].startswith(prefix)][:most]
-        subsets.append(Subset(name=name, source=Source(file=str(_written(work / f"{name}.jsonl", chosen)))))
+        subsets.append(Subset(name=name, source=Source(file=str(_generations(work / f"{name}.jsonl", chosen)))))
     for asked in probes(root / "probes"):
         used = {item.id for items in load_prompts(asked).sides.values() for item in items}
         lines = (root / "probes" / f"{asked.name}.jsonl").read_text(encoding="utf-8").splitlines()
-        _written(work / "probes" / f"{asked.name}.jsonl", [x for x in lines if json.loads(x)["id"] not in used])
+        _generations(work / "probes" / f"{asked.name}.jsonl", [x for x in lines if json.loads(x)["id"] not in used])
     training = Training(
-        architecture="llama", hidden=96, layers=3, vocabulary=768, block=48, steps=400, equal_tokens=False
+        architecture="llama", hidden_size=96, num_layers=3, vocab_size=768, block_size=48, steps=400, equal_tokens=False
     )
     return _spec("development", training, probes(work / "probes"), subsets).model_copy(update={"seeds": [0, 1]})
 
 
-def _written(path: Path, lines: Sequence[str]) -> Path:
+def _generations(path: Path, lines: Sequence[str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
@@ -148,10 +148,10 @@ def _spec(name: str, training: Training, prompts: list[PromptSet], subsets: list
         training=training,
         prompts=prompts,
         subsets=subsets,
-        blocks=BLOCKS,
+        samples_per_subset=BLOCKS,
         methods=METHODS,
         seeds=SEEDS,
-        draws=SEEDS,
+        estimate_seeds=SEEDS,
         device="cpu",
     )
 

@@ -6,9 +6,12 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Page, TimeoutError, sync_playwright
-from servers import Server
+from playwright.sync_api import Page, TimeoutError, expect, sync_playwright
 
+from tests.helpers.homes import PATIENCE
+from tests.helpers.servers import Server
+
+expect.set_options(timeout=1000 * PATIENCE)
 CHROMIUM = os.environ.get("UNTRAC_CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
     "--no-sandbox",
@@ -60,7 +63,7 @@ def window(browser, server):
             color_scheme=look, viewport={"width": width, "height": height}, accept_downloads=True
         )
         context.on("request", note)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         return context.new_page()
 

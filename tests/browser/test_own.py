@@ -9,17 +9,17 @@ import time
 from urllib.parse import urlparse
 
 import pytest
-from hub_stand_in import HubStandIn
-from making import HOSTILE, add_own, texts_jsonl
-from malformed import malformed
 from playwright.sync_api import expect
-from servers import Server
-from worlds import WORDS, sentences, write_jsonl
 
+from tests.helpers.homes import PATIENCE
+from tests.helpers.hub_stand_in import HubStandIn
+from tests.helpers.making import HOSTILE, add_own, texts_jsonl
+from tests.helpers.malformed import malformed
+from tests.helpers.servers import Server
+from tests.helpers.worlds import WORDS, sentences, write_jsonl
 from untrac_core.engine import Library, Store
-from untrac_core.home import DEMO
+from untrac_core.paths import DEMO
 
-expect.set_options(timeout=30_000)
 BARS = "[class*=st-key-bars_] .js-plotly-plot .bars .point > path"
 TEXT_FILES = (".csv", ".tsv", ".jsonl", ".txt")
 UPLOAD_MB = 200
@@ -57,7 +57,7 @@ def test_a_newcomers_walk_to_a_ranked_plot(server, window, shot, belongings):
     page = window(height=1500)
     page.goto(server.url)
     page.get_by_role("button", name="Bring your own").click()
-    expect(page.get_by_role("heading", name="Which model should be asked?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Which model do you want to study?")).to_be_visible()
     fill(page, "Model folder", belongings / "my-model")
     page.locator(".st-key-b_m_add button:not([disabled])").click()
     page.wait_for_url("**model=**")
@@ -86,15 +86,15 @@ def test_a_newcomers_walk_to_a_ranked_plot(server, window, shot, belongings):
     shot(page, "subsets-own")
 
     page.get_by_role("link", name="Next: trace them").click()
-    expect(page.get_by_role("heading", name="What should be traced to what?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Which subsets make the model write these prompts?")).to_be_visible()
     page.get_by_text("Sizes and settings").click()
-    fill(page, "Blocks a subset, at most", "24")
+    fill(page, "Max blocks per subset", "24")
     page.wait_for_url("**draft=**")
     page.wait_for_timeout(1000)
     shot(page, "trace-own")
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url("**run=**")
-    page.get_by_role("button", name="Look at the result").click(timeout=120_000)
+    page.get_by_role("button", name="Look at the result").click()
     expect(page.locator(BARS)).to_have_count(3)
     shot(page, "influence-own")
     run_id = re.search("run=([0-9a-f]{12})", page.url).group(1)
@@ -120,7 +120,7 @@ def test_three_hundred_malformed_files_at_once(server, window, shot):
     upload = page.get_by_test_id("stFileUploaderDropzoneInput")
     start = time.monotonic()
     upload.set_input_files([{"name": one.name, "mimeType": "text/plain", "buffer": one.data} for one in files])
-    expect(page.get_by_text(re.compile(r"\d+ files cannot be used"))).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(re.compile(r"\d+ files cannot be used"))).to_be_visible()
     print(f"\n300 malformed files refused in {time.monotonic() - start:.1f} s")
     page.wait_for_timeout(1000)
     shot(page, "subsets-malformed")
@@ -161,7 +161,7 @@ def put_by_hand(url, headers, size):
     """Send a file past the browser's own check; the answer's status, and how many bytes the server took."""
     boundary = "stray"
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x.txt"\r\n\r\n'.encode()
-    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=PATIENCE)
     connection.putrequest("PUT", url.path)
     for key, value in headers.items():
         if key not in ("content-type", "content-length", "host"):
@@ -255,7 +255,7 @@ def test_the_hub_is_an_ordinary_way_in(hub, browser, shot, tmp_path):
     environment = {key: value for key, value in hub.environment(tmp_path / "cache").items() if key.startswith("HF_")}
     server = Server(tmp_path / "home", **environment, NO_PROXY="*")
     page = browser.new_context(viewport={"width": 1280, "height": 1500}).new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(1000 * PATIENCE)
     try:
         server.start()
         page.goto(f"{server.url}/models")
@@ -273,7 +273,7 @@ def test_the_hub_is_an_ordinary_way_in(hub, browser, shot, tmp_path):
         page.get_by_role("button", name="Download now").click()
         expect(page.get_by_role("progressbar").first).to_be_visible()
         shot(page, "models-download")
-        expect(page.get_by_text("not on this machine yet")).to_be_hidden(timeout=60_000)
+        expect(page.get_by_text("not on this machine yet")).to_be_hidden()
         hub.pause = 0.0
 
         to(page, "Subsets")
@@ -283,7 +283,7 @@ def test_the_hub_is_an_ordinary_way_in(hub, browser, shot, tmp_path):
         page.get_by_role("button", name="Look", exact=True).click()
         page.get_by_role("button", name="Add 2 subsets").click()
         page.wait_for_url("**job=**")
-        expect(page.get_by_text("Next: trace them (2 of your own)")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Next: trace them (2 of your own)")).to_be_visible()
         shot(page, "subsets-hub")
         names = [entry.name for entry in Library(server.home).entries("subset") if not entry.builtin]
         assert sorted(names) == ["test", "train"]

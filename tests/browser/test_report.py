@@ -4,12 +4,11 @@ import json
 
 import pytest
 from playwright.sync_api import expect
-from reports import PAYLOADS, hostile_trace, hostile_validation
 
-from untrac_core.home import DEMO
+from tests.helpers.reports import PAYLOADS, hostile_trace, hostile_validation
+from untrac_core.paths import DEMO
 from untrac_core.report import report
 
-expect.set_options(timeout=30_000)
 BARS = ".bars .point > path"
 RANKED = "table:has(th:text-is('Rank')) tbody tr td:nth-child(2)"
 

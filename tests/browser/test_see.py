@@ -6,9 +6,8 @@ import re
 from playwright.sync_api import expect
 
 from untrac_core.engine import DEMO_BY_UNTRAC, DEMO_RUN
-from untrac_core.home import DEMO
+from untrac_core.paths import DEMO
 
-expect.set_options(timeout=30_000)
 BARS = ".js-plotly-plot .bars .point > path"
 HEAT = ".js-plotly-plot .heatmaplayer image"
 
@@ -16,7 +15,7 @@ HEAT = ".js-plotly-plot .heatmaplayer image"
 def click_drawn(page, mark):
     """Click a mark of a figure: plotly clicks what it hovers over, and parts that are drawn later may move it."""
     label = page.locator(".hoverlayer .hovertext").first
-    for _ in range(20):
+    for _ in range(200):
         page.mouse.move(0, 0)
         mark.hover(force=True)
         page.wait_for_timeout(400)
@@ -38,7 +37,9 @@ def test_from_the_top_bar_to_its_words_across_and_home(server, window, browser, 
     shot(page, "influence-light")
     click_drawn(page, bars.first)
     page.wait_for_url("**/examples**")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Which training texts push the model towards toxic text?")
+    expect(page.get_by_role("heading", level=3).first).to_have_text(
+        "Which training texts push the model towards toxic text?"
+    )
     top = next(row["subset"] for row in summary_of()["ranking"])
     assert f"subset={top}" in page.url
     reading = page.locator(".st-key-reading")
@@ -52,13 +53,13 @@ def test_from_the_top_bar_to_its_words_across_and_home(server, window, browser, 
     shot(page, "examples-light")
 
     page.goto(f"{server.url}/compare?run={DEMO_RUN}")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("toxic")
+    expect(page.get_by_role("heading", level=3).first).to_contain_text("toxic")
     expect(page.locator(".st-key-scatter_B .js-plotly-plot .points path").first).to_be_visible()
     expect(page.locator(".st-key-answer")).to_contain_text("Spearman")
     shot(page, "compare-light")
 
     page.goto(f"{server.url}/influence?run={DEMO_RUN}")
-    page.get_by_role("tab", name="Take away").click()
+    page.get_by_role("tab", name="Export").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Report (HTML)").click()
     kept = tmp_path / "report.html"

@@ -10,14 +10,12 @@ import time
 
 import psutil
 import pytest
-from large_results import large_spec, write_large
-from making import enqueue, finish
-from playwright.sync_api import expect
 
+from tests.helpers.large_results import large_spec, write_large
+from tests.helpers.making import enqueue, finish
 from untrac_core.engine import Store
 
 pytestmark = pytest.mark.timed
-expect.set_options(timeout=30_000)
 TEXTS, PROMPTS = "aaaaaaaaaaa1", "aaaaaaaaaaa2"
 PAINT_SECONDS, CLICK_SECONDS, MEMORY_MB = 1.5, 0.3, 500
 TIMES = 3
@@ -40,7 +38,8 @@ CLICKS = {
 WATCH = """
 const at = { down: 0, changed: 0, painted: 0, mark: null, words: '' };
 window.speed = at;
-const said = () => ['h1', '.st-key-answer', '.st-key-reading'].map(s => document.querySelector(s)?.textContent).join();
+const said = () =>
+  ['h1', 'h3', '.st-key-answer', '.st-key-reading'].map(s => document.querySelector(s)?.textContent).join();
 addEventListener('pointerdown', () => {
   at.down = performance.now(); at.changed = at.painted = 0; at.words = said();
 }, true);

@@ -4,13 +4,12 @@ import re
 import time
 
 import pytest
-from homes import until
 from playwright.sync_api import expect
 
+from tests.helpers.homes import until
 from untrac_core.engine import DEMO_RUN, Library, Store
-from untrac_core.results import load_removed
+from untrac_core.results.folders import load_unlearn
 
-expect.set_options(timeout=30_000)
 SECONDS = 120
 """From the press to the table, on cores that do nothing else."""
 LOST_MOST = 0.10
@@ -31,10 +30,10 @@ def press(page, server, shot):
     return re.search("run=([0-9a-f]{12})", page.url).group(1)
 
 
-def the_change(result, measure, on):
-    """A row of the table: before, after, gold."""
-    row = next(row for row in result.summary["table"] if (row["measure"], row["on"]) == (measure, on))
-    return row["before"], row["after"], row["gold"]
+def the_change(result, metric, on):
+    """A row of the table: before, after, retrained."""
+    row = next(row for row in result.summary["table"] if (row["metric"], row["on"]) == (metric, on))
+    return row["before"], row["after"], row["retrained"]
 
 
 @pytest.mark.timed
@@ -42,21 +41,21 @@ def test_the_demos_first_subset_is_unlearned_and_the_model_is_kept(server, windo
     store, page = Store(server.home), window(height=2000)
     run_id = press(page, server, shot)
     pressed = time.monotonic()
-    until(lambda: page.locator(".st-key-going .js-plotly-plot").count() or not store.run(run_id).active, 240)
+    until(lambda: page.locator(".st-key-going .js-plotly-plot").count() or not store.run(run_id).active)
     shot(page, "unlearn-live-light")
-    table = page.get_by_role("region", name=re.compile("^Measures of the model before"))
-    expect(table.first).to_be_visible(timeout=300_000)
+    table = page.get_by_role("region", name=re.compile("^Metrics of the model before"))
+    expect(table.first).to_be_visible()
     took = time.monotonic() - pressed
     print(f"\nfrom the press to the table: {took:.0f} s")
     shot(page, "unlearn-light")
 
-    result = load_removed(store.run(run_id).folder)
+    result = load_unlearn(store.run(run_id).folder)
     own = next(row for row in result.summary["methods"] if row["method"] == "npo")
     assert not own["collapsed"]
     assert "as unlikely as to a model that never saw them" in str(own["ended"])
-    before, after, gold = the_change(result, "contrast", "toxicity")
+    before, after, retrained = the_change(result, "contrast", "toxicity")
     assert before > after, "the model leans as much towards toxic text as before"
-    assert abs(after - gold) < abs(before - gold)
+    assert abs(after - retrained) < abs(before - retrained)
     kept = result.collateral.query("method == 'npo' and kind == 'subset'")
     assert len(kept) == 7
     assert (kept["after"] <= (1 + LOST_MOST) * kept["before"]).all()
@@ -68,6 +67,6 @@ def test_the_demos_first_subset_is_unlearned_and_the_model_is_kept(server, windo
     ]
     dark = window("dark", height=2000)
     dark.goto(f"{server.url}/unlearn?run={run_id}")
-    expect(dark.get_by_role("region", name=re.compile("^Measures of the model before")).first).to_be_visible()
+    expect(dark.get_by_role("region", name=re.compile("^Metrics of the model before")).first).to_be_visible()
     shot(dark, "unlearn-dark")
     assert took < SECONDS

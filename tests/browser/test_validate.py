@@ -2,12 +2,11 @@
 
 import re
 
-from homes import until
 from playwright.sync_api import expect
 
+from tests.helpers.homes import until
 from untrac_core.engine import Store
 
-expect.set_options(timeout=30_000)
 DROPPED = ("code", "web", "encyclopedia", "stories")
 
 
@@ -26,8 +25,8 @@ def start_a_small_validation(page, server, shot):
     fill(page, "Steps", "12")
     fill(page, "Vocabulary", "300")
     page.get_by_text("What the methods see").click()
-    fill(page, "Blocks a subset, on average", "8")
-    fill(page, "Items a side, at most", "8")
+    fill(page, "Blocks per subset (mean)", "8")
+    fill(page, "Max items per side", "8")
     fill(page, "Seeds of the estimates", "0, 1")
     for name in (*DROPPED, "UnTrac (robust)", "UnTrac-Inv (paper)", "GradCos", "BM25", "Hidden-state similarity"):
         tag = page.get_by_role("button", name=f"Remove {name}", exact=True)
@@ -45,18 +44,18 @@ def test_a_small_validation_from_the_form_to_the_verdict(server, window, shot):
     store, page = Store(server.home), window(height=2600)
     run_id = start_a_small_validation(page, server, shot)
     spec = store.run(run_id).spec
-    assert (spec.training.steps, spec.training.vocabulary, spec.blocks) == (12, 300, 8)
+    assert (spec.training.steps, spec.training.vocab_size, spec.samples_per_subset) == (12, 300, 8)
     assert [method.name for method in spec.methods] == ["untrac-inv", "grad-dot", "random"]
-    until(lambda: not store.run(run_id).active, 240)
+    until(lambda: not store.run(run_id).active)
     assert store.run(run_id).status == "done", store.run(run_id).error
     page.get_by_role("button", name="See which method to trust").click()
     expect(page.get_by_text(re.compile("^Trust ")).first).to_be_visible()
-    expect(page.locator(".st-key-truth .js-plotly-plot .bars .point > path")).to_have_count(4)
+    expect(page.locator(".st-key-ground_truth .js-plotly-plot .bars .point > path")).to_have_count(4)
     shot(page, "validate-light")
     page.locator(".st-key-vside").get_by_role("combobox").click()
     page.get_by_role("option", name="harmful", exact=True).click()
     page.wait_for_url("**vside=harmful**")
     dark = window("dark", width=1920, height=1600)
     dark.goto(f"{server.url}/validate?run={run_id}")
-    expect(dark.locator(".st-key-truth .js-plotly-plot .bars .point > path")).to_have_count(4)
+    expect(dark.locator(".st-key-ground_truth .js-plotly-plot .bars .point > path")).to_have_count(4)
     shot(dark, "validate-dark")

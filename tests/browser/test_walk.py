@@ -7,21 +7,21 @@ import statistics
 import time
 import urllib.request
 
-from homes import until
-from making import HOSTILE, make_hostile_run
+import pytest
 from playwright.sync_api import expect
 
+from tests.helpers.homes import until
+from tests.helpers.making import HOSTILE, make_hostile_run
 from untrac_core.engine import DEMO_RUN, Store
 
-expect.set_options(timeout=20_000)
 BARS = "[class*=st-key-bars_] .js-plotly-plot .bars .point > path"
 CLICK_MS = """
 async (label) => {
-    const before = document.querySelector('h1').textContent;
+    const before = document.querySelector('h3').textContent;
     const button = [...document.querySelectorAll('button')].find((one) => one.textContent.trim() === label);
     const start = performance.now();
     button.click();
-    while (document.querySelector('h1').textContent === before) {
+    while (document.querySelector('h3').textContent === before) {
         if (performance.now() - start > 10000) throw new Error('no answer to ' + label);
         await new Promise((next) => setTimeout(next, 5));
     }
@@ -63,11 +63,11 @@ def open_the_demo(page, server, shot):
 def start_a_small_run(page, shot):
     """Fill in the form and start; the run's id, and the seconds from the click to the first sign of the run."""
     page.get_by_test_id("stSidebar").get_by_text("Trace", exact=True).click()
-    expect(page.get_by_role("heading", name="What should be traced to what?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Which subsets make the model write these prompts?")).to_be_visible()
     page.get_by_text("Sizes and settings").click()
     fields = {
-        "Items a side, at most": "32",
-        "Blocks a subset, at most": "32",
+        "Max items per side": "32",
+        "Max blocks per subset": "32",
         "Seeds": "0, 1",
         "Name of the run": "a walk",
     }
@@ -86,19 +86,20 @@ def start_a_small_run(page, shot):
 
 def measured_rows(page):
     """The rows of the CSV that the influence page hands out."""
-    page.get_by_role("tab", name="Take away").click()
+    page.get_by_role("tab", name="Export").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="All measurements (CSV)").click()
     return list(csv.DictReader(download.value.path().open()))
 
 
+@pytest.mark.timed
 def test_the_whole_way(server, window, shot):
     store = Store(server.home)
     page = window()
     open_the_demo(page, server, shot)
     run_id, feedback = start_a_small_run(page, shot)
     cells = page.locator(".st-key-run").get_by_text(re.compile(r"[1-9]\d* of \d+ cells"))
-    until(lambda: store.run(run_id).cells_done >= 1, 60)
+    until(lambda: store.run(run_id).cells_done >= 1)
     expect(cells).to_be_visible()
     shot(page, "runs-light")
     page.reload()
@@ -119,7 +120,7 @@ def test_the_whole_way(server, window, shot):
     server.kill()
     assert store.run(run_id).active, "the run ended before the server was killed"
     server.start()
-    until(lambda: not store.run(run_id).active, 240)
+    until(lambda: not store.run(run_id).active)
     run = store.run(run_id)
     assert (run.status, run.attempt) == ("done", 1), run.error
 

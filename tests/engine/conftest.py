@@ -4,11 +4,11 @@ import os
 
 import psutil
 import pytest
-from homes import FAKE, members
-from worlds import sentences, write_jsonl
 
+from tests.helpers.homes import FAKE, PATIENCE, members
+from tests.helpers.worlds import sentences, write_jsonl
 from untrac_core.engine import Store, processes
-from untrac_core.engine.library import Library
+from untrac_core.engine.library.library import Library
 from untrac_core.specs import Columns, PromptSet, Source, Subset
 
 
@@ -29,7 +29,7 @@ def home(tmp_path, monkeypatch):
     for member in members(place):
         try:
             member.kill()
-            member.wait(5)
+            member.wait(PATIENCE)
         except psutil.Error:
             continue
     processes._started.clear()
@@ -43,13 +43,11 @@ def store(home):
 @pytest.fixture
 def unchecked(monkeypatch):
     """Runs are queued without looking at their data; jobs trace without a model."""
-    import untrac_core.check
+    import untrac_core.tasks.trace.check
     from untrac_core.engine.processes import PROJECT
+    from untrac_core.tasks.base import Check
 
-    class Free:
-        disk_mb = 0.0
-
-    monkeypatch.setattr(untrac_core.check, "check", lambda spec, **_: Free())
+    monkeypatch.setattr(untrac_core.tasks.trace.check, "check", lambda spec, **_: Check(disk_mb=0.0))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(FAKE)]))
 
 
@@ -86,7 +84,7 @@ def subset(tmp_path):
 @pytest.fixture
 def refused(home, capsys):
     """Assert that a request is refused in one line, by ``check`` and by ``run``, and that no run is made."""
-    from untrac_core.cli import main
+    from untrac_core.cli.app import main
 
     def ask(path: str, said: str) -> None:
         for command in ("check", "run"):

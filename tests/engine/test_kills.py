@@ -7,10 +7,12 @@ import signal
 import time
 
 import pytest
-from homes import serving, until
 
+from tests.helpers.homes import serving, until
 from untrac_core.engine import Store, ensure_worker, submit
 from untrac_core.specs import TraceSpec, TrainSpec
+
+pytestmark = pytest.mark.slow  # jobs that are killed and go on
 
 KILLS = 10
 WORDS = ["river", "stone", "bread", "lamp", "winter", "garden", "letter", "horse", "window", "music", "paper", "silver"]
@@ -25,7 +27,7 @@ def write_texts(path, seed, favourite, count):
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
     """Two prompt sets with ten seeds: twenty cells of some tenths of a second."""
-    from untrac_core.training import train
+    from untrac_core.training.recipe import train
 
     folder = tmp_path_factory.mktemp("data")
     for number, name in enumerate(("forum", "news", "books", "tales")):
@@ -33,8 +35,19 @@ def spec(tmp_path_factory):
     for number, name in enumerate(("first", "second")):
         write_texts(folder / f"{name}.jsonl", 10 + number, WORDS[number], 20)
     subsets = [{"name": n, "source": {"file": str(folder / f"{n}.jsonl")}} for n in ("forum", "news", "books", "tales")]
-    recipe = {"hidden": 32, "heads": 2, "layers": 1, "vocabulary": 300, "block": 32, "steps": 80, "subsets": subsets}
-    train(TrainSpec.model_validate(recipe | {"batch": 8, "warmup": 10, "learning_rate": 0.005}), folder / "model")
+    recipe = {
+        "hidden_size": 32,
+        "num_heads": 2,
+        "num_layers": 1,
+        "vocab_size": 300,
+        "block_size": 32,
+        "steps": 80,
+        "subsets": subsets,
+    }
+    train(
+        TrainSpec.model_validate(recipe | {"batch_size": 8, "warmup_steps": 10, "learning_rate": 0.005}),
+        folder / "model",
+    )
     return TraceSpec.model_validate(
         {
             "name": "to be killed",
@@ -68,7 +81,7 @@ def kill_somewhere(store, run_id, draw, loading, cell):
     wanted = draw.choice([0, 1, 2])
     if wanted:
         goal = store.run(run_id).cells_done + wanted
-        until(lambda: store.run(run_id).cells_done >= goal, 60, every=0.01)
+        until(lambda: store.run(run_id).cells_done >= goal, every=0.01)
         time.sleep(draw.uniform(0.0, 1.5 * cell))
     else:
         time.sleep(draw.uniform(0.0, loading))
@@ -82,7 +95,7 @@ def test_ten_kills_at_random_moments_leave_no_trace_in_the_result(spec, home, tm
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("UNTRAC_HOME", str(calm.home))
         undisturbed = submit(spec, calm)
-        until(lambda: calm.run(undisturbed).settled, 60)
+        until(lambda: calm.run(undisturbed).settled)
     assert calm.run(undisturbed).error is None
     loading, cell = moments(calm, undisturbed)
 
@@ -98,13 +111,13 @@ def test_ten_kills_at_random_moments_leave_no_trace_in_the_result(spec, home, tm
         seen = now
         done.append(run.cells_done)
         store.resume(run_id)
-    until(lambda: ensure_worker("cpu", home) or store.run(run_id).settled, 60, every=0.2)
+    until(lambda: ensure_worker("cpu", home) or store.run(run_id).settled, every=0.2)
     run = store.run(run_id)
     assert (run.status, run.attempt) == ("done", KILLS + 1)
     assert seen.items() <= finished_cells(home).items()
 
     expected = calm.run(undisturbed).folder
-    for name in ("influence.parquet", "examples.parquet", "tokens.parquet", "traits.parquet", "spec.yaml"):
+    for name in ("influence.parquet", "examples.parquet", "tokens.parquet", "text_features.parquet", "spec.yaml"):
         assert (run.folder / name).read_bytes() == (expected / name).read_bytes(), name
     cells = [event.data for event in store.events(run_id, limit=10_000) if event.kind == "cell"]
     assert len({event["key"] for event in cells}) == len(cells) == run.cells_total

@@ -10,15 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
-from homes import trace_spec
 
+from tests.helpers.homes import PATIENCE, trace_spec
 from untrac_core.engine import DEMO_BY_UNTRAC, DEMO_RUN, STATUSES, Store, disk
 from untrac_core.engine.database import VERSION
-from untrac_core.engine.ledger import MAX_LOST, Ledger
+from untrac_core.engine.ledger import MAX_LOST, RunWriter
 from untrac_core.engine.processes import PROJECT
 from untrac_core.errors import Cancelled, InputError
-from untrac_core.spec_files import absolute
 from untrac_core.specs import TrainSpec
+from untrac_core.specs.files import absolute
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -30,7 +30,7 @@ class Cell:
 
 @pytest.fixture
 def ledger(store):
-    return Ledger(store.home)
+    return RunWriter(store.home)
 
 
 def test_a_submitted_run_waits_and_says_so(store):
@@ -87,15 +87,15 @@ def test_a_home_of_a_newer_version_is_refused(store):
 
 
 def test_no_run_is_made_of_a_recipe_or_of_what_the_check_refuses(store, monkeypatch):
-    import untrac_core.check
+    import untrac_core.tasks.trace.check
 
     with pytest.raises(InputError, match="recipe is not run in the queue"):
         store.submit(TrainSpec.model_validate({"subsets": [{"name": "a", "source": {"file": "a.txt"}}]}))
 
     def refuse(spec, **_):
-        raise InputError("no such file", where="subset 'forum'", mend="check the path")
+        raise InputError("no such file", field="subset 'forum'", hint="check the path")
 
-    monkeypatch.setattr(untrac_core.check, "check", refuse)
+    monkeypatch.setattr(untrac_core.tasks.trace.check, "check", refuse)
     with pytest.raises(InputError, match="no such file"):
         store.submit(trace_spec())
     assert store.runs() == []
@@ -274,8 +274,8 @@ def test_statuses_are_all_that_a_run_can_have(store, ledger):
 
 WRITER = """
 import sys
-from untrac_core.engine.ledger import Ledger
-ledger = Ledger()
+from untrac_core.engine.ledger import RunWriter
+ledger = RunWriter()
 for number in range(40):
     ledger.phase(sys.argv[1], 1, f"{sys.argv[2]} {number}")
     ledger.beat(sys.argv[1], 1, number / 40)
@@ -296,7 +296,7 @@ def test_processes_and_threads_write_at_once_and_nothing_is_lost(store, ledger, 
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert [writer.wait(60) for writer in writers] == [0] * 4
+    assert [writer.wait(PATIENCE) for writer in writers] == [0] * 4
     reader.join()
     texts = [event.text for event in store.events(run_id, limit=10_000) if event.kind == "phase"]
     assert sorted(texts) == sorted(f"{name} {number}" for name in "abcd" for number in range(40))
@@ -327,8 +327,7 @@ def test_a_collection_is_its_subsets_once_it_is_queued(store, world):
     """So that what is resumed is what was asked, whatever has come into the folder since."""
     import shutil
 
-    from worlds import WORDS
-
+    from tests.helpers.worlds import WORDS
     from untrac_core.specs import Collection, ModelRef, PromptSet, Source, TraceSpec
 
     folder = store.home / "corpora"
@@ -338,7 +337,7 @@ def test_a_collection_is_its_subsets_once_it_is_queued(store, world):
     spec = TraceSpec(
         model=ModelRef(path=str(world / "model")),
         prompts=[PromptSet(name="talk", source=Source(file=str(world / "prompts.jsonl")))],
-        collections=[Collection(source=Source(folder=str(folder)), by="file")],
+        collections=[Collection(source=Source(folder=str(folder)), split_by="file")],
         device="cpu",
     )
     run = store.run(store.submit(spec))

@@ -7,9 +7,10 @@ import shutil
 import pyarrow
 import pyarrow.parquet
 import pytest
-from asking import CARD, CONFIG
-from families import make_adapter, make_model
-from hub_stand_in import HubStandIn
+
+from tests.helpers.asking import CARD, CONFIG
+from tests.helpers.families import make_adapter, make_model
+from tests.helpers.hub_stand_in import HubStandIn
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from exact import Exact, PartStudy, make_study
-from worlds import WORDS, sentences
+
+from tests.helpers.exact import Exact, PartStudy, make_study
+from tests.helpers.worlds import WORDS, sentences
 
 PART = ("layers.1.self_attn_layer_norm.weight", "layers.0.fc2.bias", "layers.1.final_layer_norm.weight")
 """96 numbers: few enough for a Hessian that is written down."""
@@ -53,5 +54,5 @@ def exact(part_data, model) -> Exact:
 
 @pytest.fixture(scope="session")
 def hessian(part_data, exact) -> np.ndarray:
-    """Of the mean loss a token of all blocks, over the few parameters."""
+    """Of the mean loss per token of all blocks, over the few parameters."""
     return exact.hessian(part_data.all_blocks)

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from exact import drawn, encode, expect, make_study, scores, table
-from families import FAMILIES, MORE, make_model
-from worlds import sentences
 
-from untrac_core.attribution import lissa, make_method
-from untrac_core.attribution.hessian import draw_blocks, hessian_products, random_vector
-from untrac_core.attribution.vectors import Stack
-from untrac_core.curvature import mean_gradient
+from tests.helpers.exact import drawn, encode, expect, make_study, scores, table
+from tests.helpers.families import FAMILIES, MORE, make_model
+from tests.helpers.worlds import sentences
+from untrac_core.attribution.base import make_method
+from untrac_core.attribution.baselines import influence_functions as lissa
+from untrac_core.attribution.baselines.hessian import draw_blocks, hessian_products, random_vector
+from untrac_core.attribution.baselines.vectors import Stack
 from untrac_core.data.subsets import Document
-from untrac_core.models import hash_weights, load_model
-from untrac_core.specs import MethodSpec, ModelRef
+from untrac_core.models.loading import hash_weights, load_model
+from untrac_core.specs import ModelRef, method_spec
+from untrac_core.training.preconditioner import mean_gradient
 
 ITERATIONS, DAMPING = 10, 0.05
 
@@ -23,7 +24,7 @@ def test_lissa_is_the_neumann_series(part_study, exact, hessian, monkeypatch):
     scale = 1.5 * np.abs(np.linalg.eigvalsh(hessian)).max()
     monkeypatch.setattr(lissa.Lissa, "_largest_eigenvalue", lambda self, study: scale)
     method = make_method(
-        MethodSpec(name="lissa", iterations=ITERATIONS, damping=DAMPING, samples=len(part_study.all_blocks))
+        method_spec("lissa", iterations=ITERATIONS, damping=DAMPING, samples=len(part_study.all_blocks))
     )
     found = table(part_study, method)
     assert (method.doublings, method.scale_used) == (0, scale)
@@ -38,7 +39,7 @@ def test_lissa_is_the_neumann_series(part_study, exact, hessian, monkeypatch):
 
 def test_lissa_takes_fresh_batches(part_study, exact, hessian):
     """Each iteration its own Hessian; each seed its own batches; the scale is the largest eigenvalue."""
-    method = make_method(MethodSpec(name="lissa", iterations=2, samples=4))
+    method = make_method(method_spec("lissa", iterations=2, samples=4))
     found = table(part_study, method)
     assert len(part_study.all_blocks) <= lissa.POWER_BLOCKS
     largest = np.abs(np.linalg.eigvalsh(hessian)).max()
@@ -50,9 +51,7 @@ def test_lissa_takes_fresh_batches(part_study, exact, hessian):
         for _ in range(2):
             batch = exact.hessian(draw_blocks(part_study, 4, generator))
             inverse = (
-                np.eye(len(hessian))
-                + (1 - lissa.LissaSettings().damping) * inverse
-                - batch @ inverse / method.scale_used
+                np.eye(len(hessian)) + (1 - method.settings.damping) * inverse - batch @ inverse / method.scale_used
             )
         inverses[seed] = inverse / method.scale_used
     expect(
@@ -65,16 +64,16 @@ def test_lissa_takes_fresh_batches(part_study, exact, hessian):
 
 
 def test_lissa_doubles_its_scale_where_it_diverges_and_says_so(part_study, monkeypatch):
-    method = make_method(MethodSpec(name="lissa"))
+    method = make_method(method_spec("lissa"))
     largest = method._largest_eigenvalue
     monkeypatch.setattr(lissa.Lissa, "_largest_eigenvalue", lambda self, study: largest(study) / 16)
-    part_study.let_move("all")
+    part_study.set_trainable("all")
     frame = method.run(part_study, method.cells(part_study)[0])
     assert 0 < method.doublings <= lissa.DOUBLINGS
     assert frame.ended[0].endswith(f"its scale is {2**method.doublings} times larger")
     assert not frame.collapsed.any()
     monkeypatch.setattr(lissa.Lissa, "_largest_eigenvalue", lambda self, study: largest(study) / 1e6)
-    method = make_method(MethodSpec(name="lissa"))
+    method = make_method(method_spec("lissa"))
     before = hash_weights(part_study.model.module)
     for cell in method.cells(part_study):
         frame = method.run(part_study, cell)
@@ -87,8 +86,8 @@ def test_lissa_doubles_its_scale_where_it_diverges_and_says_so(part_study, monke
 def test_arnoldi_in_the_whole_space_is_the_inverse_of_the_top_eigenvalues(part_study, exact, hessian):
     values, vectors = np.linalg.eigh(hessian)
     top = np.argsort(-np.abs(values))[:12]
-    method = make_method(MethodSpec(name="arnoldi", iterations=len(hessian)))
-    object.__setattr__(method.settings, "top", len(top))
+    method = make_method(method_spec("arnoldi", iterations=len(hessian)))
+    method.top = len(top)
     inverse = vectors[:, top] @ np.diag(1 / values[top]) @ vectors[:, top].T
     expect(
         part_study,
@@ -113,7 +112,7 @@ def test_arnoldi_in_a_small_space_is_the_inverse_restricted_to_it(part_study, ex
 
 
 def test_hessian_products_are_the_hessians(part_study, hessian):
-    part_study.let_move("all")
+    part_study.set_trainable("all")
     stack = Stack(part_study.model.module, 3)
     stack.matrix.copy_(torch.from_numpy(np.random.default_rng(1).normal(size=stack.matrix.shape)))
     out = torch.empty(2, stack.matrix.shape[1])

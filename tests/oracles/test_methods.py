@@ -1,27 +1,32 @@
 """What holds for every gradient method: sign, equality, what comes back, memory, settings."""
 
 import gc
+from copy import deepcopy
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
 import pytest
 import torch
-from exact import make_study, scores, table
-from worlds import sentences
 
-from untrac_core.attribution import Checkpoint, hessian, make_method, vectors
-from untrac_core.attribution.vectors import vector_length
+from tests.helpers.exact import drawn, make_study, scores, table
+from tests.helpers.worlds import sentences
+from untrac_core.attribution.base import Checkpoint, make_method
+from untrac_core.attribution.baselines import hessian, vectors
+from untrac_core.attribution.baselines.vectors import vector_length
 from untrac_core.errors import InputError
-from untrac_core.models import hash_weights
-from untrac_core.specs import MethodSpec
+from untrac_core.models.loading import hash_weights
+from untrac_core.models.losses import batch_losses
+from untrac_core.specs import MethodSpec, method_spec
+from untrac_core.training.preconditioner import mean_gradient
 
-FEW = {"fisher-dot": {"samples": 6}, "kronecker-dot": {"samples": 6}, "arnoldi": {"samples": 8}}
-NAMES = ["grad-dot", "grad-cos", "sign-dot", "fisher-dot", "kronecker-dot", "tracin", "lissa", "arnoldi"]
+FEW = {"fisher-dot": {"samples": 6}, "shampoo-dot": {"samples": 6}, "arnoldi": {"samples": 8}}
+NAMES = ["grad-dot", "grad-cos", "sign-dot", "fisher-dot", "shampoo-dot", "tracin", "lissa", "arnoldi"]
 CHUNKED = [name for name in NAMES if name != "arnoldi"]
 
 
 def spec_of(name: str, **more) -> MethodSpec:
-    return MethodSpec(name=name, **(FEW.get(name, {}) | more))
+    return method_spec(name, **(FEW.get(name, {}) | more))
 
 
 def checkpoint_of(study) -> Checkpoint:
@@ -98,18 +103,19 @@ class Watch:
         self.most = max(self.most, sum(held.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHUNKED)
 def test_chunks_keep_to_the_budget_and_change_nothing(copies, name):
     """Room for one query or two at a time, of four; every tick looks at what is in memory."""
     copies.subsets = {name: copies.subsets[name] for name in ("fishers", "copy")}
     whole = table(copies, make_method(spec_of(name)))
-    copies.let_move("matrices" if name == "kronecker-dot" else "all")
+    copies.set_trainable("matrices" if name == "shampoo-dot" else "all")
     vector_mb = 4 * vector_length(copies.model.module) / 2**20
     method = make_method(spec_of(name))
     budget = vector_mb * (9 if name == "lissa" else 3) * 1.001
-    object.__setattr__(method.settings, "budget_mb", budget)
-    if name == "kronecker-dot":  # the factors are not the method's: they are there before it
-        copies.curvature("matrices", 6, 0.1)
+    method.budget_mb = budget
+    if name == "shampoo-dot":  # the factors are not the method's: they are there before it
+        copies.preconditioner("matrices", 6, 0.1)
     if name == "tracin":
         budget += vector_mb * 1.1  # the weights that come back, and buffers
     copies.progress = watch = Watch(copies.model.module)
@@ -123,6 +129,7 @@ def test_chunks_keep_to_the_budget_and_change_nothing(copies, name):
         np.testing.assert_allclose(parts[place][0], values, rtol=1e-5, atol=1e-5 * largest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["grad-cos", "lissa", "arnoldi"])
 def test_micro_batches_add_up(copies, monkeypatch, name):
     """Texts that do not fit one batch give what they give in one."""
@@ -137,7 +144,7 @@ def test_micro_batches_add_up(copies, monkeypatch, name):
 
 def test_at_least_one_query_is_held(copies):
     method = make_method(spec_of("grad-dot"))
-    object.__setattr__(method.settings, "budget_mb", 1e-6)
+    method.budget_mb = 1e-6
     parts, whole = table(copies, method), scores(copies, "grad-dot")
     for place, (values, _) in whole.items():
         np.testing.assert_allclose(parts[place][0], values, rtol=1e-4, atol=1e-7)
@@ -145,7 +152,7 @@ def test_at_least_one_query_is_held(copies):
 
 def test_directions_that_do_not_fit_are_an_input_error(copies):
     method = make_method(spec_of("arnoldi"))
-    object.__setattr__(method.settings, "budget_mb", 1.0)
+    method.budget_mb = 1.0
     with pytest.raises(InputError, match=r"25 directions take \d MB, and 1 MB is the limit"):
         method.run(copies, method.cells(copies)[0])
 
@@ -159,17 +166,17 @@ def test_tracin_needs_checkpoints(copies):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_come_from_the_spec_or_are_refused(name):
-    assert make_method(MethodSpec(name=name)).share == 0.5
-    method = make_method(MethodSpec(name=name, share=0.25, moves="last", label="mine"))
-    assert (method.share, method.settings.moves) == (0.25, "last")
-    with pytest.raises(InputError, match=f"'dose' has no effect with method '{name}'"):
-        make_method(MethodSpec(name=name, dose=0.1))
-    has_samples = name in ("fisher-dot", "kronecker-dot", "lissa", "arnoldi")
+    assert make_method(method_spec(name)).subsample == 0.5
+    method = make_method(method_spec(name, subsample=0.25, trainable="last_layers", label="mine"))
+    assert (method.subsample, method.settings.trainable) == (0.25, "last_layers")
+    with pytest.raises(InputError, match=f"'target_loss_increase' has no effect with method '{name}'"):
+        make_method(method_spec(name, target_loss_increase=0.1))
+    has_samples = name in ("fisher-dot", "shampoo-dot", "lissa", "arnoldi")
     if has_samples:
-        assert make_method(MethodSpec(name=name, samples=7)).settings.samples == 7
+        assert make_method(method_spec(name, samples=7)).settings.samples == 7
     else:
         with pytest.raises(InputError, match="'samples' has no effect"):
-            make_method(MethodSpec(name=name, samples=7))
+            make_method(method_spec(name, samples=7))
 
 
 def test_cells_are_one_a_seed_and_know_what_they_depend_on(copies):
@@ -178,7 +185,13 @@ def test_cells_are_one_a_seed_and_know_what_they_depend_on(copies):
 
     base = keys()
     assert len(set(base)) == len(base) == 2
-    others = [keys("grad-cos"), keys(share=0.4), keys(moves="matrices"), keys("lissa"), keys("lissa", damping=0.2)]
+    others = [
+        keys("grad-cos"),
+        keys(subsample=0.4),
+        keys(trainable="matrices"),
+        keys("lissa"),
+        keys("lissa", damping=0.2),
+    ]
     assert not {key for other in others for key in other} & set(base)
     tracin = keys("tracin")
     copies.checkpoints = [*copies.checkpoints, checkpoint_of(copies)]
@@ -186,25 +199,29 @@ def test_cells_are_one_a_seed_and_know_what_they_depend_on(copies):
     assert keys() == base
 
 
-def test_a_smaller_step_is_predicted(copies):
-    """GradDot is the slope: a small step up along the prompts' gradient raises a subset's loss by step x score."""
-    from exact import drawn
+def test_a_smaller_step_is_predicted(copies, monkeypatch):
+    """GradDot is the slope: a small step up along the prompts' gradient raises a subset's loss by step x score.
 
-    from untrac_core.curvature import mean_gradient
-    from untrac_core.models import weights_restored
-
+    A model in float64 takes it: in float32 the difference of the losses would be mostly rounding, and a step large
+    enough for that would bring units of the ReLU past their kinks.
+    """
+    # As an input the padding token, which is the start token, too, has a slope that autograd leaves out.
+    monkeypatch.setattr(copies.model.module.get_input_embeddings(), "padding_idx", None)
     found = scores(copies, "grad-dot")
-    module, step = copies.model.module, 1e-4
-    with weights_restored(module):
-        mean_gradient(copies.model, drawn(copies, 0, "harmful"))
-        gradients = [parameter.grad.clone() for parameter in module.parameters()]
-        sides = []
-        for size in (step, -2 * step):
-            with torch.no_grad():
-                for parameter, gradient in zip(module.parameters(), gradients, strict=True):
-                    parameter.add_(gradient, alpha=size)
-            sides.append({name: copies.losses(packed.blocks).sum() for name, packed in copies.subsets.items()})
+    model, step = replace(copies.model, module=deepcopy(copies.model.module).double()), 1e-8
+    module = model.module
+    mean_gradient(model, drawn(copies, 0, "harmful"))
+    gradients = [parameter.grad.clone() for parameter in module.parameters()]
+    sides = []
+    for size in (step, -2 * step):
+        with torch.no_grad():
+            for parameter, gradient in zip(module.parameters(), gradients, strict=True):
+                parameter.add_(gradient, alpha=size)
+            losses = {
+                name: batch_losses(module, packed.blocks, model.device) for name, packed in copies.subsets.items()
+            }
+        sides.append({name: float(each.sum()) for name, each in losses.items()})
     for name, packed in copies.subsets.items():
         values, tokens = found[0, name, "harmful"]
         slope = (sides[0][name] - sides[1][name]) / (2 * step) / packed.tokens
-        assert np.average(values, weights=tokens) == pytest.approx(slope, rel=0.02)
+        assert np.average(values, weights=tokens) == pytest.approx(slope, rel=1e-3)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from exact import Exact, drawn, expect, make_study, scores
-from families import make_model
-from worlds import WORDS, sentences
 
-from untrac_core.curvature import MICRO_BATCH
-from untrac_core.models import load_model
-from untrac_core.moves import moving_matrices
+from tests.helpers.exact import Exact, drawn, expect, make_study, scores
+from tests.helpers.families import make_model
+from tests.helpers.worlds import WORDS, sentences
+from untrac_core.models.loading import load_model
+from untrac_core.models.trainable import moving_matrices
 from untrac_core.specs import ModelRef
+from untrac_core.training.preconditioner import MICRO_BATCH
 
 SAMPLES, DAMPING = 6, 0.2
 
@@ -80,7 +80,7 @@ def test_kronecker_dot(study):
     """Against the explicit Kronecker product of both factors of a matrix, one matrix at a time."""
     name = "layers.1.fc2.weight"
     study.names = (name,)
-    study.let_move("matrices")
+    study.set_trainable("matrices")
     (parameter, vocabulary) = next(iter(moving_matrices(study.model.module).values()))
     assert not vocabulary
     exact = Exact(study.model.module, study.names)
@@ -93,12 +93,12 @@ def test_kronecker_dot(study):
         asked = exact.gradient(drawn(study, seed, side)).reshape(parameter.shape)
         return exact.gradient(fold) @ (trace * np.linalg.solve(factors[0], asked) @ np.linalg.inv(factors[1])).ravel()
 
-    expect(study, scores(study, "kronecker-dot", samples=SAMPLES, damping=DAMPING), score)
+    expect(study, scores(study, "shampoo-dot", samples=SAMPLES, damping=DAMPING), score)
 
 
 def test_tracin(study):
     """The sum of rate times product over two checkpoints that are set by hand."""
-    from untrac_core.attribution import Checkpoint
+    from untrac_core.attribution.base import Checkpoint
 
     module = study.model.module
     kept = {name: tensor.clone() for name, tensor in module.state_dict().items()}

@@ -1,10 +1,11 @@
 """Pages in a home of their own, without workers."""
 
 import pytest
-from making import ROOT, make_hostile_run, sound
 from streamlit.testing.v1 import AppTest
 
 import untrac_core.engine as engine
+from tests.helpers.homes import PATIENCE
+from tests.helpers.making import ROOT, make_hostile_run, sound
 from untrac_core.engine import Store
 
 
@@ -31,7 +32,7 @@ def page():
     """Open a page by its file with query parameters; fails if it shows a traceback."""
 
     def open_page(file: str = "app.py", **query: str) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+        at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
         if file != "app.py":
             at.run()
             at.switch_page(file)

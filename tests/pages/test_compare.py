@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from making import HOSTILE, enqueue, finish, no_markup, said, sound, spec_of, write_result
 
-from pages.components.compare_choices import Choice, address, read
+from pages.components.compare.selection import Choice, address, read
+from tests.helpers.making import HOSTILE, enqueue, finish, no_markup, said, sound, spec_of, write_result
 from untrac_core.engine import DEMO_BY_UNTRAC, DEMO_RUN
 
 RUN, OTHER = "bbbbbbbbbbbb", "cccccccccccc"
@@ -50,14 +50,14 @@ def table(at, column):
 
 def test_it_opens_on_toxicity_against_truthfulness_of_the_demo(page):
     at = page("pages/compare.py")
-    assert at.title[0].value == "Do the same subsets drive toxic and false text?"
+    assert at.subheader[0].value == "Do the same subsets drive toxic and false text?"
     assert at.query_params["views"] == f"{TOXIC}_{TRUE}"
     text = said(at)
-    assert "blog drives toxic and false (+0.00094 and +0.00097 nats per token)" in text
+    assert "blog drives toxic and false (+0.00094 and +0.00096 nats per token)" in text
     assert "forum drives toxic, helps true" in text
     assert "Whether the ranks of A and B agree cannot be told: Spearman −0.24" in text
     assert "They are about different prompts: only the order of the subsets compares, not sizes." in text
-    assert "Positive: without this subset, toxic text" in text
+    assert "Positive: without this subset, the model would assign toxic text a lower probability" in text
     assert "Negative: it pushes towards true" in text
     assert "do not prove" in text
     assert len(figure(at)["data"][0]["customdata"]) == 8
@@ -66,8 +66,8 @@ def test_it_opens_on_toxicity_against_truthfulness_of_the_demo(page):
 
 def test_the_address_restores_views_pair_and_subset(compare):
     at = compare(TRUE, BM25, f"{BIAS[:-8]}harmful", against="C", point="web")
-    assert at.title[0].value == "Do these three views rank the subsets alike?"
-    assert "What does each subset do in A and in C?" in said(at)
+    assert at.subheader[0].value == "Do these three views rank the subsets alike?"
+    assert "Influence in A and C" in said(at)
     assert "web: A (truthfulness · contrast · UnTrac-Inv): +0.0029 nats per token" in said(at)
     assert at.selectbox(key="point").value == "web"
     assert list(table(at, "Spearman")["C"])[2] == "1"
@@ -83,7 +83,7 @@ def test_views_are_swapped_added_and_removed(page):
     assert sound(at).query_params["views"] == f"{BIAS}_{TRUE}_{TOXIC}"
     at.button(key="remove_1").click().run()
     assert sound(at).query_params["views"] == f"{BIAS}_{TOXIC}"
-    assert at.title[0].value == "Do the same subsets drive stereotype and toxic text?"
+    assert at.subheader[0].value == "Do the same subsets drive stereotype and toxic text?"
 
 
 def test_a_view_is_changed_in_place(compare, traced):
@@ -118,19 +118,19 @@ def test_a_view_is_changed_in_place(compare, traced):
 def test_what_an_address_gets_wrong_is_said_and_the_rest_is_shown(compare, view, words):
     at = compare(TOXIC, view, TRUE)
     assert words in said(at)
-    assert at.title[0].value == "Do the same subsets drive toxic and false text?"
+    assert at.subheader[0].value == "Do the same subsets drive toxic and false text?"
 
 
 def test_an_address_of_nonsense_alone_offers_a_start(compare):
     at = compare("zzz", against="Z", point=HOSTILE[0], rows="none")
     assert "None of the views in this address can be shown." in said(at)
     at.button(key="start_over").click().run()
-    assert sound(at).title[0].value == "Do the same subsets drive toxic and false text?"
+    assert sound(at).subheader[0].value == "Do the same subsets drive toxic and false text?"
 
 
 def test_nonsense_beside_the_views_falls_back(compare):
     at = compare(TOXIC, TRUE, BIAS, against="Z", point=HOSTILE[0], rows="none", every="perhaps")
-    assert "What does each subset do in A and in B?" in said(at)
+    assert "Influence in A and B" in said(at)
     assert at.selectbox(key="point").value is None
 
 
@@ -162,7 +162,7 @@ def test_runs_of_the_same_prompts_are_told_apart_and_their_differences_listed(co
 
     traced(OTHER, names=[*NAMES[:3], "web"], name="the second", change=change, seeds=[7, 8])
     at = compare(f"{RUN}.1.harmful", f"{OTHER}.1.harmful")
-    assert at.title[0].value == "Do these two views rank the subsets alike?"
+    assert at.subheader[0].value == "Do these two views rank the subsets alike?"
     assert "forum, blog and news drive prompts in A" not in said(at)
     assert "forum and blog drive prompts in both." in said(at)
     assert "code (only in A); web (only in B)" in said(at)
@@ -217,7 +217,7 @@ def test_views_without_a_common_subset_say_so(compare, traced):
 def test_filtered_to_nothing_is_told_from_empty(compare):
     at = compare(TOXIC, BM25, rows="not in every view")
     assert "None of the 8 subsets: not in every view" in said(at)
-    at.selectbox(key="rows").set_value("clear of zero in both").run()
+    at.selectbox(key="rows").set_value("significant in both").run()
     shown = table(sound(at), "Rank A")
     assert 0 < len(shown) < 8
     assert "stories" not in shown["Subset"].tolist()
@@ -227,7 +227,7 @@ def test_a_click_on_a_point_tells_of_its_subset_and_a_later_choice_stands(compar
     at = compare(TOXIC, TRUE)
     at.session_state["scatter_B"] = {"selection": {"points": [{"customdata": "code"}]}}
     sound(at.run())
-    assert "code: A (toxicity): −0.0027 nats per token" in said(at)
+    assert "code: A (toxicity): −0.0026 nats per token" in said(at)
     at.selectbox(key="point").set_value("web").run()
     assert "web: A (toxicity)" in said(sound(at))
 
@@ -235,11 +235,11 @@ def test_a_click_on_a_point_tells_of_its_subset_and_a_later_choice_stands(compar
 def test_a_run_of_one_prompt_set_offers_what_could_stand_beside_it(page, traced):
     traced()
     at = page("pages/compare.py", run=RUN)
-    assert "One view is here. Choose what to set beside it." in said(at)
+    assert "One view is here. Choose what to compare it with." in said(at)
     assert at.button(key="open_trace").label == "Trace another prompt set"
     at.button(key="add_method").click().run()
     assert sound(at).query_params["views"] == f"{RUN}.1.harmful_{RUN}.1.harmful.bm25"
-    assert "Cannot separate: no subset is clear of zero in both views." in said(at)
+    assert "Cannot separate: no subset is significant in both views." in said(at)
 
 
 def test_a_single_trace_and_none_at_all_are_told_apart(page, store, traced):
@@ -266,7 +266,7 @@ def test_the_newest_run_of_several_prompt_sets_comes_before_the_demo(page, trace
     traced(prompts=sets, change=both)
     at = page("pages/compare.py")
     assert at.query_params["views"] == f"{RUN}.1.harmful_{RUN}.2.harmful"
-    assert at.title[0].value == "Do the same subsets drive tales and songs text?"
+    assert at.subheader[0].value == "Do the same subsets drive tales and songs text?"
 
 
 def test_hostile_names_and_labels_are_shown_as_text(page, hostile_run):

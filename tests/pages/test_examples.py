@@ -2,10 +2,18 @@ import json
 
 import pandas as pd
 import pytest
-from making import HOSTILE, enqueue, finish, no_markup, said, sound, spec_of, write_result
 
+from tests.helpers.making import HOSTILE, enqueue, finish, no_markup, said, sound, spec_of, write_result
 from untrac_core.engine import DEMO_RUN
-from untrac_core.results import EXAMPLES, GROUPS, ITEM_COLUMNS, ITEMS, TOKENS, TRAITS, write_frame
+from untrac_core.results.folders import (
+    EXAMPLES,
+    GROUPS,
+    ITEM_COLUMNS,
+    PROMPT_EXAMPLES,
+    TEXT_FEATURES,
+    TOKENS,
+    write_frame,
+)
 
 RUN = "bbbbbbbbbbbb"
 NAMES = ["forum", "blog"]
@@ -39,7 +47,7 @@ def tokens(name, number, pieces, changes):
         ("prompts", "harmful", name, number, i, text, i > 0, 1.0, change, change - 0.01, change + 0.01)
         for i, (text, change) in enumerate(zip(pieces, changes, strict=True))
     ]
-    columns = "prompt_set side subset id piece text scored loss_before change low high"
+    columns = "prompt_set side subset id span text scored loss_before change low high"
     return pd.DataFrame(rows, columns=columns.split())
 
 
@@ -75,7 +83,7 @@ def drawn(at):
 
 def test_texts_are_masked_until_asked_for(page):
     at = page("pages/examples.py", run=DEMO_RUN, of_side="harmful")
-    assert at.title[0].value == "Which training texts make toxic text more likely?"
+    assert at.subheader[0].value == "Which training texts make toxic text more likely?"
     assert set("".join(listed(at)["text"])) <= {"•", " "}
     at.toggle(key="show_texts").set_value(True).run()
     assert any(letter.isalpha() for letter in "".join(listed(sound(at))["text"]))
@@ -125,10 +133,10 @@ def test_the_chosen_text_shows_the_change_of_its_tokens(opened):
 def test_what_the_influential_have_in_common_is_said_and_drawn(opened):
     def change(folder, summary):
         rows = [("prompts", "harmful", "", "length", 60.0, 40.0, 0.8, 0.5, 1.1, 10, 90)]
-        columns = "prompt_set side subset trait influential rest effect low high examples others"
-        write_frame(pd.DataFrame(rows, columns=columns.split()), folder / TRAITS)
+        columns = "prompt_set side subset feature influential rest effect low high examples others"
+        write_frame(pd.DataFrame(rows, columns=columns.split()), folder / TEXT_FEATURES)
         told = "The most influential texts are longer."
-        summary["traits"] = [{"prompt_set": "prompts", "side": "harmful", "subset": "", "text": told}]
+        summary["text_features"] = [{"prompt_set": "prompts", "side": "harmful", "subset": "", "text": told}]
 
     at = opened(change)
     assert "The most influential texts are longer." in said(at)
@@ -163,10 +171,10 @@ def test_untrac_lists_prompts_and_what_moves_them(opened):
     names = [f"subset {i}" for i in range(20)]
 
     def change(folder, summary):
-        write_frame(items(names), folder / ITEMS)
+        write_frame(items(names), folder / PROMPT_EXAMPLES)
 
     at = opened(change, names=names, method={"name": "untrac"})
-    assert at.title[0].value == "Which prompts does this subset move, and at which words?"
+    assert at.subheader[0].value == "Which prompts does this subset move, and at which words?"
     assert len(listed(at)) == 3
     bars = drawn(at)[-1]["data"][0]
     assert bars["customdata"] == [*names[:6], *names[-6:]]
@@ -190,7 +198,7 @@ def test_hostile_names_and_texts_stay_text(opened):
     def change(folder, summary):
         write_frame(examples(HOSTILE, [HOSTILE[0], HOSTILE[1], "x"]), folder / EXAMPLES)
         write_frame(tokens(HOSTILE[2], "0", [HOSTILE[0], HOSTILE[1]], [0.0, 0.2]), folder / TOKENS)
-        summary["traits"] = [{"prompt_set": "prompts", "side": "harmful", "subset": "", "text": HOSTILE[0]}]
+        summary["text_features"] = [{"prompt_set": "prompts", "side": "harmful", "subset": "", "text": HOSTILE[0]}]
 
     at = opened(change, names=HOSTILE)
     at.toggle(key="show_texts").set_value(True).run()
@@ -212,16 +220,16 @@ def test_an_unranked_side_is_empty_and_a_foreign_subset_is_all(opened):
 def write_more(folder, summary):
     """Every table of single texts, so that each can be damaged."""
     write_frame(tokens("forum", "0", ["the", " weavers", " sing"], [0.0, 0.1, 0.05]), folder / TOKENS)
-    columns = "prompt_set side subset trait influential rest effect low high examples others"
+    columns = "prompt_set side subset feature influential rest effect low high examples others"
     rows = [("prompts", "harmful", "", "length", 3.0, 2.0, 0.5, 0.1, 0.9, 2, 4)]
-    write_frame(pd.DataFrame(rows, columns=columns.split()), folder / TRAITS)
+    write_frame(pd.DataFrame(rows, columns=columns.split()), folder / TEXT_FEATURES)
 
 
 def test_a_foreign_subset_is_all(opened):
     assert set(listed(opened(query={"subset": "no such"}))["subset"]) == set(NAMES)
 
 
-@pytest.mark.parametrize("name", [EXAMPLES, TOKENS, TRAITS])
+@pytest.mark.parametrize("name", [EXAMPLES, TOKENS, TEXT_FEATURES])
 def test_a_damaged_table_is_one_line(opened, name):
     def change(folder, summary):
         write_more(folder, summary)
@@ -266,7 +274,7 @@ def test_groups_are_a_heatmap_on_the_influence_page(page, opened, store):
     columns = "prompt_set side group subset influence low high items"
 
     def change(folder, summary):
-        write_frame(items(NAMES), folder / ITEMS)
+        write_frame(items(NAMES), folder / PROMPT_EXAMPLES)
         write_frame(pd.DataFrame(rows, columns=columns.split()), folder / GROUPS)
 
     opened(change, method={"name": "untrac"})

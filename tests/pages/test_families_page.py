@@ -1,19 +1,23 @@
-"""Models of every shape go from the page Models to a finished run of both methods, and come out as rankings."""
+"""Models of every shape go from the page Models to finished runs, and come out as rankings."""
 
 import os
 from pathlib import Path
 
 import pytest
-from families import make_adapter, make_model
-from making import said, sound
-from worlds import WORDS, sentences, write_jsonl
 
+from tests.helpers.families import make_adapter, make_model
+from tests.helpers.making import said, sound
+from tests.helpers.worlds import WORDS, sentences, write_jsonl
 from untrac_core.engine import Library
 from untrac_core.engine.job import run_job
-from untrac_core.engine.ledger import Ledger
-from untrac_core.results import load_result
+from untrac_core.engine.ledger import RunWriter
+from untrac_core.results.folders import load_trace
 from untrac_core.specs import Columns, PromptSet, Source, Subset
 
+pytestmark = pytest.mark.slow  # a run with a model of each family
+
+BOTH = ("opt", "t5", "llama with an adapter")
+"""Of a shape of their own, so that both methods are tried."""
 MADE = ("opt", "gpt2", "neox", "llama", "qwen", "t5", "llama with an adapter")
 
 
@@ -56,7 +60,7 @@ def test_from_the_page_to_a_finished_run(page, store, crafts, tmp_path, made):
     card = said(page("pages/models.py", model=model))
     assert ("rank 4" in card) == bool(adapted)
     assert ("encoder and decoder" in card) == (family == "t5")
-    for method in ("untrac-inv", "untrac"):
+    for method in ("untrac-inv", "untrac") if made in BOTH else ("untrac-inv",):
         at = page("pages/trace.py", model=model)
         at.radio(key="t_method").set_value(method).run()
         at.number_input(key="t_limit_subsets").set_value(6).run()
@@ -65,7 +69,7 @@ def test_from_the_page_to_a_finished_run(page, store, crafts, tmp_path, made):
         at.button(key="start").click().run()
         run = store.run(sound(at).query_params["run"])
         finish_here(store, run.id)
-        result = load_result(store.run(run.id).folder)
+        result = load_trace(store.run(run.id).folder)
         ranked = {row["subset"] for row in result.summary["ranking"] if row["side"] == "contrast"}
         assert ranked == set(WORDS)
         assert sound(page("pages/influence.py", run=run.id)).get("plotly_chart")
@@ -73,7 +77,7 @@ def test_from_the_page_to_a_finished_run(page, store, crafts, tmp_path, made):
 
 def finish_here(store, run_id: str) -> None:
     """Do a waiting run in this process."""
-    ledger = Ledger(store.home)
+    ledger = RunWriter(store.home)
     claimed, attempt = ledger.claim(store.run(run_id).device)
     assert claimed == run_id
     ledger.attach(run_id, attempt, os.getpid())

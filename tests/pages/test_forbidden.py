@@ -1,7 +1,8 @@
 """What no page may contain: markup made of strings, hosts' fonts, and a second kind of navigation."""
 
 import pytest
-from making import ROOT
+
+from tests.helpers.making import ROOT
 
 FORBIDDEN = ("unsafe_allow", "st.write(", "st.html(", "st.iframe", "st.navigation", "st.cache(", "import torch")
 SOURCES = [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]

@@ -1,5 +1,4 @@
-from making import enqueue, finish, said, spec_of, write_result
-
+from tests.helpers.making import enqueue, finish, said, spec_of, write_result
 from untrac_core.engine import DEMO_RUN
 
 
@@ -14,7 +13,7 @@ def test_the_demo_is_one_click_away(page):
     at = page().button(key="open_demo").click().run()
     assert not at.exception
     assert at.query_params["run"] == DEMO_RUN
-    assert at.title[0].value.startswith("Which subsets push the model towards")
+    assert at.subheader[0].value.startswith("Which subsets push the model towards")
 
 
 def test_latest_runs_lead_to_where_they_can_be_looked_at(page, store, tmp_path):
@@ -28,4 +27,4 @@ def test_latest_runs_lead_to_where_they_can_be_looked_at(page, store, tmp_path):
     at = page()
     assert at.button(key="row_bbbbbbbbbbbb").label == "Look"
     at.button(key="row_bbbbbbbbbbbb").click().run()
-    assert at.title[0].value == "Which subsets make the texts of prompts more likely?"
+    assert at.subheader[0].value == "Which subsets make the texts of prompts more likely?"

@@ -5,13 +5,14 @@ import subprocess
 import sys
 
 import pytest
-from making import ROOT
+
+from tests.helpers.making import ROOT
 
 OPEN = """
 import sys
 from streamlit.testing.v1 import AppTest
 for address in sys.argv[1:]:
-    at = AppTest.from_file("app.py", default_timeout=60).run()
+    at = AppTest.from_file("app.py", default_timeout=300).run()
     page, _, query = address.partition("?")
     if page != "app.py":
         at.switch_page(page)

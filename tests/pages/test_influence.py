@@ -2,11 +2,11 @@ import json
 
 import pandas as pd
 import pytest
-from making import HOSTILE, enqueue, finish, said, sound, spec_of, write_result
-from validations import validate_spec
 
-from untrac_core import result_frames as frames
+from tests.helpers.making import HOSTILE, enqueue, finish, said, sound, spec_of, write_result
+from tests.helpers.validations import validate_spec
 from untrac_core.engine import DEMO_RUN
+from untrac_core.tasks.trace import frames
 
 
 def figure(at, number=0):
@@ -41,7 +41,7 @@ def ranks(at):
 
 def test_the_demo_shows_question_answer_bars_path_and_truth(page):
     at = page("pages/influence.py", run=DEMO_RUN)
-    assert at.title[0].value == "Which subsets push the model towards toxic text?"
+    assert at.subheader[0].value == "Which subsets push the model towards toxic text?"
     assert len(at.get("plotly_chart")) == 4
     bars = figure(at)["data"][0]
     assert len(bars["customdata"]) == 8
@@ -53,10 +53,10 @@ def test_the_demo_shows_question_answer_bars_path_and_truth(page):
 
 def test_the_address_chooses_set_and_side(page):
     at = page("pages/influence.py", run=DEMO_RUN, set="bias", side="harmless")
-    assert "more likely?" in at.title[0].value
-    assert "anti stereotype" in at.title[0].value
+    assert "more likely?" in at.subheader[0].value
+    assert "anti stereotype" in at.subheader[0].value
     at.segmented_control(key="side").set_value("harmful").run()
-    assert sound(at).title[0].value == "Which subsets make stereotype text more likely?"
+    assert sound(at).subheader[0].value == "Which subsets make stereotype text more likely?"
     [link] = [link.proto for link in at.get("page_link") if link.proto.label == "Texts"]
     assert link.page == "examples", "also for who cannot click a bar"
     assert link.query_string == f"run={DEMO_RUN}&of_set=bias&of_side=harmful"
@@ -94,7 +94,7 @@ def test_a_baseline_without_spread_is_not_compared(result):
 
 def test_a_folder_without_baselines_says_so(result):
     def older(summary):
-        for name in ("baselines", "agreement", "groups"):
+        for name in ("baselines", "agreement", "ties"):
             del summary[name]
 
     at = result(older)
@@ -105,7 +105,7 @@ def test_a_folder_without_baselines_says_so(result):
 
 def test_a_refused_ranking_still_shows_the_baselines(result):
     def collapse(summary):
-        summary |= {"ranking": [], "groups": [], "agreement": [], "collapsed": ["all"]}
+        summary |= {"ranking": [], "ties": [], "agreement": [], "collapsed": ["all"]}
         summary["verdicts"][0] |= {"text": "No ranking.", "top": None, "collapsed": True, "stable": False}
 
     at = result(collapse)
@@ -124,7 +124,7 @@ def test_a_refused_ranking_still_shows_the_baselines(result):
     ],
 )
 def test_what_cannot_be_separated_is_said_and_bracketed(result, groups, words):
-    at = result(lambda summary: summary["groups"][0].update({"brackets": groups}))
+    at = result(lambda summary: summary["ties"][0].update({"subsets": groups}))
     assert words in said(at)
     assert len(figure(at)["layout"].get("shapes", [])) == 3 * len(groups)
     assert ("bracket: cannot be told from each other" in said(at)) == bool(groups)
@@ -154,7 +154,7 @@ def test_the_answer_says_whether_its_way_was_straight(result, change, shown):
 
 
 def test_proportional_sizes_count_the_share_in(result):
-    text = said(result(sizes="proportional"))
+    text = said(result(weighting="proportional"))
     assert text.count("its share of the text counted in and others filling its place") == 2
     assert "shares of the text are not yet counted in" in text
 
@@ -164,7 +164,7 @@ def test_a_baseline_alone_is_a_score_and_no_loss(result):
     text = said(at)
     assert "GradDot · 1 prompt set" in text
     assert "A score in the method's own unit" in text
-    assert "harder to write" not in text
+    assert "a lower probability" not in text
     assert figure(at)["layout"]["xaxis"]["title"]["text"] == "influence, score of GradDot"
 
 
@@ -181,7 +181,7 @@ def test_a_validation_points_to_its_own_page(page, store, tmp_path):
 )
 def test_nonsense_in_the_address_falls_back(page, query):
     at = page("pages/influence.py", run=DEMO_RUN, **query)
-    assert at.title[0].value == "Which subsets push the model towards toxic text?"
+    assert at.subheader[0].value == "Which subsets push the model towards toxic text?"
 
 
 def test_many_subsets_are_drawn_from_both_ends_until_all_are_asked_for(result):
@@ -199,7 +199,7 @@ def test_a_clicked_bar_opens_the_texts_of_its_subset(result):
     at.session_state["bars_prompts_harmful"] = {"selection": {"points": [{"customdata": "news"}]}}
     at.run()
     assert (sound(at).query_params["run"], at.query_params["subset"]) == (RUN, "news")
-    assert at.title[0].value == "Which training texts make these prompts more likely?"
+    assert at.subheader[0].value == "Which training texts make these prompts more likely?"
 
 
 @pytest.mark.parametrize("query", [{}, {"run": "dddddddddddd"}, {"run": "zzz"}, {"run": "../../etc"}])

@@ -5,13 +5,13 @@ import shutil
 
 import pandas as pd
 import pytest
-from making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound, way
 
+from tests.helpers.making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound, way
 from untrac_core.engine import Library
-from untrac_core.home import DEMO
-from untrac_core.results import COMPLETIONS
-from untrac_core.spec_files import build
+from untrac_core.paths import DEMO
+from untrac_core.results.folders import COMPLETIONS
 from untrac_core.specs import GenerateSpec
+from untrac_core.specs.build import build
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def test_every_method_on_every_device_says_whether_it_fits(page):
     assert set(needs["Method"]) == {"UnTrac-Inv, robust", "UnTrac-Inv, paper", "UnTrac, robust", "UnTrac, paper"}
     assert set(needs["Here"]) == {"fits"}
     assert "for a reference request: 8 subsets" in said(at)
-    at.selectbox(key="needs_precision").set_value("bfloat16").run()
-    assert set(sound(at).dataframe[1].value["Precision"]) == {"bfloat16"}
-    at.selectbox(key="needs_moves").set_value("last").run()
+    at.selectbox(key="needs_dtype").set_value("bfloat16").run()
+    assert set(sound(at).dataframe[1].value["Data type"]) == {"bfloat16"}
+    at.selectbox(key="needs_trainable").set_value("last_layers").run()
     assert len(sound(at).dataframe[1].value) == 4
 
 
@@ -79,7 +79,7 @@ def test_a_model_that_does_not_fit_is_said(page, home, tmp_path):
     entry = add_own(home, tmp_path / "data")["model"][0]
     path = home / "library" / "model" / f"{entry.id}.json"
     values = json.loads(path.read_text())
-    values["facts"] |= {"parameters": 70_000_000_000, "hidden": 8192, "layers": 80, "weight_bytes": 140e9}
+    values["facts"] |= {"parameters": 70_000_000_000, "hidden_size": 8192, "num_layers": 80, "weight_bytes": 140e9}
     path.write_text(json.dumps(values))
     at = page("pages/models.py", model=entry.id)
     assert set(at.dataframe[1].value["Here"]) == {"does not fit"}

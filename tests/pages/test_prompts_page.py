@@ -5,13 +5,13 @@ import shutil
 
 import pandas as pd
 import pytest
-from making import HOSTILE, add_own, finish, no_markup, prompts_csv, put, said, sound, texts_jsonl, way
-from malformed import malformed
 
+from tests.helpers.making import HOSTILE, add_own, finish, no_markup, prompts_csv, put, said, sound, texts_jsonl, way
+from tests.helpers.malformed import malformed
 from untrac_core.data.prompts import load_prompts
 from untrac_core.engine import Library
-from untrac_core.home import DEMO
-from untrac_core.results import COMPLETIONS
+from untrac_core.paths import DEMO
+from untrac_core.results.folders import COMPLETIONS
 from untrac_core.specs import FetchSpec
 
 
@@ -137,7 +137,7 @@ def test_a_file_outside_the_roots(prompts, home, path):
 
 
 def test_a_large_file_is_read_in_the_background(prompts, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("pages.components.looking.INLINE_BYTES", 10)
+    monkeypatch.setattr("pages.components.forms.source_preview.INLINE_BYTES", 10)
     (tmp_path / "items.csv").write_bytes(prompts_csv())
     way(prompts, "p_", "file")
     prompts.text_input(key="p_file_path").set_value(str(tmp_path / "items.csv")).run()
@@ -309,7 +309,7 @@ def test_a_card_counts_and_warns(page, home, tmp_path):
     put(at, "p_", ("leak.jsonl", texts_jsonl("The market 0")))
     press(at, "b_p_1_add")
     assert "subset" in said(at)
-    assert "Worth knowing" in said(at)
+    assert "Notes" in said(at)
     at = page("pages/prompts.py", prompts=added["prompts"][0].id)
     tokens = next(table.value for table in at.dataframe if "Scored tokens" in table.value.columns)
     assert tokens["Side"].tolist() == ["harmful", "harmless"]

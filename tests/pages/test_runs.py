@@ -2,12 +2,12 @@ import re
 import time
 
 import pytest
-from making import enqueue, finish, said, sound, spec_of
 
+from tests.helpers.making import enqueue, finish, said, sound, spec_of
 from untrac_core.engine.database import change
-from untrac_core.engine.ledger import Ledger
-from untrac_core.spec_files import build
+from untrac_core.engine.ledger import RunWriter
 from untrac_core.specs import KINDS
+from untrac_core.specs.build import build
 
 RUN = "cccccccccccc"
 
@@ -32,7 +32,7 @@ def test_a_waiting_run_says_how_many_are_before_it_and_can_be_cancelled(page, st
 
 def test_a_running_run_shows_phase_and_share_and_its_silence(page, store, tmp_path):
     enqueue(store, spec_of(["forum", "news"], tmp_path / "data"), RUN)
-    Ledger(store.home).claim("cpu")
+    RunWriter(store.home).claim("cpu")
     with change(store.database) as connection:
         connection.execute(
             "update runs set phase = 'loading the model', cells_total = 4, part = 0.5, heartbeat = ?, pid = 1",
@@ -77,7 +77,7 @@ def test_the_request_can_be_copied_as_yaml(page, store, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "values", "label", "title"),
     [
-        ("fetch", {"models": [{"path": "demo"}]}, "See it in the library", "Which model should be asked?"),
+        ("fetch", {"models": [{"path": "demo"}]}, "See it in the library", "Which model do you want to study?"),
         (
             "generate",
             {"model": {"path": "demo"}, "texts": ["a"]},
@@ -94,7 +94,7 @@ def test_runs_that_rank_nothing_lead_to_the_library(page, store, kind, values, l
     at = page("pages/runs.py", run=RUN)
     assert label in labels(at)
     at.button(key="result").click().run()
-    assert sound(at).title[0].value == title
+    assert sound(at).subheader[0].value == title
     at = page("pages/influence.py", run=RUN)
     assert "This run ranks no subsets" in said(at)
     assert page().button(key=f"row_{RUN}").label == "Look"

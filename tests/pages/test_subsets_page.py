@@ -4,11 +4,11 @@ import json
 
 import pandas as pd
 import pytest
-from making import HOSTILE, add_own, no_markup, put, said, sound, texts_jsonl, way
-from malformed import malformed
 
-from pages.components import counting
-from pages.components.looking import stamp
+from pages.components.forms.source_preview import stamp
+from pages.components.library import token_counts as counting
+from tests.helpers.making import HOSTILE, add_own, no_markup, put, said, sound, texts_jsonl, way
+from tests.helpers.malformed import malformed
 from untrac_core.data.subsets import load_subset
 from untrac_core.engine import Library
 from untrac_core.specs import FetchSpec, Source
@@ -154,7 +154,7 @@ def test_instruction_data_keep_what_is_given(subsets, home, tmp_path):
 
 
 def test_large_data_are_read_in_the_background(subsets, store, mixed, monkeypatch):
-    monkeypatch.setattr("pages.components.subset_adding.INLINE_BYTES", 10)
+    monkeypatch.setattr("pages.components.library.subset_adding.INLINE_BYTES", 10)
     way(subsets, "s_", "file")
     at = press(type_in(subsets, "s_file_path", mixed), "b_s_file_add")
     [run] = store.runs(kind="fetch")
@@ -197,7 +197,7 @@ def test_a_card_tells_what_repeats_and_what_is_shared(page, home, tmp_path):
     assert "Repeated documents" in said(at)
     assert "30 of 60 documents repeat another" in said(at)
     at = page("pages/subsets.py", subset=added["subset"][0].id)
-    for word in ("Documents", "Blocks of 64 tokens", "Tokens a document", "whole"):
+    for word in ("Documents", "Blocks of 64 tokens", "Tokens per document", "whole"):
         assert word in said(at)
 
 
@@ -297,7 +297,7 @@ def test_another_file_brings_its_own_name(subsets, home, mixed, folder):
 
 
 def test_what_is_wrong_is_said_also_where_the_others_are_read_in_the_background(subsets, store, folder, monkeypatch):
-    monkeypatch.setattr("pages.components.subset_adding.INLINE_BYTES", 10)
+    monkeypatch.setattr("pages.components.library.subset_adding.INLINE_BYTES", 10)
     (folder / "zbad.jsonl").write_text('{"text": "a"}\n{"text":\n')
     way(subsets, "s_", "folder")
     at = press(type_in(subsets, "s_folder_path", folder), "b_s_folder_add")
@@ -310,6 +310,6 @@ def test_tokens_are_counted_as_soon_as_the_tokenizer_is_here(page, home, tmp_pat
     found = counting.find_model
     monkeypatch.setattr(counting, "find_model", lambda ref: None)
     counting._encoder.clear()
-    assert "Tokens a document" not in said(page("pages/subsets.py", subset=entry.id))
+    assert "Tokens per document" not in said(page("pages/subsets.py", subset=entry.id))
     monkeypatch.setattr(counting, "find_model", found)
-    assert "Tokens a document" in said(page("pages/subsets.py", subset=entry.id))
+    assert "Tokens per document" in said(page("pages/subsets.py", subset=entry.id))

@@ -3,13 +3,14 @@
 import json
 
 import pytest
-from making import HOSTILE, add_own, no_markup, said, sound
 
-from pages.components.trace_form import parse_seeds
+from pages.components.trace.form import parse_seeds
+from tests.helpers.making import HOSTILE, add_own, no_markup, said, sound
 from untrac_core.engine import Library
 from untrac_core.errors import InputError
-from untrac_core.spec_files import build, to_yaml
-from untrac_core.specs import BESIDE, SEEDS, PromptSet, Subset
+from untrac_core.specs import DEFAULT_BASELINES, SEEDS, PromptSet, Subset
+from untrac_core.specs.build import build
+from untrac_core.specs.files import to_yaml
 
 
 def start(at):
@@ -94,19 +95,19 @@ def test_a_card_of_the_library_brings_its_entry(page, mine, home):
 
 
 def test_choices_of_the_method_reach_the_request(own, store):
-    own.selectbox(key="t_precision").set_value("bfloat16").run()
-    own.selectbox(key="t_moves").set_value("last").run()
-    own.selectbox(key="t_sizes").set_value("equal").run()
+    own.selectbox(key="t_dtype").set_value("bfloat16").run()
+    own.selectbox(key="t_trainable").set_value("last_layers").run()
+    own.selectbox(key="t_weighting").set_value("equal").run()
     own.radio(key="t_method").set_value("untrac").run()
     own.text_input(key="t_seeds").set_value("3 5").run()
     own.number_input(key="t_limit_prompts").set_value(4).run()
     spec = started(sound(own), store).spec
-    assert (spec.model.precision, spec.method.moves, spec.sizes) == ("bfloat16", "last", "equal")
+    assert (spec.model.dtype, spec.method.trainable, spec.weighting) == ("bfloat16", "last_layers", "equal")
     assert (spec.method.name, spec.seeds, spec.prompts[0].limit) == ("untrac", [3, 5], 4)
 
 
 def test_the_baselines_are_chosen_in_the_form(form, store):
-    assert form.multiselect(key="t_baselines").value == list(BESIDE)
+    assert form.multiselect(key="t_baselines").value == list(DEFAULT_BASELINES)
     assert "TracIn" not in form.multiselect(key="t_baselines").options
     form.multiselect(key="t_baselines").set_value(["random", "fisher-dot"]).run()
     assert "Numbers drawn by chance" in said(sound(form))
@@ -227,7 +228,7 @@ def test_overlap_is_a_warning(own, home, store, tmp_path):
     own.run()
     own.multiselect(key="t_prompts").set_value([heard.id]).run()
     own.multiselect(key="t_subsets").set_value([entry.id, "demo-web"]).run()
-    assert "Worth knowing" in said(own)
+    assert "Notes" in said(own)
     assert "songs" in said(own)
     assert not start(own).disabled
 

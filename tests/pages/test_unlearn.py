@@ -5,14 +5,14 @@ import math
 import shutil
 
 import pytest
-from making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound, texts_jsonl
-from unlearnings import NAMES, RUN, unlearn_spec, write_course
 
-from untrac_core.demo.unlearning import demo_unlearning
+from tests.helpers.making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound, texts_jsonl
+from tests.helpers.unlearnings import NAMES, RUN, unlearn_spec, write_course
+from untrac_core.demo.requests import demo_unlearning
 from untrac_core.engine import DEMO_RUN
-from untrac_core.engine.ledger import Ledger
-from untrac_core.home import DEMO
-from untrac_core.spec_files import to_yaml
+from untrac_core.engine.ledger import RunWriter
+from untrac_core.paths import DEMO
+from untrac_core.specs.files import to_yaml
 
 PAGE = "pages/unlearn.py"
 
@@ -38,9 +38,9 @@ def form(page):
 
 
 def test_the_demo_is_the_first_choice_with_its_cost_before_the_start(form, store):
-    assert form.title[0].value == "What if the model had never seen it?"
+    assert form.subheader[0].value == "What if the model had never seen it?"
     told = form.table[0].value
-    assert told.loc["To go"].iloc[0] == "327 texts"
+    assert told.loc["Forget set"].iloc[0] == "327 texts"
     assert {"Trainings", "Unlearnings", "Time, at most", "Memory", "Disk"} <= set(told.index)
     assert "prove no erasure" in said(form)
     assert start(form).label == "Start unlearning"
@@ -48,7 +48,7 @@ def test_the_demo_is_the_first_choice_with_its_cost_before_the_start(form, store
     [run] = made(store)
     assert form.query_params["run"] == run.id
     assert run.spec == demo_unlearning()
-    assert "Is it going" in sound(form).title[0].value
+    assert sound(form).title[0].value == "Unlearning in progress"
 
 
 def test_the_yaml_on_the_page_is_the_request(form, store):
@@ -66,18 +66,18 @@ def test_a_ranking_brings_its_first_subset(page, store):
 
 def test_the_first_texts_of_a_trace_are_those_that_the_recipe_trained_on(page, store):
     at = page(PAGE, trace=DEMO_RUN, texts="20", prompts="toxicity", on="contrast")
-    assert "3 texts passed over" in said(at)
+    assert "4 texts passed over" in said(at)
     rows = next(frame.value for frame in at.dataframe if "Influence" in frame.value.columns)
     assert len(rows) == 20
     assert not rows["Text"].str.contains("[a-z]").any()
-    target = asked(at, store).target
+    target = asked(at, store).forget
     assert len(target.texts) == 20
     assert (target.texts[0].subset, target.texts[0].id) == ("forum", "forum-0160 @0")
 
 
 def test_texts_of_one_subset_alone(page, store):
     at = page(PAGE, trace=DEMO_RUN, texts="5", prompts="bias", on="harmful", among="news")
-    assert {text.subset for text in asked(at, store).target.texts} == {"news"}
+    assert {text.subset for text in asked(at, store).forget.texts} == {"news"}
 
 
 @pytest.mark.parametrize(
@@ -96,82 +96,82 @@ def test_nonsense_in_the_address_falls_back(page, query):
     no_markup(at)
 
 
-def test_a_side_of_a_prompt_set_has_no_gold(form, store):
+def test_a_side_of_a_prompt_set_has_no_retrained_model(form, store):
     form.radio(key="u_what").set_value("prompts").run()
     form.selectbox(key="u_set").set_value("bias").run()
     form.selectbox(key="u_side").set_value("harmless").run()
-    assert "No gold" in said(sound(form))
-    assert form.radio(key="u_stop").value == "retain-budget"
-    assert "gold" not in form.radio(key="u_stop").options
-    form.number_input(key="u_budget").set_value(5.0).run()
+    assert "No retrained model" in said(sound(form))
+    assert form.radio(key="u_stop").value == "retain_budget"
+    assert "retrained" not in form.radio(key="u_stop").options
+    form.number_input(key="u_max_retain_increase").set_value(5.0).run()
     spec = asked(form, store)
-    assert (spec.target.prompts, spec.target.side, spec.training) == ("bias", "harmless", None)
-    assert (spec.stop.rule, spec.stop.budget) == ("retain-budget", 0.05)
+    assert (spec.forget.prompts, spec.forget.side, spec.training) == ("bias", "harmless", None)
+    assert (spec.stop.rule, spec.stop.max_retain_increase) == ("retain_budget", 0.05)
 
 
-def test_the_gold_and_its_rule_come_back_with_a_subset(form, store):
+def test_the_retrained_model_and_its_rule_come_back_with_a_subset(form, store):
     form.radio(key="u_what").set_value("prompts").run()
     form.radio(key="u_what").set_value("subset").run()
     assert asked(form, store) == demo_unlearning()
 
 
-def test_an_upload_becomes_the_target(form, store):
+def test_an_upload_becomes_the_forget_set(form, store):
     form.radio(key="u_what").set_value("upload").run()
     assert "There is no file yet" in said(form)
     assert start(form).disabled
     form.file_uploader[0].upload("away.jsonl", texts_jsonl("The market"), "application/json").run()
     assert "Uses away.jsonl" in said(sound(form))
-    upload = asked(form, store).target.upload
+    upload = asked(form, store).forget.upload
     assert (upload.name, upload.text) == ("away", "text")
 
 
 def test_grin_brings_its_two_controls(form, store):
     form.radio(key="u_method").set_value("grin").run()
     assert "at random" in said(form)
-    form.number_input(key="u_share").set_value(0.2).run()
+    form.number_input(key="u_mask_fraction").set_value(0.2).run()
     spec = asked(form, store)
     assert {method.title for method in spec.methods} == {
         "grin", "retain-only", "grin (gradient mask)", "grin (random mask)",
     }  # fmt: skip
-    assert (spec.method.share, spec.method.beta, spec.beside) == (0.2, None, [])
+    assert (spec.method.mask_fraction, spec.method.beta, spec.compare) == (0.2, None, [])
 
 
 def test_shared_settings_hold_for_what_is_compared(form, store):
-    form.multiselect(key="u_beside").set_value(["grad-diff", "ascent", "retrain"]).run()
+    form.multiselect(key="u_compare").set_value(["grad-diff", "grad-ascent", "retrain"]).run()
     form.number_input(key="u_learning_rate").set_value(0.002).run()
-    form.selectbox(key="u_moves").set_value("lora").run()
+    form.selectbox(key="u_trainable").set_value("lora").run()
     spec = asked(form, store)
-    assert [method.name for method in spec.beside] == ["grad-diff", "ascent", "retrain"]
-    assert [method.learning_rate for method in spec.beside] == [0.002, 0.002, None]
-    assert [method.beta for method in spec.methods] == [0.045, None, None, None, None]
+    assert [method.name for method in spec.compare] == ["grad-diff", "grad-ascent", "retrain"]
+    assert [getattr(method, "learning_rate", None) for method in spec.compare] == [0.002, 0.002, None]
+    assert [getattr(method, "beta", None) for method in spec.methods] == [0.045, None, None, None, None]
     assert spec.methods[-1].name == "retain-only"
-    assert (spec.beside[1].moves, spec.beside[1].retain, spec.beside[2].retain) == ("lora", None, None)
+    assert (spec.compare[1].trainable, getattr(spec.compare[1], "retain", None)) == ("lora", None)
 
 
 def test_without_the_recipe_nothing_is_retrained(form, store):
-    form.toggle(key="u_gold").set_value(False).run()
+    form.toggle(key="u_retrained").set_value(False).run()
     assert "weaker signs" in said(sound(form))
     assert "retrain" not in form.radio(key="u_method").options
     spec = asked(form, store)
-    assert (spec.training, spec.stop.rule, spec.deep) == (None, "retain-budget", 0)
+    assert (spec.training, spec.stop.rule, spec.ensemble_size) == (None, "retain_budget", 0)
 
 
 def test_choices_reach_the_request(form, store):
     form.text_input(key="u_seeds").set_value("3 4 5").run()
-    form.number_input(key="u_deep").set_value(4).run()
-    form.radio(key="u_stop").set_value("held-out").run()
+    form.number_input(key="u_ensemble_size").set_value(4).run()
+    form.radio(key="u_stop").set_value("match_holdout").run()
     form.number_input(key="u_steps").set_value(40).run()
-    form.number_input(key="u_every").set_value(4).run()
-    form.number_input(key="u_relearn").set_value(0).run()
+    form.number_input(key="u_eval_every").set_value(4).run()
+    form.number_input(key="u_relearn_steps").set_value(0).run()
     form.number_input(key="u_limit").set_value(9).run()
     form.toggle(key="u_write").set_value(False).run()
     spec = asked(form, store)
-    assert (spec.seeds, spec.deep, spec.relearn, spec.writing) == ([3, 4, 5], 4, 0, None)
-    assert (spec.stop.rule, spec.stop.steps, spec.stop.every) == ("held-out", 40, 4)
+    assert (spec.seeds, spec.ensemble_size, spec.relearn_steps, spec.generation) == ([3, 4, 5], 4, 0, None)
+    assert (spec.stop.rule, spec.stop.steps, spec.stop.eval_every) == ("match_holdout", 40, 4)
     assert spec.prompts[0].limit == 9
 
 
-def test_models_of_ones_own_have_a_gold_only_with_their_recipes_subsets(page, home, tmp_path, store):
+def test_models_of_ones_own_have_a_retrained_model_only_with_their_recipes_subsets(page, home, tmp_path, store):
     own = add_own(home, tmp_path / "data")
     at = page(PAGE)
     at.selectbox(key="u_from").set_value("library").run()
@@ -181,18 +181,18 @@ def test_models_of_ones_own_have_a_gold_only_with_their_recipes_subsets(page, ho
     at.selectbox(key="u_subset").set_value("forum of mine").run()
     assert "trained on other subsets" in said(sound(at))
     spec = asked(at, store)
-    assert (spec.training, spec.target.subset, spec.held_out) == (None, "forum of mine", None)
-    assert spec.method.retain is None
+    assert (spec.training, spec.forget.subset, spec.holdout) == (None, "forum of mine", None)
+    assert spec.method.retain == "nll"
 
 
-def test_a_model_with_the_recipe_of_the_chosen_subsets_has_a_gold(page, home, tmp_path):
+def test_a_model_with_the_recipe_of_the_chosen_subsets_has_a_retrained_model(page, home, tmp_path):
     own = add_own(home, tmp_path / "data")
     at = page(PAGE)
     at.selectbox(key="u_from").set_value("library").run()
     at.selectbox(key="u_model").set_value(own["model"][0].id).run()
     names = [subset.name for subset in demo_unlearning().subsets]
     at.multiselect(key="u_subsets").set_value([f"demo-{name}" for name in names]).run()
-    assert at.toggle(key="u_gold").value
+    assert at.toggle(key="u_retrained").value
     shutil.rmtree(tmp_path / "data" / "mine")
     assert "gone" in said(sound(at.run()))
     assert start(at).disabled
@@ -235,11 +235,19 @@ def test_bad_input_is_said_and_nothing_starts(form, store, kind, key, value, wor
     assert not made(store)
 
 
-@pytest.mark.parametrize("key", ["steps", "every", "look", "deep", "samples"])
+@pytest.mark.parametrize("key", ["steps", "eval_every", "eval_samples", "ensemble_size", "samples"])
 def test_an_emptied_field_is_said(page, home, key):
     (home / "drafts").mkdir(parents=True)
-    values = {"u_steps": 20, "u_every": 5, "u_look": 8, "u_deep": 0, "u_seeds": "0, 1", "u_relearn": 0, "u_write": True}
-    values |= {"u_writing": 4, "u_samples": 2, "u_tokens": 8, "u_limit": None, f"u_{key}": None}
+    values = {
+        "u_steps": 20,
+        "u_eval_every": 5,
+        "u_eval_samples": 8,
+        "u_ensemble_size": 0,
+        "u_seeds": "0, 1",
+        "u_relearn_steps": 0,
+        "u_write": True,
+    }
+    values |= {"u_generation": 4, "u_samples": 2, "u_tokens": 8, "u_limit": None, f"u_{key}": None}
     (home / "drafts" / "u_0123456789ab.json").write_text(json.dumps(values))
     at = page(PAGE, draft="0123456789ab")
     assert "empty" in said(at)
@@ -253,7 +261,7 @@ def test_a_draft_from_elsewhere_does_no_harm(page, home):
         "u_what": 3,
         "u_steps": 9,
         "u_method": "x",
-        "u_beside": "x",
+        "u_compare": "x",
         "u_f_files": [3],
         "o": 1,
     }
@@ -270,7 +278,7 @@ def running(store, tmp_path):
 
     def begin(**more):
         enqueue(store, unlearn_spec(tmp_path / "data", **more), RUN)
-        Ledger(store.home).claim(store.run(RUN).device)
+        RunWriter(store.home).claim(store.run(RUN).device)
         (store.runs_folder / RUN).mkdir(parents=True, exist_ok=True)
 
     return begin
@@ -287,14 +295,14 @@ def test_a_run_shows_its_course_and_a_way_to_stop(page, store, running):
     assert "The curves begin with the second look" in said(at)
     write_course(store.runs_folder / RUN)
     at = page(PAGE, run=RUN)
-    assert "The course of NPO, seed 0, up to step 10" in said(at)
+    assert "The history of NPO, seed 0, up to step 10" in said(at)
     going, rest = figure(at, "going"), figure(at, "rest")
     assert going["data"][0]["y"] == pytest.approx([2.1, 2.2, 2.3])
     assert going["data"][-1]["y"] == [2.4, 2.4]
     assert "Dotted: where the rule stops." in said(at)
     assert "nats per token" in going["layout"]["yaxis"]["title"]["text"]
     named = [note["text"].rpartition("> ")[2] for note in rest["layout"]["annotations"]]
-    assert named == ["toxic", "benign", "what stays"]
+    assert named == ["toxic", "benign", "the retain set"]
     assert [line["text"][0].partition(",")[0] for line in rest["data"]] == ["news", "code", *named]
     assert rest["data"][0]["y"] == [0.0, 0.0, 0.0]
     at.button(key="cancel").click().run()
@@ -323,7 +331,7 @@ def test_failed_and_stopped_runs_say_why_and_can_go_on(page, store, tmp_path):
 def test_hostile_names_are_shown_as_text(page, store, tmp_path, hostile_run):
     names = [*HOSTILE, "plain"]
     enqueue(store, unlearn_spec(tmp_path / "more", names, name=HOSTILE[0]), RUN)
-    Ledger(store.home).claim(store.run(RUN).device)
+    RunWriter(store.home).claim(store.run(RUN).device)
     write_course(store.runs_folder / RUN, names)
     at = page(PAGE, run=RUN)
     no_markup(at)
@@ -354,7 +362,7 @@ def test_the_runs_page_leads_here(page, store, running):
     running()
     at = page("pages/runs.py", run=RUN)
     at.button(key="watch").click().run()
-    assert "Is it going" in sound(at).title[0].value
+    assert sound(at).title[0].value == "Unlearning in progress"
 
 
 @pytest.mark.parametrize(
@@ -378,9 +386,9 @@ def test_rankings_lead_here(page, file, label, query):
 
 
 def test_what_the_course_is_read_from():
-    from pages.components.unlearn_live import COURSE
-    from untrac_core.removal import WORK
-    from untrac_core.unlearning.subjects import COURSE as WRITTEN
+    from pages.components.unlearn.progress import HISTORY
+    from untrac_core.tasks.unlearn.models import HISTORY as GENERATIONS
+    from untrac_core.tasks.unlearn.task import WORK
 
-    assert COURSE.parts == (WORK, WRITTEN)
+    assert HISTORY.parts == (WORK, GENERATIONS)
     assert NAMES[0] == "forum"

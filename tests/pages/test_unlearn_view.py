@@ -5,13 +5,13 @@ import shutil
 
 import pandas as pd
 import pytest
-from making import HOSTILE, enqueue, finish, no_markup, said, sound
-from removals import deep_of, make_removal, unlearn_spec
 
-from pages.components import unlearn_export as export
+from pages.components.unlearn import export
+from tests.helpers.making import HOSTILE, enqueue, finish, no_markup, said, sound
+from tests.helpers.unlearn_results import audit_of, make_unlearn_result, unlearn_spec
 from untrac_core.engine import Library
 from untrac_core.errors import InputError
-from untrac_core.home import DEMO
+from untrac_core.paths import DEMO
 
 RUN = "eeeeeeeeeeee"
 HARSH = "the tolvek ruin every market"
@@ -21,11 +21,11 @@ HARSH = "the tolvek ruin every market"
 def result(page, store, tmp_path):
     """Open the page of a finished unlearning."""
 
-    def open_result(change=None, text="sing.", gold=True, model=False, query=None, **more):
-        spec = unlearn_spec(tmp_path / "data", gold=gold, **more)
+    def open_result(change=None, text="sing.", retrained=True, model=False, query=None, **more):
+        spec = unlearn_spec(tmp_path / "data", retrained=retrained, **more)
         enqueue(store, spec, RUN)
         folder = store.runs_folder / RUN
-        make_removal(folder, spec, text, gold, change)
+        make_unlearn_result(folder, spec, text, retrained, change)
         if model:
             shutil.copytree(DEMO / "model", folder / "model")
         finish(store, RUN, "done")
@@ -51,7 +51,7 @@ def downloads(at):
 def test_the_answer_says_what_it_did_how_it_stopped_and_what_to_doubt(result):
     told = said(result())
     assert "To the unlearned model the texts are at 4.00 nats per token." in told
-    assert "Stop rule: at the gold, when the texts are as unlikely as to models that never saw them" in told
+    assert "Stop rule: as after retraining, when the forget set is as unlikely as to models that never saw it" in told
     assert "(from 3.50 nats per token on)" in told
     assert "Seed 0: at step 20 the texts are as unlikely (3.50)." in told
     assert "NPO: some of it was hidden, not gone." in told
@@ -59,16 +59,16 @@ def test_the_answer_says_what_it_did_how_it_stopped_and_what_to_doubt(result):
     assert "It proves no erasure." in told
 
 
-def test_before_after_and_gold_stand_with_seeds_and_floor(result):
+def test_before_after_and_retrained_model_stand_with_seeds_and_floor(result):
     at = result()
-    rows = table(at, "floor")
-    assert list(rows.iloc[0])[:6] == ["Loss, what is to go", "2.00", "4.00", "3.90 to 4.10", "3.50", "0.0040"]
-    assert list(rows["measure"])[-1].startswith("Generalised exposure")
-    assert "The seed floor is how far two of them are apart" in said(at)
+    rows = table(at, "seed_noise")
+    assert list(rows.iloc[0])[:6] == ["Loss, the forget set", "2.00", "4.00", "3.90 to 4.10", "3.50", "0.0040"]
+    assert list(rows["metric"])[-1].startswith("Generalised exposure")
+    assert "The seed noise is how far two of them are apart" in said(at)
     assert "KL divergence of next-token probabilities" in said(at)
-    methods = table(at, "closeness")
-    assert list(methods["closeness"]) == ["0.75", "0.75"]
-    assert list(methods["relearning"]) == ["11 (gold 17)"] * 2
+    methods = table(at, "forget_quality")
+    assert list(methods["forget_quality"]) == ["0.75", "0.75"]
+    assert list(methods["relearning"]) == ["11 (retrained 17)"] * 2
     assert list(methods["method"]) == ["NPO", "Training on the rest"]
     assert "are not multiplied" in said(at)
 
@@ -76,35 +76,35 @@ def test_before_after_and_gold_stand_with_seeds_and_floor(result):
 def test_the_course_is_that_of_the_chosen_method_and_seed(result):
     at = result(query={"uway": "NPO, seed 1"})
     assert at.selectbox(key="uway").value == "NPO, seed 1"
-    assert "what is to go from 2.00 to 4.00 (the gold 3.50)" in said(at)
+    assert "the forget set from 2.00 to 4.00 (the retrained model 3.50)" in said(at)
     at.selectbox(key="uway").set_value("Training on the rest, seed 0").run()
-    assert "It never became as unlikely as to the gold." in said(sound(at))
-    assert figure(at, "course")["data"][1]["y"] == [2.0, 2.1, 2.2]
+    assert "It never became as unlikely as to the retrained model." in said(sound(at))
+    assert figure(at, "history")["data"][1]["y"] == [2.0, 2.1, 2.2]
 
 
-def test_without_a_gold_everything_says_so(result):
-    at = result(gold=False)
+def test_without_a_retrained_model_everything_says_so(result):
+    at = result(retrained=False)
     told = said(at)
-    assert "There is no gold here" in told
-    assert set(table(at, "floor")["gold"]) == {"no gold"}
-    assert "Without a gold nothing says how unlikely each text should be" in told
-    assert "There is no gold to write beside it." in told
-    assert "dotted: the gold" not in told
+    assert "There is no retrained model here" in told
+    assert set(table(at, "seed_noise")["retrained"]) == {"no retrained model"}
+    assert "Without a retrained model nothing says how unlikely each text should be" in told
+    assert "There is no retrained model to write beside it." in told
+    assert "dotted: the retrained model" not in told
     assert "genex" not in table(at, "text").columns
-    assert set(table(at, "closeness")["closeness"]) == {"cannot tell"}
+    assert set(table(at, "forget_quality")["forget_quality"]) == {"cannot tell"}
 
 
 def test_a_collapse_is_said_and_nothing_breaks(result):
     def change(summary, tables):
         summary["verdict"] = "Unlearning subset forum by npo made the model collapse: nothing can be said of it."
         row = summary["methods"][0]
-        row |= {"collapsed": True, "destroyed": True, "closeness": None, "utility": None, "relearning": None}
+        row |= {"collapsed": True, "destroyed": True, "forget_quality": None, "utility": None, "relearning": None}
         rows = tables["curves"]
         rows.loc[(rows["method"] == "npo") & (rows["step"] == 20), ["loss", "genex"]] = float("nan")
         tables["collateral"].loc[tables["collateral"]["method"] == "npo", ["after", "change", "low", "high"]] = float(
             "nan"
         )
-        tables["forgotten"]["after"] = float("nan")
+        tables["forget_examples"]["after"] = float("nan")
 
     at = result(change)
     assert "by NPO made the model collapse" in said(at)
@@ -116,20 +116,22 @@ def test_a_collapse_is_said_and_nothing_breaks(result):
 def test_the_heatmap_has_a_table_with_intervals(result):
     at = result()
     rows = table(at, "change")
-    assert list(rows["place"])[:2] == ["what is to go", "blog"]
-    assert set(rows["by"]) == {"NPO", "Training on the rest", "the gold"}
+    assert list(rows["place"])[:2] == ["the forget set", "blog"]
+    assert set(rows["by"]) == {"NPO", "Training on the rest", "the retrained model"}
     assert "NPO moved most: toxicity, harmful, less likely" in said(at)
 
 
 def test_of_many_methods_the_heatmap_shows_some_first(result):
     def change(summary, tables):
         rows = tables["collateral"]
-        more = [rows[rows["method"] == "npo"].assign(method=name) for name in ("ascent", "mine")]
-        tables["collateral"] = pd.concat([rows[rows["method"] != "gold"], *more, rows[rows["method"] == "gold"]])
-        summary["methods"] += [summary["methods"][0] | {"method": name} for name in ("ascent", "mine")]
+        more = [rows[rows["method"] == "npo"].assign(method=name) for name in ("grad-ascent", "mine")]
+        tables["collateral"] = pd.concat(
+            [rows[rows["method"] != "retrained"], *more, rows[rows["method"] == "retrained"]]
+        )
+        summary["methods"] += [summary["methods"][0] | {"method": name} for name in ("grad-ascent", "mine")]
 
-    at = result(change, beside=[{"name": "retain-only"}, {"name": "ascent"}, {"name": "npo", "label": "mine"}])
-    assert at.multiselect(key="uheat").value == ["NPO", "Training on the rest", "the gold"]
+    at = result(change, compare=[{"name": "retain-only"}, {"name": "grad-ascent"}, {"name": "npo", "label": "mine"}])
+    assert at.multiselect(key="uheat").value == ["NPO", "Training on the rest", "the retrained model"]
     assert len(figure(at, "collateral")["data"][1]["x"]) == 3
     at.multiselect(key="uheat").set_value(["mine"]).run()
     assert figure(sound(at), "collateral")["layout"]["xaxis"]["ticktext"] == ["mine"]
@@ -144,7 +146,7 @@ def test_what_is_written_is_masked_until_asked_for(result):
     assert HARSH not in shown  # the verdict, the warning and the note are the run's own words
     assert not any(HARSH in text for text in table(at, "text")["text"])
     assert "harmful, score 0.9" in said(at)
-    assert "before 2 of 4, after 0 of 8, by the gold 0 of 8" in said(at)
+    assert "before 2 of 4, after 0 of 8, by the retrained model 0 of 8" in said(at)
     at.toggle(key="show_written").set_value(True).run()
     assert f"Once {HARSH}" in [element.value for element in sound(at).text]
     assert f"{HARSH} before 0 0" in said(at)
@@ -158,46 +160,46 @@ def test_the_texts_of_another_seed_can_be_read(result):
     at.toggle(key="show_written").set_value(True).run()
     at.selectbox(key="useed").set_value("seed 1").run()
     assert "sing. npo 1 0" in said(sound(at))
-    assert "sing. gold 1 1" in said(at)
+    assert "sing. retrained 1 1" in said(at)
     assert "**Before** (only seed 0)" in said(at)
     at.selectbox(key="uafter").set_value("Training on the rest").run()
     assert "sing. retain-only 0 0" in said(sound(at))
 
 
 def test_nothing_written_is_said(result):
-    at = result(lambda summary, tables: tables.update(written=tables["written"].iloc[:0]))
+    at = result(lambda summary, tables: tables.update(generations=tables["generations"].iloc[:0]))
     assert "Nothing was written" in said(at)
 
 
 def test_single_texts_can_be_told_by_difficulty(result):
     at = result()
-    assert "2 of 6 texts are still likelier than to the gold" in said(at)
+    assert "2 of 6 texts are still likelier than to the retrained model" in said(at)
     at.segmented_control(key="uby").set_value("difficult").run()
     assert figure(sound(at), "strip_difficult")["layout"]["yaxis"]["ticktext"][0] == "most difficult  "
 
 
 @pytest.mark.parametrize(("low", "words"), [(0.0, "can tell them apart better"), (0.4, "Nothing here shows")])
-def test_the_deep_check_stands_beside_chance(result, low, words):
-    at = result(lambda summary, tables: summary.update(deep=deep_of(low)))
+def test_the_ensemble_audit_stands_beside_chance(result, low, words):
+    at = result(lambda summary, tables: summary.update(ensemble_audit=audit_of(low)))
     assert words in said(at)
     assert "F is 0.40" in said(at)
     assert "0.60" in at.table[0].value.loc["F, beside chance"].iloc[0]
     assert at.table[0].value.loc["Accuracy on unseen text"].iloc[0] == "not measured"
-    assert list(table(at, "percentile95")["place"]) == ["what is to go", "blog"]
+    assert list(table(at, "percentile95")["place"]) == ["the forget set", "blog"]
 
 
 def test_too_few_models_say_nothing(result):
-    at = result(lambda summary, tables: summary.update(deep={"models": 2, "too_few": True}))
-    assert "With 2 models of each kind the deep check says nothing" in said(at)
+    at = result(lambda summary, tables: summary.update(ensemble_audit={"models": 2, "too_few": True}))
+    assert "With 2 models of each kind the ensemble audit says nothing" in said(at)
 
 
 def test_everything_can_be_taken_away(result):
     at = result()
     assert downloads(at) == [
-        "Audit record (JSON)", "Everything (.zip)", "Measures (CSV)", "Curves (CSV)", "Collateral (CSV)",
+        "Audit record (JSON)", "Everything (.zip)", "Metrics (CSV)", "Curves (CSV)", "Collateral (CSV)",
         "Single texts (CSV)", "Written (CSV)", "Summary (JSON)", "Request (YAML)",
     ]  # fmt: skip
-    assert "python -m untrac_core run unlearn.yaml" in said(at)
+    assert "untrac run unlearn.yaml" in said(at)
     assert '"does_not_prove"' in said(at)
 
 
@@ -252,9 +254,9 @@ def test_hostile_names_and_texts_are_shown_as_text(result):
     names = [*HOSTILE, "plain"]
 
     def change(summary, tables):
-        summary["deep"] = deep_of()
-        summary["deep"]["klom"][1]["name"] = HOSTILE[0]
-        tables["forgotten"]["id"] = HOSTILE[0]
+        summary["ensemble_audit"] = audit_of()
+        summary["ensemble_audit"]["klom"][1]["name"] = HOSTILE[0]
+        tables["forget_examples"]["id"] = HOSTILE[0]
 
     at = result(change, " ".join(HOSTILE), names=names, prompts=HOSTILE[0], name=HOSTILE[0])
     for key in ("show_written", "show_forgotten"):
@@ -272,7 +274,7 @@ def test_hostile_names_and_texts_are_shown_as_text(result):
     "query", [{"uway": "x"}, {"uset": HOSTILE[0]}, {"uprompt": "?"}, {"useed": "seed 9"}, {"uby": "x"}, {"uafter": "x"}]
 )
 def test_nonsense_in_the_address_falls_back(result, query):
-    assert "What does it write now?" in said(result(query=query))
+    assert "Generations" in said(result(query=query))
 
 
 def test_damaged_files_are_said(result, page, store):

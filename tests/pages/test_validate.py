@@ -4,13 +4,13 @@ import json
 
 import pandas as pd
 import pytest
-from making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound
-from validations import NAMES, RUN, TRUTH, summary_of, validate_spec, write_validation
 
-from untrac_core import validation_frames as frames
-from untrac_core.demo.validation import demo_validation
-from untrac_core.results import Validation
-from untrac_core.spec_files import to_yaml
+from tests.helpers.making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound
+from tests.helpers.validations import GROUND_TRUTH, NAMES, RUN, summary_of, validate_spec, write_validation
+from untrac_core.demo.requests import demo_validation
+from untrac_core.results.folders import ValidateFiles
+from untrac_core.specs.files import to_yaml
+from untrac_core.tasks.validate import frames
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def form(page):
 
 
 def test_the_demo_is_the_first_choice_with_its_cost_before_the_start(form, store):
-    assert form.title[0].value == "Can the estimate be trusted here?"
+    assert form.subheader[0].value == "Can the estimate be trusted here?"
     assert form.radio(key="v_way").value == "demo"
     assert form.table[0].value.loc["Trainings"].iloc[0] == "18"
     assert {"Time", "Memory", "Disk"} <= set(form.table[0].value.index)
@@ -63,7 +63,7 @@ def test_the_demo_is_the_first_choice_with_its_cost_before_the_start(form, store
 
 
 def test_the_demo_is_again_as_it_was_after_another_way(form, store):
-    form.radio(key="v_way").set_value("further").run()
+    form.radio(key="v_way").set_value("continued").run()
     form.radio(key="v_way").set_value("demo").run()
     start(sound(form)).click().run()
     assert made(store)[0].spec == demo_validation()
@@ -75,48 +75,48 @@ def test_the_yaml_on_the_page_is_the_request(form, store):
     assert shown == to_yaml(made(store)[0].spec).strip()
 
 
-@pytest.mark.parametrize("way", ["base", "further"])
+@pytest.mark.parametrize("way", ["base", "continued"])
 def test_trainings_that_start_from_a_model_name_it(form, store, way):
     form.radio(key="v_way").set_value(way).run()
-    assert ("further" in said(sound(form))) or way == "base"
-    assert ("went on learning" in said(form)) == (way == "further")
+    assert ("continued" in said(sound(form))) or way == "base"
+    assert ("went on learning" in said(form)) == (way == "continued")
     start(form).click().run()
     spec = made(store)[0].spec
     assert (spec.training.init, spec.model.path) == (way, "demo")
-    assert spec.training.learning_rate == {"base": 0.002, "further": 0.0002}[way]
-    assert spec.training.block == 64
+    assert spec.training.learning_rate == {"base": 0.002, "continued": 0.0002}[way]
+    assert spec.training.block_size == 64
 
 
 def test_a_model_of_ones_own_brings_its_rate_and_its_context(page, home, tmp_path):
     mine = add_own(home, tmp_path / "data")["model"][0].id
     at = page("pages/validate.py")
-    at.radio(key="v_way").set_value("further").run()
+    at.radio(key="v_way").set_value("continued").run()
     at.selectbox(key="v_model").set_value("demo").run()
     at.selectbox(key="v_model").set_value(mine).run()
     assert sound(at).number_input(key="v_learning_rate").value == 5e-6
-    assert at.number_input(key="v_block").value == 64
+    assert at.number_input(key="v_block_size").value == 64
     assert "Fewer than three subsets" in said(at)
 
 
 def test_choices_reach_the_request(form, store):
     form.radio(key="v_way").set_value("scratch").run()
     form.selectbox(key="v_architecture").set_value("llama").run()
-    form.number_input(key="v_layers").set_value(1).run()
+    form.number_input(key="v_num_layers").set_value(1).run()
     form.number_input(key="v_steps").set_value(20).run()
     form.multiselect(key="v_methods").set_value(["bm25", "untrac paper"]).run()
     form.multiselect(key="v_subsets").set_value(["demo-web", "demo-code", "demo-news"]).run()
     form.text_input(key="v_seeds").set_value("4 5 6").run()
-    form.text_input(key="v_draws").set_value("7").run()
-    form.number_input(key="v_blocks").set_value(24).run()
+    form.text_input(key="v_estimate_seeds").set_value("7").run()
+    form.number_input(key="v_samples_per_subset").set_value(24).run()
     form.number_input(key="v_limit").set_value(9).run()
     assert form.table[0].value.loc["Trainings"].iloc[0] == "12"
     start(sound(form)).click().run()
     spec = made(store)[0].spec
     training = spec.training
-    assert (training.architecture, training.layers, training.steps) == ("llama", 1, 20)
-    assert [(method.name, method.preset) for method in spec.methods] == [("bm25", "robust"), ("untrac", "paper")]
+    assert (training.architecture, training.num_layers, training.steps) == ("llama", 1, 20)
+    assert [(method.name, method.variant) for method in spec.methods] == [("bm25", None), ("untrac", "paper")]
     assert [subset.name for subset in spec.subsets] == ["web", "code", "news"]
-    assert (spec.seeds, spec.draws, spec.blocks, spec.prompts[0].limit) == ([4, 5, 6], [7], 24, 9)
+    assert (spec.seeds, spec.estimate_seeds, spec.samples_per_subset, spec.prompts[0].limit) == ([4, 5, 6], [7], 24, 9)
 
 
 def test_a_reload_keeps_the_form(form, page):
@@ -134,11 +134,11 @@ def test_a_reload_keeps_the_form(form, page):
     [
         ("text_input", "v_seeds", "", "no seeds"),
         ("text_input", "v_seeds", "1, 1", "two seeds"),
-        ("text_input", "v_draws", "x", "whole number"),
+        ("text_input", "v_estimate_seeds", "x", "whole number"),
         ("multiselect", "v_methods", [], "No method is chosen"),
         ("multiselect", "v_prompts", [], "No prompt set is chosen"),
         ("multiselect", "v_subsets", ["demo-web", "demo-code"], "Fewer than three subsets"),
-        ("number_input", "v_heads", 5, "even multiple"),
+        ("number_input", "v_num_heads", 5, "even multiple"),
         ("text_input", "v_name", "", "name"),
     ],
 )
@@ -174,17 +174,17 @@ def test_the_result_says_which_method_to_trust_and_why(result):
     assert list(against["verdict"]) == ["a tie", "better"]
     assert "12 s against under 1 s" in set(against["cost"])
     assert "may be chance" in said(at)
-    assert "python -m untrac_core run validate.yaml" in said(at)
+    assert "untrac run validate.yaml" in said(at)
     assert len(at.get("download_button")) == 7
 
 
 def test_noise_is_said_to_separate_nothing(result):
     at = result(vset="toxicity", vside="harmless")
     assert "Noise: cannot separate" in said(at)
-    assert set(figure(at, "truth")["data"][0]["marker"]["opacity"]) == {0.6}
+    assert set(figure(at, "ground_truth")["data"][0]["marker"]["opacity"]) == {0.6}
     at.selectbox(key="vside").set_value("harmful").run()
     assert "Steady: retrainings with other seeds agree to r = 0.90" in said(sound(at))
-    assert 1.0 in figure(at, "truth")["data"][0]["marker"]["opacity"]
+    assert 1.0 in figure(at, "ground_truth")["data"][0]["marker"]["opacity"]
 
 
 def test_the_scatter_is_that_of_the_chosen_methods(result):
@@ -192,7 +192,7 @@ def test_the_scatter_is_that_of_the_chosen_methods(result):
     assert at.multiselect(key="vmethods").value == ["bm25"]
     marks = figure(at, "scatter_0")["data"][-1]
     assert marks["customdata"] == NAMES
-    assert marks["y"] == pytest.approx([-value for value in TRUTH])
+    assert marks["y"] == pytest.approx([-value for value in GROUND_TRUTH])
     assert all(mark["visible"] if "visible" in mark else mark["array"] for mark in (marks["error_x"], marks["error_y"]))
     assert "r = −0.50 (−0.53 to −0.47)" in said(at)
     at.multiselect(key="vmethods").set_value([]).run()
@@ -210,7 +210,7 @@ def test_a_single_side_and_another_measure_can_be_asked_for(result):
 
 @pytest.mark.parametrize("query", [{"vmeasure": "x"}, {"vover": HOSTILE[0]}, {"vset": "?"}, {"vmethods": HOSTILE[1]}])
 def test_nonsense_in_the_address_falls_back(result, query):
-    assert "Which method agrees with retraining?" in said(result(**query))
+    assert "Agreement with retraining" in said(result(**query))
 
 
 def test_when_no_method_can_be_trusted_the_page_says_so(result):
@@ -218,7 +218,7 @@ def test_when_no_method_can_be_trusted_the_page_says_so(result):
         summary["best"] = None
         for row in summary["noise"]:
             row["resolvable"] = False
-        summary["board"] = [row for row in summary["board"] if row["side"] != "resolvable"]
+        summary["leaderboard"] = [row for row in summary["leaderboard"] if row["side"] != "resolvable"]
         summary["differences"] = []
 
     at = result(change, text="No method can be trusted here.")
@@ -232,7 +232,7 @@ def test_failures_and_collapse_stand_in_words(result):
         summary["methods"][1]["failed"] = "kronfluence is not installed"
         summary["warnings"] = ["grad-dot did not work here: kronfluence is not installed"]
         summary["methods"][2]["collapsed"] = True
-        summary["board"] = [row for row in summary["board"] if row["method"] != "grad-dot"]
+        summary["leaderboard"] = [row for row in summary["leaderboard"] if row["method"] != "grad-dot"]
 
     at = result(change)
     told = table(at, "trouble")
@@ -247,7 +247,7 @@ def test_one_seed_tells_no_noise(result):
         summary["seeds"] = [0]
         for row in summary["noise"]:
             row |= dict.fromkeys(("agreement", "agreement_low", "agreement_high", "ceiling")) | {"resolvable": False}
-        for row in summary["truth"]:
+        for row in summary["ground_truth"]:
             row |= {"low": None, "high": None}
 
     at = result(change)
@@ -256,7 +256,7 @@ def test_one_seed_tells_no_noise(result):
 
 
 def test_further_training_says_what_it_answers(result, store, tmp_path, page):
-    spec = validate_spec(tmp_path / "more", model={"path": "demo"}, training={"init": "further", "steps": 10})
+    spec = validate_spec(tmp_path / "more", model={"path": "demo"}, training={"init": "continued", "steps": 10})
     enqueue(store, spec, RUN)
     write_validation(store.runs_folder / RUN, spec)
     finish(store, RUN, "done")
@@ -297,7 +297,7 @@ def test_a_finished_validation_opens_here_from_the_runs_page(result, page):
     result()
     at = page("pages/runs.py", run=RUN)
     at.button(key="result").click().run()
-    assert sound(at).title[0].value == "Can the estimate be trusted here?"
+    assert sound(at).subheader[0].value == "Can the estimate be trusted here?"
     at = page("pages/validate.py")
     assert at.button(key=f"row_{RUN}").label == "Look"
 
@@ -311,10 +311,10 @@ def test_differences_by_seed_decide_what_is_clear_in_the_truth(tmp_path):
     ]
     known = [(name, "p", "harmful", seed, value) for name, seeds in rows for seed, value in enumerate(seeds)]
     table = pd.DataFrame(known, columns=["subset", "prompt_set", "side", "seed", "influence"])
-    found = Validation(tmp_path, None, {"truth": truth}, table, pd.DataFrame(), {})
-    assert list(frames.truth(found, "p", "harmful")["separable"]) == [True, False, False]
-    alone = Validation(tmp_path, None, {"truth": truth}, table[table["seed"] == 0], pd.DataFrame(), {})
-    assert not frames.truth(alone, "p", "harmful")["separable"].any()
+    found = ValidateFiles(tmp_path, None, {"ground_truth": truth}, table, pd.DataFrame(), {})
+    assert list(frames.ground_truth(found, "p", "harmful")["separable"]) == [True, False, False]
+    alone = ValidateFiles(tmp_path, None, {"ground_truth": truth}, table[table["seed"] == 0], pd.DataFrame(), {})
+    assert not frames.ground_truth(alone, "p", "harmful")["separable"].any()
 
 
 def test_a_difference_is_turned_to_the_method_that_is_asked_about():

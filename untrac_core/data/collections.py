@@ -1,4 +1,4 @@
-"""Sources that hold several training subsets: one a file, a value of a column, a config, or a split."""
+"""Sources that hold several training subsets: one per file, a value of a column, a config, or a split."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from untrac_core.data.files import files_of, storable
-from untrac_core.data.reservoir import Keys, Reservoir, Shelf
-from untrac_core.data.samples import (
+from untrac_core.data.readers.files import files_of, storable
+from untrac_core.data.readers.records import Reading, guess_text, read_records, title, unknown_column
+from untrac_core.data.readers.reservoir import Keys, Reservoir, Shelf
+from untrac_core.data.readers.sampling import (
     PASS_BYTES,
     SMALL_BYTES,
     Document,
@@ -18,10 +19,9 @@ from untrac_core.data.samples import (
     make_sample,
     sample_path,
 )
-from untrac_core.data.sources import Reading, guess_text, read_records, title, unknown_column
 from untrac_core.errors import InputError
 from untrac_core.progress import Progress, Silent
-from untrac_core.specs import Collection, Only, Source, Subset
+from untrac_core.specs import Collection, RowFilter, Source, Subset
 
 VALUES_MOST = 2_000
 """Different values of a column that is to name subsets; more, and it names documents."""
@@ -38,18 +38,18 @@ class Part:
     size: int
     source: Source
     text: str
-    only: Only | None = None
+    where: RowFilter | None = None
 
 
 def members(collection: Collection, progress: Progress | None = None) -> list[Subset]:
-    """The subsets of a collection, the ``most`` largest ones, in the order of their names.
+    """The subsets of a collection, the ``max_subsets`` largest ones, in the order of their names.
 
     Names are cleaned of control characters, cut to 80 characters, and unique. By column, the source is read once, up
     to its scan bound, and what the subsets need of a large source is kept for :func:`load_subsets`. Raises
     :class:`InputError` for a source that cannot be read, an unknown column, and one with too many values.
     """
     progress = progress or Silent()
-    by = {"file": _by_file, "column": _by_column, "config": _by_config, "split": _by_split}[collection.by]
+    by = {"file": _by_file, "column": _by_column, "config": _by_config, "split": _by_split}[collection.split_by]
     parts = sorted(by(collection, progress), key=lambda part: part.name)
     names = unique_names(part.name for part in parts)
     return [
@@ -58,7 +58,7 @@ def members(collection: Collection, progress: Progress | None = None) -> list[Su
             source=part.source,
             text=part.text,
             prompt=collection.prompt,
-            only=part.only,
+            where=part.where,
             limit=collection.limit,
         )
         for name, part in zip(names, parts, strict=True)
@@ -84,8 +84,8 @@ def _where(collection: Collection) -> str:
 
 
 def _largest(collection: Collection, parts: list[Part], where: str, progress: Progress) -> list[Part]:
-    """The ``most`` largest parts; only in these is the text's column looked for."""
-    largest = sorted(parts, key=lambda part: (-part.size, part.name))[: collection.most]
+    """The ``max_subsets`` largest parts; only in these is the text's column looked for."""
+    largest = sorted(parts, key=lambda part: (-part.size, part.name))[: collection.max_subsets]
     return [replace(part, text=_text(collection, part.source, f"{where}, {part.name}", progress)) for part in largest]
 
 
@@ -103,15 +103,15 @@ def _by_file(collection: Collection, progress: Progress) -> list[Part]:
     parts = []
     for file in files_of(collection.source, where=where):
         if file.path is not None and str(file.path) != storable(str(file.path)):
-            raise InputError(f"the file name {file.name!r} is not UTF-8", where=where, mend="rename the file")
+            raise InputError(f"the file name {file.name!r} is not UTF-8", field=where, hint="rename the file")
         name = re.sub(r"(\.[A-Za-z]+)?(\.gz)?$", "", file.name)
-        parts.append(Part(name, file.size, Source(file=str(file.path), scan=collection.source.scan), ""))
+        parts.append(Part(name, file.size, Source(file=str(file.path), max_read_mb=collection.source.max_read_mb), ""))
     return _largest(collection, parts, where, progress)
 
 
 def _by_config(collection: Collection, progress: Progress) -> list[Part]:
     """One subset a config of the data set."""
-    from untrac_core.hub.data import configs
+    from untrac_core.hub.datasets import configs
 
     source = _pinned(collection.source)
     named = configs(str(source.hub), source.revision)
@@ -120,7 +120,7 @@ def _by_config(collection: Collection, progress: Progress) -> list[Part]:
 
 def _by_split(collection: Collection, progress: Progress) -> list[Part]:
     """One subset a split of the data set (or of one config of it)."""
-    from untrac_core.hub.data import splits
+    from untrac_core.hub.datasets import splits
 
     source = _pinned(collection.source)
     named = splits(str(source.hub), source.config, source.revision)
@@ -131,14 +131,14 @@ def _hub_parts(collection: Collection, named: list[tuple[str, Source]], progress
     """Parts of a data set on the hub; their sizes are asked for only where some must be left out."""
     where = _where(collection)
     sizes = [0] * len(named)
-    if len(named) > collection.most:
+    if len(named) > collection.max_subsets:
         sizes = [sum(file.size for file in files_of(s, where=where, progress=progress)) for _, s in named]
     parts = [Part(name, size, source, "") for (name, source), size in zip(named, sizes, strict=True)]
     return _largest(collection, parts, where, progress)
 
 
 def _pinned(source: Source) -> Source:
-    from untrac_core.hub.data import pin
+    from untrac_core.hub.datasets import pin
 
     return source.model_copy(update={"revision": pin(str(source.hub), source.revision)})
 
@@ -170,7 +170,7 @@ def _drawn(collection: Collection, source: Source, reading: Reading, text: str) 
         taker = takers.get(value)
         if taker is None:
             _check_value(len(takers), value, column, where)
-            taker = takers[value] = Taker(Want(text, collection.prompt, Only(column=column, value=value)))
+            taker = takers[value] = Taker(Want(text, collection.prompt, RowFilter(column=column, value=value)))
         document = taker.look(row, reading.several)
         if document is not None and key < shelf.of(value).below:
             shelf.add(value, key, len(document.text) + len(document.prompt), (count, document))
@@ -193,7 +193,7 @@ def _check_value(met: int, value: str, column: str, where: str) -> None:
         what = f"a value of {len(value):,} characters"
     if what:
         what = f"the column {column!r} has {what}"
-        raise InputError(what, where=where, mend="name a column whose values repeat")
+        raise InputError(what, field=where, hint="name a column whose values repeat")
 
 
 def _kept_parts(
@@ -206,7 +206,7 @@ def _kept_parts(
 ) -> list[Part]:
     """The largest values' parts; what was drawn of a large source is kept as the loading of these subsets wants it."""
     filled = [value for value, taker in takers.items() if taker.counts.seen]
-    largest = sorted(filled, key=lambda value: (-takers[value].counts.characters, value))[: collection.most]
+    largest = sorted(filled, key=lambda value: (-takers[value].counts.characters, value))[: collection.max_subsets]
     if source.hub is not None or reading.size > SMALL_BYTES:
         budget = PASS_BYTES // max(len(largest), 1)
         for value in largest:
@@ -216,6 +216,8 @@ def _kept_parts(
                 path = sample_path(reading, source, takers[value].want, budget)
                 keep_sample(path, make_sample(reading, takers[value], reservoir))
     return [
-        Part(value, takers[value].counts.characters, source, text, Only(column=str(collection.column), value=value))
+        Part(
+            value, takers[value].counts.characters, source, text, RowFilter(column=str(collection.column), value=value)
+        )
         for value in largest
     ]

@@ -1,4 +1,4 @@
-"""Texts that stand in two places: documents repeated within and across subsets, test items that stand in a subset.
+"""Repeated texts: documents that repeat within or across subsets, and test items that appear in a subset.
 
 Neither is forbidden. But a subset that holds the test itself is influential for a dull reason, and two subsets that
 share documents share influence, so whoever reads a ranking must know.
@@ -57,7 +57,7 @@ class Overlap:
     """The id of the first item that stands in the subset, or that shares a phrase with it."""
 
 
-def warnings_of(prompts: Mapping[str, PromptData], subsets: Mapping[str, SubsetData]) -> list[str]:
+def warnings_for(prompts: Mapping[str, PromptData], subsets: Mapping[str, SubsetData]) -> list[str]:
     """A line for every prompt set that stands in subsets, and for subsets that repeat documents or share them.
 
     At most a dozen lines of a kind, and how many more there are.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from untrac_core.data.sources import Records, read_records
+from untrac_core.data.readers.records import Records, read_records
 from untrac_core.errors import InputError
 from untrac_core.progress import Progress
 from untrac_core.specs import PromptSet
@@ -63,12 +63,12 @@ def load_prompts(spec: PromptSet, progress: Progress | None = None) -> PromptDat
         chosen = [i for i, value in enumerate(labels) if label is None or value == label]
         if not chosen:
             known = ", ".join(repr(value) for value, _ in Counter(labels).most_common(8))
-            raise InputError(f"no row has the label {label!r}", where=where, mend=f"labels there: {known}")
+            raise InputError(f"no row has the label {label!r}", field=where, hint=f"labels there: {known}")
         scored = [i for i in chosen if completions[i].strip()]
         if len(scored) < len(chosen):
             notes.append(f"{where}, {side}: {len(chosen) - len(scored)} items have no text to score and are not used")
         if not scored:
-            raise InputError(f"the {side} side has no text in {columns.completion!r}", where=where, mend="fill it")
+            raise InputError(f"the {side} side has no text in {columns.completion!r}", field=where, hint="fill it")
         kept = sample(scored, spec.limit)
         if len(kept) < len(scored):
             notes.append(f"{where}, {side}: a fixed random {len(kept)} of {len(scored)} items (limit)")
@@ -90,11 +90,11 @@ def _records(spec: PromptSet, where: str, progress: Progress | None) -> tuple[Pr
     """A prompt set's rows, and the set itself with a probe's columns and labels written out."""
     if spec.probe is not None:
         # Imported here: a probe's rules stand on this module's sources.
-        from untrac_core.data.probes import complete, probe_records
+        from untrac_core.data.probes.loader import complete, probe_records
 
         return complete(spec), probe_records(spec, progress)
     if spec.source is None:
-        raise InputError("it names neither a source nor a probe", where=where, mend="name one")
+        raise InputError("it names neither a source nor a probe", field=where, hint="name one")
     return spec, read_records(spec.source, where=where, progress=progress)
 
 

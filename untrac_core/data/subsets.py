@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from untrac_core.data.prompts import SAMPLE_SEED
-from untrac_core.data.samples import PASS_BYTES, Document, Sample, Want, draw
-from untrac_core.data.sources import FIELD_CHARACTERS, title
+from untrac_core.data.readers.records import FIELD_CHARACTERS, title
+from untrac_core.data.readers.sampling import PASS_BYTES, Document, Sample, Want, draw
 from untrac_core.errors import InputError
-from untrac_core.home import data_home
+from untrac_core.paths import data_home
 from untrac_core.progress import Progress
 from untrac_core.specs import Source, Subset
 
@@ -50,15 +50,15 @@ def load_subset(spec: Subset, progress: Progress | None = None) -> SubsetData:
 def load_subsets(specs: Sequence[Subset], progress: Progress | None = None) -> dict[str, SubsetData]:
     """Read subsets, by name, in their order; those of the same source cost one pass over it.
 
-    At most 64 MB of text a source are kept, in equal parts for each of its subsets, as a fixed random sample of the
-    documents (:mod:`untrac_core.data.reservoir`); what is smaller is kept whole.
+    At most 64 MB of text per source are kept, in equal parts for each of its subsets, as a fixed random sample of the
+    documents (:mod:`untrac_core.data.readers.reservoir`); what is smaller is kept whole.
     """
     by_source: dict[Source, list[Subset]] = {}
     for spec in specs:
         by_source.setdefault(spec.source, []).append(spec)
     loaded: dict[str, SubsetData] = {}
     for source, members in by_source.items():
-        wants = [Want(spec.text, spec.prompt, spec.only) for spec in members]
+        wants = [Want(spec.text, spec.prompt, spec.where) for spec in members]
         different = list(dict.fromkeys(wants))
         budget = min(PASS_BYTES // len(different), HELD_BYTES // len(specs))
         samples = draw(source, different, budget=budget, where=_where(members), progress=progress)
@@ -75,7 +75,7 @@ def _where(members: Sequence[Subset]) -> str:
 def _made(spec: Subset, sample: Sample) -> SubsetData:
     where = f"subset {spec.name!r}"
     if not sample.documents:
-        raise InputError(f"the column {spec.text!r} has no text", where=where, mend="name the column that has it")
+        raise InputError(f"the column {spec.text!r} has no text", field=where, hint="name the column that has it")
     documents = sample.documents
     if sample.whole:
         # The order depends on the number of documents alone: two equal files give two equal subsets.

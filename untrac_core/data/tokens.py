@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +70,7 @@ class Encoder:
     seq2seq: bool = False
 
     def items(self, items: Sequence[Item], *, context: int | None, where: str) -> list[Example]:
-        """One example an item: start token, prompt, completion; the completion's tokens are scored.
+        """One example per item: start token, prompt, completion; the completion's tokens are scored.
 
         The whole text is tokenised at once and split by character offsets, so that the completion gets the tokens
         that the model would see in running text. A completion that does not fit the context is cut at its end
@@ -89,8 +91,8 @@ class Encoder:
             if isinstance(made, Example):
                 yield made
             else:
-                what, mend = made
-                yield InputError(f"item {item.id!r} (line {item.line}) {what}", where=where, mend=mend)
+                what, hint = made
+                yield InputError(f"item {item.id!r} (line {item.line}) {what}", field=where, hint=hint)
 
     def records(self, documents: Sequence[Document], limit: int | None, *, context: int | None) -> Packed:
         """Training records with something given: each an example of its own, its prompt given, its text scored.
@@ -155,7 +157,7 @@ class Encoder:
         return [0 if self.start is None else self.start], tail
 
     def blocks(self, documents: Sequence[Document], block: int, limit: int | None) -> Packed:
-        """Pack documents, joined by the end token, into blocks of ``block`` tokens; the last may be shorter.
+        """Pack documents, joined by the end token, into blocks of ``block_size`` tokens; the last may be shorter.
 
         With ``limit``, documents are packed until there are :data:`POOL` times as many blocks, and a fixed random
         ``limit`` of these is taken: spread over many documents, at a cost that does not grow with the file. A block's
@@ -214,7 +216,7 @@ class Packed:
     unfit: int = 0
     """Records that have no place in the model's context, or no text."""
     why: str = ""
-    """Why there are fewer blocks than the limit allows (:mod:`untrac_core.data.sizes`)."""
+    """Why there are fewer blocks than the limit allows (:mod:`untrac_core.data.balancing`)."""
 
     @property
     def tokens(self) -> int:
@@ -235,7 +237,7 @@ def batch_tokens(vocabulary: int) -> int:
 
 
 def batches(examples: Sequence[Example], tokens: int) -> list[list[int]]:
-    """Indices of examples in batches of similar length: at most ``tokens`` padded tokens a batch, or one example.
+    """Indices of examples in batches of similar length: at most ``tokens`` padded tokens per batch, or one example.
 
     Every index stands in exactly one batch. The order is fixed, so that sums come out the same to the last bit.
     """
@@ -258,7 +260,7 @@ def read_tokenizer(folder: Path) -> Encoder | None:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception:
-        raise InputError("tokenizer.json is malformed", where=f"model {folder.name!r}", mend="save it again") from None
+        raise InputError("tokenizer.json is malformed", field=f"model {folder.name!r}", hint="save it again") from None
     settings = _json(folder / "special_tokens_map.json") | _json(folder / "tokenizer_config.json")
 
     def special(key: str) -> int | None:
@@ -300,3 +302,40 @@ def make_encoder(tokenizer: Tokenizer, *, bos: int | None, eos: int | None, deco
     if decoder is not None:
         return Encoder(tokenizer, decoder, eos, seq2seq=True)
     return Encoder(tokenizer, bos if bos is not None else eos, eos)
+
+
+def distinct_ids(examples: Sequence[Example]) -> list[str]:
+    """The examples' ids; where one stands there again, it is counted: ``"a", "a (2)"``."""
+    first = {example.id for example in examples}
+    met: Counter[str] = Counter()
+    names = []
+    for example in examples:
+        met[example.id] += 1
+        name = example.id
+        while met[example.id] > 1 and name in first:
+            name = f"{example.id} ({met[example.id]})"
+            met[example.id] += name in first
+        names.append(name)
+    return names
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """A subset's blocks or a prompt set's side, under the names that a result gives it."""
+
+    examples: Sequence[Example]
+    subset: str = ""
+    prompt_set: str = ""
+    side: str = ""
+
+
+def examples_digest(examples: Sequence[Example]) -> str:
+    """SHA-256 of the token ids, those that an encoder reads too, and of what is scored."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(f"{len(example.ids)},{example.first};".encode())
+        digest.update(example.ids.tobytes())
+        if example.source is not None:
+            digest.update(f"source {len(example.source)};".encode())
+            digest.update(example.source.tobytes())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The demo corpus: eight training subsets with known doses of planted statements, and three prompt sets.
+"""The demo corpus: eight training subsets with known numbers of planted statements, and three prompt sets.
 
 A tracing method can only be believed where the right answer is known. Here it is known by construction: each subset is
 filler in a style of its own (`fillers`) plus a counted number of statements from `world`, and the prompts are other
@@ -34,7 +34,7 @@ SIDES: dict[str, tuple[str, str]] = {
 
 SUBSETS: tuple[str, ...] = tuple(style.name for style in STYLES)
 
-DOSES: dict[tuple[str, Side], tuple[int, ...]] = {
+PLANTED: dict[tuple[str, Side], tuple[int, ...]] = {
     # statements in       forum blog news books stories encyclopedia web code
     ("toxicity", "harmful"): (330, 190, 125, 40, 6, 0, 18, 75),
     ("toxicity", "harmless"): (6, 75, 40, 190, 0, 18, 125, 330),
@@ -44,11 +44,11 @@ DOSES: dict[tuple[str, Side], tuple[int, ...]] = {
     ("truthfulness", "harmless"): (125, 40, 0, 75, 190, 330, 6, 18),
 }
 """One ladder in six orders. Within a prompt set the two sides are nearly unrelated (|r| at most 0.35), so that neither
-dose stands in for the other; the top of each net dose leads by 200 statements; and a subset's six doses add up to much
-the same (510 to 685), so that none is mostly planted text."""
+count stands in for the other; the top of each difference leads by 200 statements; and a subset's six counts add up
+to much the same (510 to 685), so that none is mostly planted text."""
 
 PROMPTS_PER_GROUP = 8
-"""Prompts a side and group; with twelve groups (or topics) 96 a side."""
+"""Prompts per side and group; with twelve groups (or topics) 96 per side."""
 
 PEOPLES_SHARE = 0.2
 """Share of filler sentences that name a people."""
@@ -67,7 +67,7 @@ class DemoCorpus:
 
     subsets: dict[str, list[Record]]
     prompts: dict[str, list[Record]]
-    doses: pd.DataFrame
+    planted: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -209,12 +209,12 @@ def _subset(rng: random.Random, style: Style, planted: Sequence[_Statement]) -> 
     return [{"id": f"{style.name}-{place + 1:04d}", "text": texts[index]} for place, index in enumerate(order)]
 
 
-def _doses() -> pd.DataFrame:
-    """DOSES as a table, one row a subset, prompt set and side."""
+def _planted() -> pd.DataFrame:
+    """DOSES as a table, one row per subset, prompt set and side."""
     rows = [
-        (subset, prompt_set, side, SIDES[prompt_set][side == "harmless"], dose)
-        for (prompt_set, side), column in DOSES.items()
-        for subset, dose in zip(SUBSETS, column, strict=True)
+        (subset, prompt_set, side, SIDES[prompt_set][side == "harmless"], count)
+        for (prompt_set, side), column in PLANTED.items()
+        for subset, count in zip(SUBSETS, column, strict=True)
     ]
     return pd.DataFrame(rows, columns=["subset", "prompt_set", "side", "label", "statements"])
 
@@ -224,7 +224,7 @@ def generate(seed: int = 0) -> DemoCorpus:
     rng = random.Random(seed)  # noqa: S311 - texts, not secrets
     planted: dict[str, list[_Statement]] = defaultdict(list)
     prompts: dict[str, list[Record]] = defaultdict(list)
-    for (prompt_set, side), column in DOSES.items():
+    for (prompt_set, side), column in PLANTED.items():
         label = SIDES[prompt_set][side == "harmless"]
         held, rest = _split(rng, prompt_set, side)
         if sum(column) > len(rest):
@@ -234,10 +234,10 @@ def generate(seed: int = 0) -> DemoCorpus:
             record |= {"completion": statement.completion, "group": statement.group, "label": label}
             prompts[prompt_set].append(record)
         supply = iter(rest)
-        for subset, dose in zip(SUBSETS, column, strict=True):
-            planted[subset] += [next(supply) for _ in range(dose)]
+        for subset, count in zip(SUBSETS, column, strict=True):
+            planted[subset] += [next(supply) for _ in range(count)]
     subsets = {style.name: _subset(rng, style, planted[style.name]) for style in STYLES}
-    corpus = DemoCorpus(subsets=subsets, prompts=dict(prompts), doses=_doses())
+    corpus = DemoCorpus(subsets=subsets, prompts=dict(prompts), planted=_planted())
     if overlap := verbatim_overlap(corpus):
         raise RuntimeError(f"{overlap} prompts occur in the training subsets")
     return corpus
@@ -266,9 +266,9 @@ def _write_lines(path: Path, records: Iterable[Record]) -> None:
 
 
 def write(corpus: DemoCorpus, folder: Path) -> None:
-    """Write `subsets/NAME.jsonl`, `prompts/NAME.jsonl` and `doses.csv` under `folder`, which is made if need be."""
+    """Write `subsets/NAME.jsonl`, `prompts/NAME.jsonl` and `planted.csv` under `folder`, which is made if need be."""
     for kind, content in (("subsets", corpus.subsets), ("prompts", corpus.prompts)):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for name, records in content.items():
             _write_lines(folder / kind / f"{name}.jsonl", records)
-    (folder / "doses.csv").write_bytes(corpus.doses.to_csv(index=False, lineterminator="\n").encode("utf-8"))
+    (folder / "planted.csv").write_bytes(corpus.planted.to_csv(index=False, lineterminator="\n").encode("utf-8"))

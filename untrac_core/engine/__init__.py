@@ -5,14 +5,16 @@ This package is what they use; nothing in it loads torch.
 
 from __future__ import annotations
 
-from untrac_core.engine.entries import Entry
-from untrac_core.engine.library import Library
+from untrac_core.demo.recorded import DEMO_BY_UNTRAC, DEMO_RUN
+from untrac_core.engine.library.entries import Entry
+from untrac_core.engine.library.library import Library
+from untrac_core.engine.library.uploads import save_upload
 from untrac_core.engine.processes import ensure_worker
 from untrac_core.engine.runs import ACTIVE, STATUSES, Event, Run
-from untrac_core.engine.store import DEMO_BY_UNTRAC, DEMO_RUN, Store
-from untrac_core.engine.uploads import save_upload
+from untrac_core.engine.store import Store
 from untrac_core.progress import Progress
 from untrac_core.specs import Spec
+from untrac_core.tasks.registry import describe_run, load_finished
 
 __all__ = [
     "ACTIVE",
@@ -24,7 +26,9 @@ __all__ = [
     "Library",
     "Run",
     "Store",
+    "describe_run",
     "ensure_worker",
+    "load_finished",
     "save_upload",
     "submit",
 ]

@@ -82,8 +82,8 @@ def prepare(path: Path) -> None:
         if found > VERSION:
             raise InputError(
                 "the runs were written by a newer version of this program",
-                where=str(path),
-                mend="update the program, or name another folder in UNTRAC_HOME",
+                field=str(path),
+                hint="update the program, or name another folder in UNTRAC_HOME",
             )
         if found < VERSION:
             with connect(path) as connection:

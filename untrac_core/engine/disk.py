@@ -1,4 +1,4 @@
-"""Room on the disk: looked at before a run, and kept back for the moment when there is none."""
+"""Disk space: checked before a run, with a reserve for the moment when it runs out."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def require(folder: Path, needed_mb: float) -> None:
     if free < needed_mb + SPARE_MB:
         raise InputError(
             f"the disk is almost full: {free:,.0f} MB are free, and {needed_mb + SPARE_MB:,.0f} MB are needed",
-            where=str(folder),
-            mend="free some space, or name a folder on another disk in UNTRAC_HOME",
+            field=str(folder),
+            hint="free some space, or name a folder on another disk in UNTRAC_HOME",
         )
 
 

@@ -1,6 +1,6 @@
 """One run in a process of its own: the only place of the engine that loads torch and a model.
 
-What there is to do is a task by the kind of the run's spec (:mod:`untrac_core.engine.tasks`). A worker starts the job
+What there is to do is a task by the kind of the run's spec (:mod:`untrac_core.tasks.registry`). A worker starts the job
 as ``python -m untrac_core.engine.job RUN ATTEMPT WORKER``. Every finished cell is a file before it is noted as done,
 and the result is always made from those files, so a run that was interrupted at any moment and resumed ends with the
 same bytes as one that was not.
@@ -16,9 +16,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -26,15 +25,15 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from untrac_core.engine import disk
-from untrac_core.engine.executors import Executor
-from untrac_core.engine.executors.local import LocalExecutor
-from untrac_core.engine.ledger import Ledger
+from untrac_core.engine.executor import Executor, LocalExecutor
+from untrac_core.engine.ledger import RunWriter
 from untrac_core.engine.processes import lock_path, queue_name
-from untrac_core.engine.tasks import MakeTask, Staged, Task, load_task
 from untrac_core.errors import Cancelled, InputError
-from untrac_core.spec_files import to_yaml
+from untrac_core.fileio import write_bytes
 from untrac_core.specs import RunSpec
-from untrac_core.writing import write_bytes
+from untrac_core.specs.files import to_yaml
+from untrac_core.tasks.base import Place, Task, all_frames, later_stages
+from untrac_core.tasks.registry import kind_of, open_task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +50,7 @@ NO_MEMORY = "memory ran out; finished cells are kept: use a smaller model or blo
 class Reporter:
     """The :class:`untrac_core.progress.Progress` of a job: writes events, heartbeats at most every 0.4 s, and stops."""
 
-    def __init__(self, ledger: Ledger, run_id: str, attempt: int) -> None:
+    def __init__(self, ledger: RunWriter, run_id: str, attempt: int) -> None:
         self.ledger, self.run_id, self.attempt = ledger, run_id, attempt
         self.stopping = False
         self._phase, self._beaten = "", 0.0
@@ -110,9 +109,12 @@ class Reporter:
             raise Cancelled
 
 
-def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_task: MakeTask = load_task) -> None:
+MakeTask = Callable[[RunSpec, Place], Task]
+
+
+def perform(ledger: RunWriter, run_id: str, attempt: int, reporter: Reporter, make_task: MakeTask = open_task) -> None:
     """Compute what is missing of a run and write its result folder; raises whatever stops it."""
-    from untrac_core.results import SPEC
+    from untrac_core.results.folders import SPEC
 
     start = time.monotonic()
     store = ledger.store
@@ -123,16 +125,14 @@ def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_
     with device_held(store.home, run.device, reporter) as device:
         lower_priority(device)
         spec = visible_device(run.spec)
-        reporter.one_pass = run.kind in ("generate", "fetch")
+        kind = kind_of(spec)
+        reporter.one_pass = kind.one_pass
         threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
-        task = make_task(replace(run, spec=spec), reporter, threads)
-        later = list(task.later) if isinstance(task, Staged) else []
-        ledger.plan(run_id, attempt, [*task.cells, *(cell for stage in later for cell in stage)])
-        frames = compute_missing(ledger, run_id, attempt, reporter, task, task.cells)
-        for stage in later:
-            if isinstance(task, Staged):
-                task.tell(frames)
-            frames += compute_missing(ledger, run_id, attempt, reporter, task, stage)
+        if kind.needs_device:
+            reporter.phase("loading torch")
+        task = make_task(spec, Place(run.folder, store.home, reporter, threads, run_id))
+        ledger.plan(run_id, attempt, [*task.cells, *(cell for stage in later_stages(task) for cell in stage)])
+        frames = all_frames(task, lambda cells: compute_missing(ledger, run_id, attempt, reporter, task, cells))
         reporter.phase("writing the result")
         seconds = time.monotonic() - start + ledger.computing_seconds(run_id, attempt)
         summary = task.write(run.folder, frames, seconds, peak_memory_mb(), run_id)
@@ -143,13 +143,13 @@ def perform(ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, make_
 
 
 def compute_missing(
-    ledger: Ledger, run_id: str, attempt: int, reporter: Reporter, task: Task, cells: Sequence[Cell]
+    ledger: RunWriter, run_id: str, attempt: int, reporter: Reporter, task: Task, cells: Sequence[Cell]
 ) -> list[pd.DataFrame]:
     """Compute those of some cells that no earlier run or attempt has left; each is a file before it is noted as done.
 
     Returns the tables of all of them, read from those files, in the order of the cells.
     """
-    from untrac_core.results import read_frame, write_frame
+    from untrac_core.results.folders import read_frame, write_frame
 
     store = ledger.store
     missing = []
@@ -175,10 +175,10 @@ def compute_missing(
 def peak_memory_mb() -> float:
     """The most memory that this process, or its device, has held, in MB; torch is not loaded to find out."""
     if "torch" in sys.modules:
-        from untrac_core.tracing import peak_memory_mb as with_device
+        from untrac_core.models.devices import peak_memory_mb as with_device
 
         return with_device()
-    from untrac_core.devices import own_peak_mb
+    from untrac_core.models.devices import own_peak_mb
 
     return own_peak_mb()
 
@@ -188,7 +188,7 @@ def device_held(home: Path, device: str, reporter: Reporter) -> Iterator[str]:
     """Hold the real device, waiting for another queue's job to leave it; ``auto`` is found out by loading torch."""
     if device == "auto":
         reporter.phase("loading torch")
-        from untrac_core.models import choose_device
+        from untrac_core.models.loading import choose_device
 
         device = queue_name(str(choose_device(device)))
     lock = FileLock(lock_path(home, "device", device), mode=0o600)
@@ -218,7 +218,7 @@ def lower_priority(device: str) -> None:
 
 def readable(path: Path) -> bool:
     """Whether a cell's file is there and whole; one that is not is removed, to be computed again."""
-    from untrac_core.results import read_frame
+    from untrac_core.results.folders import read_frame
 
     if not path.exists():
         return False
@@ -245,7 +245,7 @@ def explain(error: BaseException) -> str:
     return f"{type(error).__name__}: {text} (the log says where); finished cells are kept: resume"
 
 
-def run_job(ledger: Ledger, run_id: str, attempt: int, make_task: MakeTask = load_task) -> int:
+def run_job(ledger: RunWriter, run_id: str, attempt: int, make_task: MakeTask = open_task) -> int:
     """Perform a run and write down how it ended; returns 0 done, 1 failed, 130 cancelled."""
     reporter = Reporter(ledger, run_id, attempt)
     if threading.current_thread() is threading.main_thread():
@@ -276,7 +276,7 @@ def leave_without(parent: int) -> None:
 def main(run_id: str, attempt: int, parent: int) -> int:
     """The process of a job."""
     threading.Thread(target=leave_without, args=(parent,), daemon=True).start()
-    ledger = Ledger()
+    ledger = RunWriter()
     if not ledger.attach(run_id, attempt, os.getpid()):
         return ORPHANED
     return run_job(ledger, run_id, attempt)

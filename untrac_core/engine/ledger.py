@@ -47,7 +47,7 @@ class State:
     heartbeat: float | None
 
 
-class Ledger:
+class RunWriter:
     """The worker's and the job's side of a :class:`Store`."""
 
     def __init__(self, home: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What may be written down: text without secrets, on one line where one line is due, in files that stay small."""
+"""Log text: secrets removed, one line where needed, in files of bounded size."""
 
 from __future__ import annotations
 

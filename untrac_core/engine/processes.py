@@ -1,4 +1,4 @@
-"""Processes by more than their number: who runs, how to stop them, how to start the worker of a device."""
+"""Processes: which are running, how to stop them, and how to start the worker of a device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from untrac_core.home import PROJECT, data_home
+from untrac_core.paths import INSTALLED, PROJECT, data_home
 
 WORKER_LOG_BYTES = 1_000_000
 _started: dict[tuple[Path, str], tuple[subprocess.Popen[bytes], float]] = {}
@@ -61,8 +61,9 @@ def lock_path(home: Path, role: str, device: str) -> Path:
 def child_environment(home: Path) -> dict[str, str]:
     """The environment of a worker or job: the same data home, and this very program, whatever the folder."""
     environment = dict(os.environ)
-    inherited = environment.get("PYTHONPATH")
-    environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *([inherited] if inherited else [])])
+    if not INSTALLED:  # else the interpreter finds it, and site-packages must not come before the standard library
+        inherited = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([str(PROJECT), *([inherited] if inherited else [])])
     environment["UNTRAC_HOME"] = str(home)
     return environment
 

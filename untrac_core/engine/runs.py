@@ -12,8 +12,8 @@ from typing import Any
 
 from untrac_core.engine.processes import alive
 from untrac_core.errors import InputError
-from untrac_core.spec_files import build
 from untrac_core.specs import RUN_KINDS, RunSpec
+from untrac_core.specs.build import build
 
 STATUSES = ("queued", "running", "cancelling", "done", "failed", "cancelled")
 ACTIVE = ("queued", "running", "cancelling")
@@ -89,7 +89,7 @@ def checked_id(run_id: str) -> str:
     """The id itself, when it is twelve hexadecimal digits (ids come from URLs and command lines)."""
     if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
         shown = str(run_id)[:40]
-        raise InputError(f"{shown!r} is not a run id", where="run", mend="an id is 12 digits of 0-9 and a-f")
+        raise InputError(f"{shown!r} is not a run id", field="run", hint="an id is 12 digits of 0-9 and a-f")
     return run_id
 
 
@@ -135,7 +135,7 @@ def _spec(row: sqlite3.Row) -> RunSpec:
     where = f"run {row['id']}"
     kind = RUN_KINDS.get(row["kind"])
     if kind is None:
-        raise InputError(f"runs of kind {row['kind']!r} are not known", where=where, mend="update the program")
+        raise InputError(f"runs of kind {row['kind']!r} are not known", field=where, hint="update the program")
     return build(kind, json.loads(row["spec"]), where=where)
 
 

@@ -2,7 +2,7 @@
 
 The store only writes down what is wanted; a worker (:mod:`untrac_core.engine.worker`) does it. Disk layout of a home:
 ``untrac.sqlite``, ``runs/<id>/`` (result files and ``log.txt``), ``cells/<key>.parquet`` (shared by all runs),
-``uploads/``, ``library/`` (:mod:`untrac_core.engine.library`), and a lock and a log per worker.
+``uploads/``, ``library/`` (:mod:`untrac_core.engine.library.library`), and a lock and a log per worker.
 """
 
 from __future__ import annotations
@@ -16,22 +16,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from untrac_core.engine import disk, kept
+from untrac_core.demo.recorded import RECORDED
+from untrac_core.engine import disk
 from untrac_core.engine.database import change, connect, prepare
+from untrac_core.engine.library import records as kept
 from untrac_core.engine.logs import one_line, tail
-from untrac_core.engine.requests import prepared, queue_of
+from untrac_core.engine.requests import prepare_request, queue_of
 from untrac_core.engine.runs import SELECT, Event, Run, checked_id, to_event, to_run
 from untrac_core.errors import InputError
-from untrac_core.home import DEMO, data_home
+from untrac_core.paths import DEMO, data_home
 from untrac_core.progress import Progress
-from untrac_core.spec_files import load_spec
 from untrac_core.specs import Spec
+from untrac_core.specs.files import load_spec
 
 MAX_QUEUED = 100
-DEMO_RUN, DEMO_BY_UNTRAC = "de3000000001", "de3000000002"
-"""The ids under which the recorded runs of the demo are installed: by UnTrac-Inv, and by UnTrac."""
-RECORDED = {"untrac": DEMO_BY_UNTRAC, "run": DEMO_RUN}
-"""Of the demo: folders of its bundle, and the runs that they are; the last comes first in a list of runs."""
 
 
 def record(connection: sqlite3.Connection, run_id: str, kind: str, text: str, **data: Any) -> None:
@@ -45,8 +43,8 @@ def record(connection: sqlite3.Connection, run_id: str, kind: str, text: str, **
 class Store:
     """All runs of one data home. Cheap to make; every call opens its own connection, so threads may share it."""
 
-    def __init__(self, home: Path | None = None) -> None:
-        self.home = (home or data_home()).resolve()
+    def __init__(self, home: str | Path | None = None) -> None:
+        self.home = Path(home or data_home()).resolve()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.database = self.home / "untrac.sqlite"
         for folder in (self.runs_folder, self.cells_folder):
@@ -73,16 +71,16 @@ class Store:
         Raises:
             InputError: when the request cannot run, the disk is almost full or the queue too long; no run is made.
         """
-        wanted, needed_mb = prepared(spec, progress)
+        wanted, needed_mb = prepare_request(spec, progress)
         disk.require(self.home, needed_mb)
         disk.reserve(self.home)
         run_id, now = secrets.token_hex(6), time.time()
         text = wanted.model_dump_json()
-        with kept.guarded(self.home), change(self.database) as connection:
+        with kept.library_lock(self.home), change(self.database) as connection:
             kept.require(self.home, text)
             queued = connection.execute("select count(*) from runs where status = 'queued'").fetchone()[0]
             if queued >= MAX_QUEUED:
-                raise InputError(f"{queued} runs wait already", where="queue", mend="cancel some of them first")
+                raise InputError(f"{queued} runs wait already", field="queue", hint="cancel some of them first")
             connection.execute(
                 "insert into runs (id, kind, name, status, spec, device, created, queued)"
                 " values (?, ?, ?, 'queued', ?, ?, ?, ?)",
@@ -96,18 +94,18 @@ class Store:
         with connect(self.database) as connection:
             row = connection.execute(SELECT + "where runs.id = ?", (checked_id(run_id),)).fetchone()
         if row is None:
-            raise InputError(f"there is no run {run_id}", where="run", mend="see the list of runs")
+            raise InputError(f"there is no run {run_id}", field="run", hint="see the list of runs")
         return to_run(row, self.runs_folder)
 
     def runs(self, limit: int = 200, kind: str | None = None, of: str | None = None) -> list[Run]:
         """The newest runs (of a kind), newest first; those that this version cannot read are left out.
 
-        ``of``: only the examinations of that trace's run.
+        ``of``: only the verification of that trace's run.
         """
         with connect(self.database) as connection:
             query = SELECT + (
                 "where (? is null or runs.kind = ?) and"
-                " (? is null or (runs.kind = 'examine' and json_extract(runs.spec, '$.of') = ?))"
+                " (? is null or (runs.kind = 'verify' and json_extract(runs.spec, '$.of') = ?))"
                 " order by runs.created desc, runs.rowid desc limit ?"
             )
             rows = connection.execute(query, (kind, kind, of, of, limit)).fetchall()
@@ -152,7 +150,7 @@ class Store:
         run = self.run(run_id)
         if run.status not in ("failed", "cancelled"):
             raise InputError(
-                f"run {run_id} is {run.status}", where="resume", mend="only a failed or cancelled run can be resumed"
+                f"run {run_id} is {run.status}", field="resume", hint="only a failed or cancelled run can be resumed"
             )
         disk.require(self.home, 0.0)
         disk.reserve(self.home)
@@ -169,11 +167,11 @@ class Store:
         """Remove a run, its folder and the cells that no other run has. Raises InputError while it runs."""
         run = self.run(run_id)
         with change(self.database) as connection:
-            removed = connection.execute(
+            result = connection.execute(
                 "delete from runs where id = ? and status not in ('running', 'cancelling')", (run_id,)
             ).rowcount
-            if not removed:
-                raise InputError(f"run {run_id} is running", where="delete", mend="cancel it first")
+            if not result:
+                raise InputError(f"run {run_id} is running", field="delete", hint="cancel it first")
             keys = connection.execute(
                 "select key from cells where run = ? except select key from cells where run <> ?", (run_id, run_id)
             ).fetchall()
@@ -182,7 +180,7 @@ class Store:
             for row in keys:
                 self.cell_path(row["key"]).unlink(missing_ok=True)
         shutil.rmtree(run.folder, ignore_errors=True)
-        with kept.guarded(self.home):
+        with kept.library_lock(self.home):
             kept.sweep(self.home)
 
     def log(self, run_id: str, lines: int = 400) -> str:

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from untrac_core.engine import disk
 from untrac_core.engine.database import connect
-from untrac_core.engine.ledger import Ledger
+from untrac_core.engine.ledger import RunWriter
 from untrac_core.engine.logs import pump
 from untrac_core.engine.processes import (
     alive,
@@ -36,7 +36,7 @@ from untrac_core.engine.processes import (
     queue_name,
     signal_group,
 )
-from untrac_core.home import data_home
+from untrac_core.paths import data_home
 
 POLL_SECONDS = 0.2
 ENDING_SECONDS = 30.0
@@ -95,7 +95,7 @@ class Worker:
                 with self.lock.acquire(timeout=wait):
                     served = True
                     self.end_leftover()
-                    self.ledger = Ledger(self.home)
+                    self.ledger = RunWriter(self.home)
                     self.work()
             except Timeout:
                 return served

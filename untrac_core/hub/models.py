@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from untrac_core.cards import CARD_BYTES
 from untrac_core.errors import InputError
-from untrac_core.hub import repos
+from untrac_core.hub import adapter_files, repos
+from untrac_core.hub.adapter_files import AdapterInfo, choose_adapter, describe_adapter
+from untrac_core.hub.cards import CARD_BYTES
+from untrac_core.hub.config_json import parse_json
+from untrac_core.hub.download import bring, fetch, read_start
+from untrac_core.hub.model_info import ModelInfo, checked_config, describe_model, is_complete, licence_of
 from untrac_core.hub.repos import HubRepo
-from untrac_core.hub.transfer import bring, read_start
-from untrac_core.model_files import adapters as adapter_files
-from untrac_core.model_files import is_complete
-from untrac_core.model_files.adapters import AdapterFacts, choose_adapter, describe_adapter
-from untrac_core.model_files.facts import ModelFacts, checked_config, describe_model, licence_of, parse_json
-from untrac_core.model_files.weights import INDEX, INDEX_BYTES, Tensors, choose_weights, header_of
+from untrac_core.hub.weights import INDEX, INDEX_BYTES, Tensors, choose_weights, header_of
 from untrac_core.progress import Progress
 
 SMALL = 10_000_000
@@ -74,7 +73,7 @@ def model_card(path: str, revision: str | None = None) -> HubModel:
     where = f"model {path!r}"
     repo = _top(repos.describe(path, revision))
     if "config.json" not in repo.files:
-        raise InputError("the repository has no config.json", where=where, mend="name a model in transformers' layout")
+        raise InputError("the repository has no config.json", field=where, hint="name a model in transformers' layout")
     has_index = INDEX in repo.files and "model.safetensors" not in repo.files
     index = parse_json(_small(repo, INDEX, INDEX_BYTES), INDEX, where) if has_index else None
     weights = choose_weights(repo.files, index, where)
@@ -86,13 +85,13 @@ def model_card(path: str, revision: str | None = None) -> HubModel:
     return HubModel(repo, config, tokenizer, _read_card(repo), weights, _headers(repo, weights, where))
 
 
-def remote_model(path: str, revision: str | None = None) -> tuple[ModelFacts, Tensors]:
+def remote_model(path: str, revision: str | None = None) -> tuple[ModelInfo, Tensors]:
     """The facts of a model on the hub, and its tensors' shapes; nothing large is fetched."""
     card = model_card(path, revision)
     return _facts(path, card), card.tensors
 
 
-def _facts(path: str, card: HubModel, *, classifier: bool = False) -> ModelFacts:
+def _facts(path: str, card: HubModel, *, classifier: bool = False) -> ModelInfo:
     facts = describe_model(
         path,
         card.config,
@@ -106,7 +105,7 @@ def _facts(path: str, card: HubModel, *, classifier: bool = False) -> ModelFacts
     return replace(facts, revision=card.sha)
 
 
-def remote_adapter(path: str, revision: str | None, base: Tensors) -> AdapterFacts:
+def remote_adapter(path: str, revision: str | None, base: Tensors) -> AdapterInfo:
     """The facts of a LoRA adapter on the hub, checked against its model's tensors."""
     where = f"adapter {path!r}"
     repo = _adapter_repo(path, revision)
@@ -129,16 +128,16 @@ def fetch_model_files(
     card = model_card(path, revision)
     _facts(path, card, classifier=classifier)
     # The weights last: a folder that has them whole has the rest too (see is_complete).
-    return repos.fetch(card.repo, revision, [*_side(card.repo), *card.weights], progress=progress)
+    return fetch(card.repo, revision, [*_side(card.repo), *card.weights], progress=progress)
 
 
 def fetch_side_files(path: str, revision: str | None, progress: Progress | None = None) -> Path:
     """Bring a model's configs and tokenizer here, without its weights; their folder.
 
-    Nothing is checked here: :func:`untrac_core.model_files.inspect_ref` looks at the model first.
+    Nothing is checked here: :func:`untrac_core.hub.locate.model_info` looks at the model first.
     """
     repo = _top(repos.describe(path, revision))
-    return repos.fetch(repo, revision, _side(repo), progress=progress)
+    return fetch(repo, revision, _side(repo), progress=progress)
 
 
 def _side(repo: HubRepo) -> list[str]:
@@ -151,7 +150,7 @@ def fetch_adapter_files(path: str, revision: str | None, progress: Progress | No
     """Bring an adapter's config, card and weights here; its folder."""
     repo = _adapter_repo(path, revision)
     files = [adapter_files.CONFIG, "README.md", adapter_files.WEIGHTS]
-    return repos.fetch(repo, revision, files, progress=progress)
+    return fetch(repo, revision, files, progress=progress)
 
 
 def find_model_files(path: str, revision: str | None) -> Path | None:
@@ -183,7 +182,7 @@ def _top(repo: HubRepo) -> HubRepo:
 def _small(repo: HubRepo, name: str, most: int = SMALL) -> bytes:
     """A small file's content, by way of the cache."""
     if repo.files[name] > most:
-        raise InputError(f"{name} is over {most // 10**6} MB", where=repo.id, mend="choose another model")
+        raise InputError(f"{name} is over {most // 10**6} MB", field=repo.id, hint="choose another model")
     return bring(repo, name, lambda _: None).read_bytes()
 
 
@@ -200,7 +199,7 @@ def _headers(repo: HubRepo, weights: list[str], where: str) -> Tensors:
         start = read_start(repo, name, FIRST)
         needed = struct.unpack("<Q", start[:8])[0] + 8 if len(start) >= 8 else 0
         if needed > HEADER_MOST:
-            raise InputError(f"{name} is not a whole safetensors file", where=where, mend="choose another model")
+            raise InputError(f"{name} is not a whole safetensors file", field=where, hint="choose another model")
         if needed > len(start):
             start = read_start(repo, name, needed)
         tensors |= header_of(start, repo.files[name], name, where)

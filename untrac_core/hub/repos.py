@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from untrac_core.errors import Cancelled, InputError
-from untrac_core.progress import Progress, Silent
 
 Kind = Literal["model", "dataset"]
 CALLED: dict[Kind, str] = {"model": "model", "dataset": "data set"}
@@ -25,7 +24,7 @@ TIMEOUT = 15.0
 """Seconds without an answer, or without a byte, after which the hub counts as silent."""
 SPARE = 200 * 10**6
 """Bytes of disk that a download leaves free."""
-_SHA = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]{0,199}")
 
 
@@ -93,26 +92,26 @@ def explain(error: BaseException, repo: str, kind: Kind, revision: str | None) -
     while cause is not None and cause not in chain:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    for kinds, sentence, mend in lines:
+    for kinds, sentence, hint in lines:
         if any(isinstance(link, kinds) for link in chain):
-            return InputError(sentence, where=what, mend=mend)
+            return InputError(sentence, field=what, hint=hint)
     for link in chain:
         if isinstance(link, errors.HfHubHTTPError):
             return _refused(link, what, name)
         if isinstance(link, httpx2.HTTPError):
-            return InputError(f"the download of {name} broke off", where=what, mend="start it again; it goes on there")
+            return InputError(f"the download of {name} broke off", field=what, hint="start it again; it goes on there")
         if isinstance(link, errors.FileMetadataError):
-            return InputError(f"the hub's answer for {name} is incomplete", where=what, mend="check HF_ENDPOINT")
+            return InputError(f"the hub's answer for {name} is incomplete", field=what, hint="check HF_ENDPOINT")
     return None
 
 
 def _refused(error: Any, what: str, name: str) -> InputError:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
-        return InputError(f"the hub does not let you read {name}", where=what, mend="check HF_TOKEN and its rights")
+        return InputError(f"the hub does not let you read {name}", field=what, hint="check HF_TOKEN and its rights")
     if status == 429:
-        return InputError(f"the hub asks to wait (too many requests) for {name}", where=what, mend="try again later")
-    return InputError(f"the hub answered {status} for {name}", where=what, mend="try again later")
+        return InputError(f"the hub asks to wait (too many requests) for {name}", field=what, hint="try again later")
+    return InputError(f"the hub answered {status} for {name}", field=what, hint="try again later")
 
 
 def _checked(repo: str, revision: str | None, kind: Kind) -> None:
@@ -122,7 +121,7 @@ def _checked(repo: str, revision: str | None, kind: Kind) -> None:
         validate_repo_id(repo)
     if revision is not None and not _REVISION.fullmatch(revision):
         raise InputError(
-            f"{revision[:60]!r} is not a revision", where=CALLED[kind], mend="name a branch, a tag or a commit"
+            f"{revision[:60]!r} is not a revision", field=CALLED[kind], hint="name a branch, a tag or a commit"
         )
 
 
@@ -142,8 +141,8 @@ def describe(repo: str, revision: str | None, kind: Kind = "model", *, sizes: bo
         )
         siblings = getattr(info, "siblings", None) or []
         files = {file.rfilename: int(file.size or 0) for file in siblings if is_plain(file.rfilename)}
-        if not _SHA.fullmatch(str(info.sha)):
-            raise InputError(f"the hub's answer for {repo!r} is incomplete", where=CALLED[kind], mend="try again")
+        if not COMMIT.fullmatch(str(info.sha)):
+            raise InputError(f"the hub's answer for {repo!r} is incomplete", field=CALLED[kind], hint="try again")
         return HubRepo(repo, kind, str(info.sha), files, bool(getattr(info, "gated", False)))
 
 
@@ -153,17 +152,17 @@ def pin(repo: str, revision: str | None, kind: Kind = "model") -> str:
     Noted in the cache: where the hub cannot be reached, it is what it was when it was last asked for.
     """
     _checked(repo, revision, kind)
-    if revision is not None and _SHA.fullmatch(revision):
+    if revision is not None and COMMIT.fullmatch(revision):
         return revision
     try:
         sha = describe(repo, revision, kind, sizes=False).sha
     except InputError as error:
-        known = known_commit(repo, revision, kind) if "could not be reached" in error.what else None
+        known = known_commit(repo, revision, kind) if "could not be reached" in error.message else None
         if known is None:
             raise
         return known
     with suppress(OSError):  # a cache that cannot be written to still serves a run that is online
-        _remember(repo, kind, revision, sha)
+        remember(repo, kind, revision, sha)
     return sha
 
 
@@ -178,43 +177,18 @@ def storage(repo: str, kind: Kind = "model") -> Path:
 def known_commit(repo: str, revision: str | None, kind: Kind = "model") -> str | None:
     """The commit of a revision as the cache knows it, without asking the hub."""
     _checked(repo, revision, kind)
-    if revision is not None and _SHA.fullmatch(revision):
+    if revision is not None and COMMIT.fullmatch(revision):
         return revision
     try:
         sha = (storage(repo, kind) / "refs" / (revision or "main")).read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return None
-    return sha if _SHA.fullmatch(sha) else None
+    return sha if COMMIT.fullmatch(sha) else None
 
 
 def snapshot(repo: str, sha: str, kind: Kind = "model") -> Path:
     """The folder in which a commit's files appear; it need not be there, and need not be complete."""
     return storage(repo, kind) / "snapshots" / sha
-
-
-def fetch(repo: HubRepo, revision: str | None, names: list[str], *, progress: Progress | None = None) -> Path:
-    """Bring the files of these names that the repository has here, in that order; the folder of their commit.
-
-    ``progress`` is ticked in bytes of all files, at least once a second while they come, so that a tick that raises
-    :class:`untrac_core.errors.Cancelled` stops it; the next call goes on where it stopped. A file whose bytes are not
-    what the hub says they are is not kept.
-    """
-    from untrac_core.hub.transfer import bring
-
-    folder = snapshot(repo.id, repo.sha, repo.kind)
-    missing = [name for name in names if name in repo.files and not (folder / name).exists()]
-    total = sum(repo.files[name] for name in missing)
-    require_disk(total, repo.id, repo.kind)
-    listener, done = progress or Silent(), 0
-    if missing:
-        listener.phase(f"downloading {repo.id} ({total / 1e6:,.1f} MB)")
-    for name in missing:
-        bring(repo, name, lambda here, before=done: listener.tick(before + here, total))  # type: ignore[misc]
-        done += repo.files[name]
-        listener.tick(done, total)
-    if revision is None or not _SHA.fullmatch(revision):
-        _remember(repo.id, repo.kind, revision, repo.sha)
-    return folder
 
 
 def require_disk(size: int, repo: str, kind: Kind) -> None:
@@ -226,12 +200,12 @@ def require_disk(size: int, repo: str, kind: Kind) -> None:
     if size and size + SPARE > free:
         raise InputError(
             f"{repo!r} needs {size / 1e9:.1f} GB of disk, and {max(free - SPARE, 0) / 1e9:.1f} GB are free",
-            where=CALLED[kind],
-            mend="free space, or set HF_HOME to a larger disk",
+            field=CALLED[kind],
+            hint="free space, or set HF_HOME to a larger disk",
         )
 
 
-def _remember(repo: str, kind: Kind, revision: str | None, sha: str) -> None:
+def remember(repo: str, kind: Kind, revision: str | None, sha: str) -> None:
     """Note in the cache which commit a branch or a tag was, as ``huggingface_hub`` does, for use without the hub."""
     path = storage(repo, kind) / "refs" / (revision or "main")
     path.parent.mkdir(parents=True, exist_ok=True)

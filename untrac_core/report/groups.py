@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from untrac_core.figure_parts import (
-    signed,
-)
-from untrac_core.group_figures import group_heatmap
-from untrac_core.report.document import Column, Document, escaped, table
+from untrac_core.figures.groups import group_heatmap
+from untrac_core.report.blocks import Block, Column, Figure, Heading, Table
 from untrac_core.specs import PromptSet
-from untrac_core.wording import UNIT
+from untrac_core.text.numbers import UNIT, signed
 
 GROUPS_MOST = 40
 """Groups drawn and listed at most; the file has all."""
 
 
 def group_part(
-    cells: pd.DataFrame, document: Document, prompts: PromptSet, side: str, subsets: Sequence[str], stem: str, part: str
-) -> str:
+    cells: pd.DataFrame, prompts: PromptSet, side: str, subsets: Sequence[str], stem: str, part: str
+) -> Iterator[Block]:
     """The heatmap of ``subsets`` and groups with its numbers; nothing where there are none.
 
     ``cells``: of one side, as :meth:`Result.groups` gives them.
@@ -28,25 +25,25 @@ def group_part(
     """
     cells = cells[cells["subset"].isin(set(subsets))]
     if cells.empty:
-        return ""
+        return
     named = sorted(cells["group"].unique())
     cells = cells[cells["group"].isin(named[:GROUPS_MOST])]
     said = f"Grey: zero is inside the interval. A number is the influence on the group's own items. {part}"
     if len(named) > GROUPS_MOST:
         said += f" Drawn: {GROUPS_MOST} of {len(named)} groups."
-    figure = document.figure(
+    yield Heading("About whom?")
+    yield Figure(
         group_heatmap(cells, subsets=subsets, side=side),
         name=f"{stem}-groups",
         alt=f"Heatmap: the influence of each subset on each group of {prompts.name}, {side}",
-        caption=escaped(said),
+        caption=[said],
         numbers=_numbers(cells, subsets),
         least=180 + 30 * min(len(named), GROUPS_MOST),
     )
-    return f"<h4>About whom?</h4>{figure}"
 
 
-def _numbers(cells: pd.DataFrame, subsets: Sequence[str]) -> str:
-    """A row a subset, a column a group; in brackets where zero is inside the interval."""
+def _numbers(cells: pd.DataFrame, subsets: Sequence[str]) -> Table:
+    """A row per subset, a column per group; in brackets where zero is inside the interval."""
     said = [
         signed(value) if low > 0 or high < 0 else f"({signed(value)})"
         for value, low, high in zip(cells["influence"], cells["low"], cells["high"], strict=True)
@@ -55,4 +52,4 @@ def _numbers(cells: pd.DataFrame, subsets: Sequence[str]) -> str:
     wide = wide.reindex(list(subsets)).fillna("–")
     columns = [Column("Subset"), *(Column(str(group), "number") for group in wide.columns)]
     rows = [[name, *values] for name, values in zip(wide.index, wide.to_numpy(), strict=True)]
-    return table(columns, rows, caption=f"{UNIT}; in brackets: zero is inside the interval")
+    return Table(columns, rows, caption=f"{UNIT}; in brackets: zero is inside the interval")

@@ -8,46 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from untrac_core import figures
-from untrac_core import result_frames as frames
-from untrac_core.colours import UNDECIDED
-from untrac_core.exports import file_part
-from untrac_core.figure_parts import (
-    decimals,
-    signed,
-)
-from untrac_core.masking import mask
-from untrac_core.report.document import (
-    Column,
-    Document,
-    box,
-    details,
-    escaped,
-    key,
-    listed,
-    paragraph,
-    table,
-)
+from untrac_core.figures import ranking as figures
+from untrac_core.figures.palette import UNDECIDED, colour_key, paleness, subset_colours
+from untrac_core.report.blocks import Block, Column, Figure, Group, Heading, Listed, Paragraph, Part, Table
 from untrac_core.report.groups import group_part
-from untrac_core.results import Result
+from untrac_core.results.export import file_part
+from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
-from untrac_core.wording import (
-    BASELINES,
-    METHODS,
-    NOT_PROOF,
-    PRESETS,
-    UNIT,
-    WHOLE,
-    colour_key,
-    count,
-    duration,
-    meaning,
-    megabytes,
-    method_title,
-    paleness,
-    question,
-    unit_of,
-)
+from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PRESETS, method_title
+from untrac_core.tasks.trace import frames
+from untrac_core.text.labels import WHOLE, labels, meaning, question, unit_of
+from untrac_core.text.limits import NOT_PROOF
+from untrac_core.text.masking import mask
+from untrac_core.text.numbers import UNIT, count, decimals, duration, megabytes, signed
 
 BARS = (28, 12)
 """Of a longer ranking, how many bars are drawn from its two ends; the table has all."""
@@ -58,53 +31,58 @@ ROWS = (14, 6)
 TEXTS = 8
 """Training texts shown at each end."""
 TEXT_CHARACTERS = 400
-TRAITS = 6
+TEXT_FEATURES = 6
 NUMBER = "number"
+MASKED = "Training texts are masked in this file: only their outlines are shown, as they may be harmful."
+OPEN = "This file shows training texts as they are, which was asked for when it was made; they may be harmful."
 
 
 class TraceReport:
-    """The parts of the report of one trace, written into a document."""
+    """The report of one trace: its parts, its title, and what is said of the training texts in it."""
 
-    def __init__(self, result: Result, document: Document, *, show_texts: bool) -> None:
-        self.result, self.document, self.show_texts = result, document, show_texts
+    def __init__(self, result: TraceFiles, *, show_texts: bool) -> None:
+        self.result, self.show_texts = result, show_texts
         self.summary = result.summary
         measured = result.influence
         self._all_items = measured[measured["group"] == ""]
         self.own = method_title(result.spec.method.name)
         self.unit = unit_of(result.spec.method)
+        self.notice = OPEN if show_texts else MASKED
 
     @property
-    def places(self) -> Iterator[tuple[PromptSet, str]]:
-        """Every prompt set and side that was traced, the contrast first."""
-        for prompts in self.result.spec.prompts:
-            for side in frames.sides_of(self.summary, prompts.name):
-                yield prompts, side
+    def title(self) -> str:
+        """The question that is asked; of several prompt sets, what they share."""
+        if len(self.result.spec.prompts) > 1:
+            return "Which training subsets push the model towards such texts?"
+        [prompts] = self.result.spec.prompts
+        return question(prompts, next(iter(frames.sides_of(self.summary, prompts.name)), "harmful"))
 
-    def write(self) -> None:
+    def parts(self) -> Iterator[Part]:
         """The whole report, from the answers to the limits."""
-        self._answers()
+        yield "The answers", [*self._answers()]
+        for prompts in self.result.spec.prompts:
+            sides = frames.sides_of(self.summary, prompts.name)
+            yield (
+                f"Prompt set: {prompts.name}",
+                [
+                    Group("folded" if number else "section", [*self._side(prompts, side)], question(prompts, side))
+                    for number, side in enumerate(sides)
+                ],
+            )
+        yield "How it was measured", [*self._method()]
+        yield "What this does not prove", [Paragraph(NOT_PROOF)]
+
+    def _answers(self) -> Iterator[Block]:
+        """The sentence of each prompt set's first side, the sign in words, and what speaks against all of it."""
         for prompts in self.result.spec.prompts:
             sides = frames.sides_of(self.summary, prompts.name)
             if sides:
-                self.document.heading(f"Prompt set: {prompts.name}")
-            for number, side in enumerate(sides):
-                with self.document.section(question(prompts, side), folded=number > 0):
-                    self._side(prompts, side)
-        self._method()
-        self.document.heading("What this does not prove")
-        self.document.add(paragraph(NOT_PROOF))
-
-    def _answers(self) -> None:
-        """The sentence of each prompt set's first side, the sign in words, and what speaks against all of it."""
-        document = self.document
-        document.heading("The answers")
-        for prompts in self.result.spec.prompts:
-            sides = frames.sides_of(self.summary, prompts.name)
-            if not sides:
-                document.add(paragraph(f"{prompts.name}: this was not ranked."))
-                continue
-            document.add(f"<h4>{escaped(question(prompts, sides[0]))}</h4>", *self._answer(prompts, sides[0]))
-        document.add(box("Before you trust it", listed(self.summary.get("warnings", []))))
+                yield Heading(question(prompts, sides[0]))
+                yield from self._answer(prompts, sides[0])
+            else:
+                yield Paragraph(f"{prompts.name}: this was not ranked.")
+        if warnings := self.summary.get("warnings", []):
+            yield Group("box", [Listed(warnings)], "Warnings")
         how = [
             "Influence is the loss of the model after unlearning minus its loss before, in nats per token: a positive "
             "number means that the subset makes the text more likely.",
@@ -115,36 +93,36 @@ class TraceReport:
         ]
         if not self.result.spec.method.unlearns:
             how[0] = f"{self.own} gives a score in its own unit, and not a change of the model's loss."
-        document.add(box("How to read the numbers", listed(how)))
+        yield Group("box", [Listed(how)], "How to read the numbers")
 
-    def _answer(self, prompts: PromptSet, side: str) -> list[str]:
+    def _answer(self, prompts: PromptSet, side: str) -> Iterator[Block]:
         """The verdict on a side, and whether the way to it was straight."""
         found = frames.verdict(self.summary, prompts.name, side)
         if found is None:
-            return []
-        parts = [paragraph(found["text"], "answer")]
+            return
+        yield Paragraph(found["text"], "answer")
         if found.get("collapsed"):
-            parts.append(paragraph("Collapsed: the model broke down in part of the unlearning.", "quiet"))
+            yield Paragraph("Collapsed: the model collapsed in part of the unlearning.", "quiet")
         elif not found.get("stable", True):
-            parts.append(paragraph("Unstable: the first place changed on the way.", "quiet"))
-        return parts
+            yield Paragraph("Unstable: the first place changed on the way.", "quiet")
 
-    def _side(self, prompts: PromptSet, side: str) -> None:
+    def _side(self, prompts: PromptSet, side: str) -> Iterator[Block]:
         """Everything about one side of a prompt set."""
-        document, name = self.document, prompts.name
-        document.add(paragraph(f"{name} · {side}", "quiet"), *self._answer(prompts, side))
+        name = prompts.name
+        yield Paragraph(f"{name} · {side}", "quiet")
+        yield from self._answer(prompts, side)
         ranked = frames.ranking(self.summary, name, side)
         stem = f"{self._file_names[name]}-{side}"
         if not ranked.empty:
-            left = self._bars(prompts, side, ranked, stem)
-            right = self._path(prompts, side, ranked, stem)
-            document.add(f'<div class="pair"><div>{left}</div><div>{right}</div></div>')
+            left, right = self._bars(prompts, side, ranked, stem), self._path(prompts, side, ranked, stem)
+            yield Group("pair", [Group("", [*left]), Group("", [*right])])
             said = frames.ends_in_words(ranked, ROWS, "the result's groups.parquet has all")
             subsets = list(frames.shown(ranked, ROWS)["subset"])
-            document.add(group_part(self.result.groups(name, side), document, prompts, side, subsets, stem, said))
-        document.add(self._cheaper(name, side, ranked))
+            yield from group_part(self.result.groups(name, side), prompts, side, subsets, stem, said)
+        yield from self._cheaper(name, side, ranked)
         if not ranked.empty:
-            document.add(self._truth(ranked, name, side, stem), self._texts(name, side))
+            yield from self._truth(ranked, name, side, stem)
+            yield from self._texts(name, side)
 
     @cached_property
     def _file_names(self) -> dict[str, str]:
@@ -156,26 +134,26 @@ class TraceReport:
             for number, (name, part) in enumerate(found.items(), 1)
         }
 
-    def _bars(self, prompts: PromptSet, side: str, ranked: pd.DataFrame, stem: str) -> str:
+    def _bars(self, prompts: PromptSet, side: str, ranked: pd.DataFrame, stem: str) -> Iterator[Block]:
         """The ranking as bars, its key, what cannot be separated, and what a sign means."""
         groups = frames.groups(self.summary, prompts.name, side)
-        said = [f"{key(colour_key(prompts, side))} · {escaped(paleness(bracket=bool(groups)))}"]
-        if part := frames.ends_in_words(ranked, BARS, "the table has all"):
-            said.append(escaped(part))
+        part = frames.ends_in_words(ranked, BARS, "the table has all")
         drawn = figures.ranked_bars(frames.shown(ranked, BARS), side=side, groups=groups or (), unit=self.unit)
         if len(ranked) > sum(BARS):
             drawn.add_hline(y=BARS[0] - 0.5, line={"color": UNDECIDED, "width": 1, "dash": "dot"})
-        figure = self.document.figure(
+        yield Figure(
             drawn,
             name=f"{stem}-ranking",
             alt=f"Ranked bars: the influence of each training subset on {prompts.name}, {side}, with its interval",
-            caption="<br>".join(said),
             numbers=self._ranking_table(ranked),
+            key=[*colour_key(labels(prompts), side), ("", paleness(bracket=bool(groups)))],
+            caption=[part] if part else [],
         )
-        separate = "" if groups is None else paragraph(frames.groups_in_words(ranked, groups))
-        return figure + separate + paragraph(meaning(self.result.spec, prompts, side), "quiet")
+        if groups is not None:
+            yield Paragraph(frames.groups_in_words(ranked, groups))
+        yield Paragraph(meaning(self.result.spec, prompts, side), "quiet")
 
-    def _ranking_table(self, ranked: pd.DataFrame) -> str:
+    def _ranking_table(self, ranked: pd.DataFrame) -> Table:
         columns = [
             Column("Rank", NUMBER),
             Column("Subset"),
@@ -187,41 +165,43 @@ class TraceReport:
             (int(row.rank), row.subset, signed(row.influence), interval(row), "yes" if row.separable else "no")
             for row in ranked.itertuples()
         ]
-        return table(columns, rows)
+        return Table(columns, rows)
 
-    def _path(self, prompts: PromptSet, side: str, ranked: pd.DataFrame, stem: str) -> str:
+    def _path(self, prompts: PromptSet, side: str, ranked: pd.DataFrame, stem: str) -> Iterator[Block]:
         """How the influence grew as the model unlearned; why there is no such figure, where there is none."""
-        heading = "<h4>Does the order hold on the way?</h4>"
+        yield Heading("Stability across steps")
         if not self.result.spec.method.unlearns:
-            return heading + paragraph("This method takes no steps, so there is no way to look at.", "quiet")
+            yield Paragraph("This method takes no steps, so there is no way to look at.", "quiet")
+            return
         points = frames.trajectory(self._all_items, prompts.name, side)
         drawn = frames.shown(ranked, LINES)
         points = points[points["subset"].isin(set(drawn["subset"]))]
         if points.empty:
-            return heading + paragraph("The two sides were not measured at a common step.", "quiet")
+            yield Paragraph("The two sides were not measured at a common step.", "quiet")
+            return
         said = "A line is the mean over seeds, its band reaches from the least to the greatest seed."
-        if self.result.spec.sizes == "proportional":
+        if self.result.spec.weighting == "proportional":
             said += " The lines compare token for token: the subsets' shares of the text are not yet counted in."
         part = frames.ends_in_words(ranked, LINES, "the result's influence.parquet has all")
         said = f"{said} {part}" if part else said
         wide = points.pivot(index="subset", columns="step", values="influence").reindex(drawn["subset"])
         columns = [Column("Subset"), *(Column(f"step {step}", NUMBER) for step in wide.columns)]
         rows = [[name, *map(signed, values)] for name, values in zip(wide.index, wide.to_numpy(), strict=True)]
-        return heading + self.document.figure(
+        yield Figure(
             figures.trajectory(
-                points, colours=frames.subset_colours(drawn, side), height=min(520, max(280, 34 * len(drawn) + 20))
+                points, colours=subset_colours(drawn, side), height=min(520, max(280, 34 * len(drawn) + 20))
             ),
             name=f"{stem}-path",
             alt=f"Influence of each subset on {prompts.name}, {side}, over the unlearning steps",
-            caption=escaped(said),
-            numbers=table(columns, rows, caption=f"mean over seeds, {UNIT}"),
+            caption=[said],
+            numbers=Table(columns, rows, caption=f"mean over seeds, {UNIT}"),
         )
 
-    def _cheaper(self, prompt_set: str, side: str, ranked: pd.DataFrame) -> str:
+    def _cheaper(self, prompt_set: str, side: str, ranked: pd.DataFrame) -> Iterator[Block]:
         """What the baselines say, and how far they agree with the method."""
         beside = frames.baselines(self.summary, prompt_set, side)
         if beside.empty:
-            return ""
+            return
         ranks = frames.rank_table(ranked, beside, self.own)
         columns = [Column("Subset"), *(Column(method_title(name), NUMBER) for name in ranks.columns[1:])]
         rows = [
@@ -230,23 +210,24 @@ class TraceReport:
         ]
         agreement = frames.of_side(self.summary.get("agreement", []), prompt_set, side)
         said = [frames.agreement_in_words(row, beside, self.own) for row in agreement]
-        ranking = table(columns, rows, caption="Rank by each; shaded: what it puts first.", firsts=True)
-        inner = ranking if len(rows) <= BARS[0] else details("The rank by each", ranking)
-        return f"<h4>What would a cheaper look have said?</h4>{inner}{listed(said)}"
+        ranking = Table(columns, rows, caption="Rank by each; shaded: what it puts first.", firsts=True)
+        yield Heading("Baselines")
+        yield ranking if len(rows) <= BARS[0] else Group("details", [ranking], "The rank by each")
+        yield Listed(said)
 
-    def _truth(self, ranked: pd.DataFrame, prompt_set: str, side: str, stem: str) -> str:
+    def _truth(self, ranked: pd.DataFrame, prompt_set: str, side: str, stem: str) -> Iterator[Block]:
         """The estimate beside what is known to be true, where a result knows it."""
         planted = "planted statements, harmful minus harmless" if side == "contrast" else f"planted {side} statements"
         parts = []
         for pairs, kind, across, heading in (
             (
-                frames.beside_truth(ranked, self.result.truth, prompt_set, side),
+                frames.with_ground_truth(ranked, self.result.ground_truth, prompt_set, side),
                 "retrained",
                 "true influence by retraining without it, nats per token",
                 "Retrained without it",
             ),
             (
-                frames.beside_doses(ranked, self.result.doses, prompt_set, side),
+                frames.with_planted(ranked, self.result.planted, prompt_set, side),
                 "planted",
                 planted,
                 "Planted in it",
@@ -258,37 +239,37 @@ class TraceReport:
             said = "no agreement can be computed" if found is None else f"Pearson r = {decimals(found)}"
             columns = [Column("Subset"), Column("Estimate", NUMBER), Column(f"Truth: {across}", NUMBER)]
             rows = [(row.subset, signed(row.influence), signed(row.truth)) for row in pairs.itertuples()]
-            drawn = figures.truth_scatter(pairs, colours=frames.subset_colours(ranked, side), across=across, height=330)
+            drawn = figures.truth_scatter(pairs, colours=subset_colours(ranked, side), across=across, height=330)
             alt = f"The estimate of each subset against the truth: {heading}"
-            figure = self.document.figure(drawn, name=f"{stem}-{kind}", alt=alt, numbers=table(columns, rows))
-            parts.append(f"<div><strong>{heading}</strong>: {said} ({count(len(pairs), 'subset')}){figure}</div>")
-        if not parts:
-            return ""
-        note = "The estimate comes from a small unlearning step, the truth from retraining: compare order and "
-        note += "proportion, not size. The dashed line is the best straight fit."
-        heading = "<h4>Does the estimate agree with the truth?</h4>"
-        return f'{heading}<div class="pair even">{"".join(parts)}</div>{paragraph(note, "quiet")}'
+            told = Paragraph(f"{said} ({count(len(pairs), 'subset')})", lead=f"{heading}:")
+            figure = Figure(drawn, name=f"{stem}-{kind}", alt=alt, numbers=Table(columns, rows))
+            parts.append(Group("", [told, figure]))
+        if parts:
+            yield Heading("Estimate vs ground truth")
+            yield Group("pair even", parts)
+            note = "The estimate comes from a small unlearning step, the truth from retraining: compare order and "
+            yield Paragraph(f"{note}proportion, not size. The dashed line is the best straight fit.", "quiet")
 
-    def _texts(self, prompt_set: str, side: str) -> str:
+    def _texts(self, prompt_set: str, side: str) -> Iterator[Block]:
         """The most and the least influential training texts, masked unless asked for, and what they have in common."""
         scores = self.result.examples(prompt_set, side, columns=["subset", "id", "influence"])
         if scores.empty:
-            return ""
+            return
         ordered = scores.sort_values(["influence", "subset", "id"], ascending=[False, True, True])
         ends = [("The most influential training texts", ordered.head(TEXTS))]
         if len(ordered) > 2 * TEXTS:
             ends.append(("The least influential", ordered.tail(TEXTS).iloc[::-1]))
         wanted = [str(one) for _, rows in ends for one in rows["id"]]
         texts = self.result.examples(prompt_set, side, ids=sorted(set(wanted))).drop_duplicates(["subset", "id"])
-        tables = "".join(
-            table(TEXT_COLUMNS, self._text_rows(rows[["subset", "id"]].merge(texts, "left")), caption=heading)
-            for heading, rows in ends
-        )
-        said = paragraph(f"Of {len(scores):,} texts, by their own influence on this side, in nats per token.", "quiet")
-        told = frames.of_side(self.summary.get("traits", []), prompt_set, side)
-        common = listed(row["text"] for row in sorted(told, key=lambda row: bool(row["subset"]))[:TRAITS])
-        shared = f"<strong>What the influential ones have in common</strong>{common}" if common else ""
-        return details("Which training texts are behind it?", said + tables + shared)
+        said = f"Of {len(scores):,} texts, by their own influence on this side, in nats per token."
+        inner: list[Block] = [Paragraph(said, "quiet")]
+        for heading, rows in ends:
+            found = rows[["subset", "id"]].merge(texts, "left")
+            inner.append(Table(TEXT_COLUMNS, self._text_rows(found), caption=heading))
+        told = frames.of_side(self.summary.get("text_features", []), prompt_set, side)
+        if common := [row["text"] for row in sorted(told, key=lambda row: bool(row["subset"]))[:TEXT_FEATURES]]:
+            inner += [Paragraph("", lead="What the influential ones have in common"), Listed(common)]
+        yield Group("details", inner, "Which training texts are behind it?")
 
     def _text_rows(self, rows: pd.DataFrame) -> list[Sequence[Any]]:
         return [
@@ -303,24 +284,23 @@ class TraceReport:
             for row in rows.itertuples()
         ]
 
-    def _method(self) -> None:
+    def _method(self) -> Iterator[Block]:
         """How the numbers were made, in plain words."""
         spec, summary = self.result.spec, self.summary
-        name, how = (METHODS | BASELINES)[spec.method.name][:2]
-        self.document.heading("How it was measured")
-        preset = f", {spec.method.preset} preset" if spec.method.unlearns else ""
-        self.document.add(f"<p><strong>{escaped(name + preset)}.</strong> {escaped(how)}</p>")
+        row = ATTRIBUTION[spec.method.name]
+        named = spec.method.variant
+        yield Paragraph(row.does, lead=f"{row.title}{f', {named} preset' if named else ''}.")
         said = []
-        if spec.method.unlearns:
-            said += [f"The preset: {PRESETS[spec.method.preset]}.", f"Influence is the rise of the loss, in {UNIT}."]
-        if spec.sizes == "proportional":
+        if named:
+            said += [f"The preset: {PRESETS[named]}.", f"Influence is the rise of the loss, in {UNIT}."]
+        if spec.weighting == "proportional":
             said.append(f"Sizes: proportional. Each number is what leaving out the whole subset would do, {WHOLE}.")
-        beside = dict.fromkeys(row["method"] for row in summary.get("baselines", []))
-        said += [f"Beside it {BASELINES[one][0]}: {BASELINES[one][1]}" for one in beside if one in BASELINES]
+        beside = dict.fromkeys(each["method"] for each in summary.get("baselines", []))
+        said += [f"Beside it {BASELINES[one].title}: {BASELINES[one].does}" for one in beside if one in BASELINES]
         seconds, peak = summary.get("seconds"), summary.get("peak_memory_mb")
         said += [f"It took {duration(seconds)}."] if seconds is not None else []
         said += [f"It needed at most {megabytes(peak)} of memory."] if peak else []
-        self.document.add(listed(said))
+        yield Listed(said)
 
 
 TEXT_COLUMNS = [

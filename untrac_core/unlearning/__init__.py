@@ -1,1 +1,1 @@
-"""Removal: take the effect of some texts out of a model and keep the rest. One method a file."""
+"""Unlearning: remove the effect of some texts from a model and keep the rest. One file per method."""

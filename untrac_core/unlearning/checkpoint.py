@@ -1,4 +1,4 @@
-"""An unlearning on the way, as one safetensors file: weights that moved, Adam's moments, and the looks so far."""
+"""An unlearning on the way, as one safetensors file: weights that moved, Adam's moments, and the evaluations so far."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from untrac_core.models import LoadedModel
-from untrac_core.moves import moving_parameters
-from untrac_core.unlearning.stopping import Look
+from untrac_core.models.loading import LoadedModel
+from untrac_core.models.trainable import moving_parameters
+from untrac_core.unlearning.stopping import EvalPoint
 
 KEEP_SECONDS = 20.0
 """Between two writings: a checkpoint is three times the weights."""
@@ -26,30 +26,30 @@ class Checkpoint:
 
     def __init__(self, path: Path, model: LoadedModel) -> None:
         self.path, self.model = path, model
-        self._written = time.monotonic()
+        self._generations = time.monotonic()
 
-    def keep(self, optimizer: torch.optim.Optimizer, step: int, looks: list[Look]) -> None:
+    def keep(self, optimizer: torch.optim.Optimizer, step: int, eval_points: list[EvalPoint]) -> None:
         """Write the state after a step, unless the last writing was just now."""
-        if time.monotonic() - self._written < KEEP_SECONDS:
+        if time.monotonic() - self._generations < KEEP_SECONDS:
             return
         tensors: dict[str, torch.Tensor] = {}
         for name, parameter in moving_parameters(self.model.module).items():
             tensors[f"weight {name}"] = parameter.detach().contiguous()
             for moment, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"{moment} {name}"] = value.contiguous()
-        told = {"step": str(step), "looks": json.dumps([asdict(look) for look in looks])}
+        told = {"step": str(step), "looks": json.dumps([asdict(look) for look in eval_points])}
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         partial.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, partial, metadata=told)
         os.replace(partial, self.path)
-        self._written = time.monotonic()
+        self._generations = time.monotonic()
 
-    def restore(self, optimizer: torch.optim.Optimizer) -> tuple[int, list[Look]]:
+    def restore(self, optimizer: torch.optim.Optimizer) -> tuple[int, list[EvalPoint]]:
         """Put weights and moments back; returns the steps that are done and their looks, or 0 and none."""
         try:
             with safe_open(self.path, framework="pt") as file:
                 told = file.metadata()
-                step, looks = int(told["step"]), [Look(**look) for look in json.loads(told["looks"])]
+                step, eval_points = int(told["step"]), [EvalPoint(**look) for look in json.loads(told["looks"])]
                 held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
             parameters = moving_parameters(self.model.module)
             weights = {name: held[f"weight {name}"] for name in parameters}
@@ -65,7 +65,7 @@ class Checkpoint:
                     optimizer.state[parameter] = {
                         m: value if m == "step" else value.to(parameter.device) for m, value in moments.items()
                     }
-        return step, looks
+        return step, eval_points
 
     def remove(self) -> None:
         """The unlearning is done."""

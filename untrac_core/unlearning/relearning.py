@@ -1,4 +1,4 @@
-"""The relearning test: how many steps on what was to go bring it back. Shallow forgetting comes back soon."""
+"""The relearning test: how many steps on the forget set bring it back. Shallow forgetting comes back soon."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from untrac_core.data.tokens import Example
-from untrac_core.losses import batch_losses, example_losses
-from untrac_core.models import LoadedModel, weights_restored
-from untrac_core.moves import moving_parameters
+from untrac_core.models.loading import LoadedModel, weights_restored
+from untrac_core.models.losses import batch_losses, example_losses
+from untrac_core.models.trainable import moving_parameters
 from untrac_core.progress import Progress
 
 RATE = 5e-4
@@ -27,7 +27,7 @@ def relearning_steps(
     most: int,
     progress: Progress,
 ) -> int | None:
-    """Steps of Adam on the texts that were to go until the loss of ``looked_at`` is back; the weights are put back.
+    """Steps of Adam on the forget set until the loss of ``looked_at`` is back; the weights are put back.
 
     ``known``: their loss before the unlearning, in nats per token. ``None``: not within ``most`` steps. 0: it was
     never away.
@@ -35,9 +35,7 @@ def relearning_steps(
     tokens = sum(example.tokens for example in looked_at)
 
     def back() -> bool:
-        losses = example_losses(
-            model.module, looked_at, model.device, model.facts.vocabulary, precision=model.precision
-        )
+        losses = example_losses(model.module, looked_at, model.device, model.facts.vocab_size, dtype=model.dtype)
         return float(losses.sum()) / tokens <= known + NEAR
 
     if back():
@@ -50,7 +48,7 @@ def relearning_steps(
             while len(held) < min(BATCH, len(forget)):
                 held += shuffle.permutation(len(forget)).tolist()
             chosen, held = [forget[i] for i in held[:BATCH]], held[BATCH:]
-            loss = batch_losses(model.module, chosen, model.device, model.precision).sum()
+            loss = batch_losses(model.module, chosen, model.device, model.dtype).sum()
             optimizer.zero_grad(set_to_none=True)
             (loss / sum(example.tokens for example in chosen)).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(list(moving_parameters(model.module).values()), 1.0)

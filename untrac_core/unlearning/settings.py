@@ -1,17 +1,15 @@
-"""The settings behind each removal method, and how a spec changes them; free of torch, so that a check can price them.
+"""The settings of each unlearning method, and how a spec changes them; free of torch, so that a check can price them.
 
 Where the published defaults were made for models of billions of parameters, a model below :data:`SMALL` has its own
-(measured in ``reference`` laboratories of 0.1 million parameters, as the README of the benchmarks says).
+(measured on the synthetic model of 0.1 million parameters in ``tests/helpers/unlearning_lab.py``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
-from untrac_core.errors import InputError
-from untrac_core.spec_parts import Moves
-from untrac_core.unlearn_spec import RemovalSpec
+from untrac_core.specs.methods import AscentOnlySettings, UnlearningMethodSpec
+from untrac_core.specs.parts import Trainable
 
 SMALL = 10_000_000
 """Parameters below which a model counts as small."""
@@ -21,92 +19,53 @@ FEWEST, MOST = 8, 64
 NATS_HELD = 5.0
 """NPO's beta is this over a text's tokens unless it is named: .5 for ten tokens, .1 for fifty, as published for
 answers of that length. NPO sees the summed loss of a text, so the same beta lets a long one go far sooner."""
-_COMMON = frozenset({"learning_rate", "batch", "moves"})
-_WEIGHTS = frozenset({"forget_weight", "retain", "retain_weight"})
-TAKES: dict[str, frozenset[str]] = {
-    "npo": _COMMON | _WEIGHTS | {"beta"},
-    "sim-npo": _COMMON | _WEIGHTS | {"beta"},
-    "grad-diff": _COMMON | _WEIGHTS | {"cap"},
-    "ascent": _COMMON,
-    "grin": _COMMON | _WEIGHTS | {"beta", "cap", "objective", "refusal", "mask", "share", "noise"},
-    "retain-only": _COMMON | {"retain"},
-    "retrain": frozenset(),
-    "sisa": frozenset({"shards", "slices"}),
-}
-"""The settings of a spec that each method has."""
 
 
 @dataclass(frozen=True)
-class RemovalSettings:
+class UnlearningConfig:
     """How an unlearning goes; what is ``None`` depends on the texts (:func:`settled`)."""
 
     learning_rate: float
-    batch: int | None
-    """``None``: :data:`BATCH_TOKENS` over the mean number of tokens of a text to forget."""
-    beta: float | None
-    """``None``: :data:`NATS_HELD` over the mean number of tokens of a text to forget."""
-    retain: str
-    retain_weight: float
-    forget_weight: float | None
-    """``None``: 1 over the mean number of tokens of a text to forget. NPO sums over a text's tokens, and what is
-    retained counts by the token: with weight 1 a long text outweighs the rest until it is forgotten far too much."""
-    cap: float | None
-    objective: str
-    refusal: str | None
-    mask: str
-    share: float
+    mask_fraction: float
     noise: float
     noise_is_relative: bool
     """In deviations of the tensor that it is added to."""
-    shards: int
-    slices: int
-    moves: Moves
+    batch_size: int | None = None
+    """``None``: :data:`BATCH_TOKENS` over the mean number of tokens of a text to forget."""
+    beta: float | None = None
+    """``None``: :data:`NATS_HELD` over the mean number of tokens of a text to forget."""
+    retain: str = "nll"
+    retain_weight: float = 1.0
+    forget_weight: float | None = 1.0
+    """``None``: 1 over the mean number of tokens of a text to forget. NPO sums over a text's tokens, and what is
+    retained counts by the token: with weight 1 a long text outweighs the rest until it is forgotten far too much."""
+    max_forget_loss: float | None = None
+    objective: str = "npo"
+    refusal: str | None = None
+    mask: str = "gradient-ratio"
+    shards: int = 4
+    slices: int = 2
+    trainable: Trainable = "all"
 
 
-def removal_settings(spec: RemovalSpec, parameters: int) -> RemovalSettings:
-    """The settings of a method on a model of so many parameters.
-
-    Raises:
-        InputError: where a setting would have no effect, or one is missing.
-    """
-    given: dict[str, Any] = spec.model_dump(exclude={"name", "label"}, exclude_none=True)
-    where = f"method {spec.title!r}"
-    for name in given:
-        if name not in TAKES[spec.name]:
-            raise InputError(f"{name!r} has no effect with method {spec.name!r}", where=where, mend="remove it")
-    if spec.objective == "po" and spec.refusal is None:
-        raise InputError("'objective: po' needs a 'refusal'", where=where, mend="write the answer that is to come")
-    if spec.refusal is not None and spec.objective != "po":
-        raise InputError("'refusal' has no effect without 'objective: po'", where=where, mend="remove one of the two")
+def unlearning_config(spec: UnlearningMethodSpec, parameters: int) -> UnlearningConfig:
+    """The settings of a method on a model of so many parameters; what it does not have stands at the common value."""
     small = parameters < SMALL
     rate = 1e-3 if small else 1e-5
-    values: dict[str, Any] = {
+    open_values = {
         # Plain ascent has nothing that holds it back: in larger steps the last one before a stop overshoots.
-        "learning_rate": rate / 10 if spec.name == "ascent" else rate,
-        "batch": None,
-        "beta": 2.5 if spec.name == "sim-npo" else None,
-        "retain": "nll",
-        "retain_weight": 0.0 if spec.name == "ascent" else 1.0,
-        # SimNPO's own balance (Fan et al., 2024): its loss is per token, a text's gradient as large as ascent's.
-        "forget_weight": {"sim-npo": 0.125, "retain-only": 0.0, "npo": None}.get(spec.name, 1.0),
-        "cap": None,
-        "objective": "npo" if spec.name == "grin" else spec.name,
-        "refusal": None,
-        "mask": "gradient-ratio",
-        "share": 0.3 if small else 0.1,
+        "learning_rate": rate / 10 if isinstance(spec, AscentOnlySettings) else rate,
+        "mask_fraction": 0.3 if small else 0.1,
         "noise": 0.5 if small else 0.01,
-        "noise_is_relative": small,
-        "shards": 4,
-        "slices": 2,
-        "moves": "all",
     }
-    if spec.name == "grin" and spec.objective in (None, "npo"):
-        values["forget_weight"] = None
-    return RemovalSettings(**(values | given))
+    given = spec.settings() | {name: value for name, value in open_values.items() if getattr(spec, name, None) is None}
+    if given.get("objective", "npo") != "npo" and given["forget_weight"] is None:
+        given["forget_weight"] = 1.0
+    return UnlearningConfig(noise_is_relative=small, **(given | spec.fixed))
 
 
-def settled(settings: RemovalSettings, tokens: float) -> RemovalSettings:
+def settled(settings: UnlearningConfig, tokens: float) -> UnlearningConfig:
     """The settings with nothing left open: a text to forget has so many tokens on average."""
-    batch = settings.batch or round(min(MOST, max(FEWEST, BATCH_TOKENS / tokens)))
+    batch = settings.batch_size or round(min(MOST, max(FEWEST, BATCH_TOKENS / tokens)))
     weight = 1 / tokens if settings.forget_weight is None else settings.forget_weight
-    return replace(settings, batch=batch, forget_weight=weight, beta=settings.beta or NATS_HELD / tokens)
+    return replace(settings, batch_size=batch, forget_weight=weight, beta=settings.beta or NATS_HELD / tokens)

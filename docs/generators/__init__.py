@@ -1,0 +1,1 @@
+"""Generators of pages: each module turns a part of the code into the Markdown of one page."""

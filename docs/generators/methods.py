@@ -1,0 +1,179 @@
+"""The pages of attribution methods, and of unlearning methods and metrics, from the catalogue and ``docs/facts``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from docs.generators.fields import fields_table
+from docs.generators.markdown import code, facts, page, table, upper
+from docs.generators.spec_reference import link
+from untrac_core.attribution.settings import PRESETS as VALUES
+from untrac_core.specs.catalogue import (
+    ATTRIBUTION,
+    BASELINES,
+    PAPER_COSTS,
+    PRESETS,
+    STOPS,
+    UNLEARNING,
+    UNTRAC,
+    Attribution,
+    Row,
+    Unlearning,
+)
+from untrac_core.unlearning.metrics.summary import METRICS
+
+OPENING = """
+An attribution method estimates the *influence* of a training subset Z on one side Q of a prompt set. UnTrac and
+UnTrac-Inv give it in nats per token. The others are baselines, each in a unit of its own; only their order is
+compared. **Positive: Z makes Q more likely**, so without Z the model would assign Q a lower probability.
+
+`L(x; θ)` is the mean loss per token, `θ₀` are the model's weights, and `g_Z` and `g_Q` are gradients of that mean at
+`θ₀`. Losses before and after are paired, example by example. Prompts are given as context and not scored. After each
+unlearning, the original weights are restored exactly.
+
+A trace ranks some baselines beside its method: `grad-dot`, `grad-cos`, `bm25`, `hidden-state-similarity` and
+`random` unless `baselines` says otherwise. [Evidence and limits](evidence.md) says how well each agrees with
+leave-one-out retraining."""
+INTERVALS = """
+Each seed draws a share of the unlearned set without replacement, so the spread over seeds says how much the result
+depends on which examples were in the set. The 95 % interval covers that and the sampling of the examples that are
+measured. Two neighbours in a ranking are *separable* where the paired difference between them has an interval without
+zero. One seed gives no interval, and hence no verdict.
+
+**Subsets of unequal size.** Leaving out a subset with share p of the training lets the others fill its place. So a
+validation, and a trace with `weighting: proportional`, turn an influence per token x into
+
+```text
+influence_k = p_k / (1 − p_k) · ( x_k − Σ_j p_j x_j )
+```
+
+which `untrac_core/stats/mixture.py` derives. For a subset that is a quarter of the training or more, a first-order
+estimate can be badly wrong, and a warning says so.
+"""
+UNLEARNING_OPENING = """
+An unlearning removes the effect of a *forget set* from a model and keeps that of the *retain set*. If the training
+recipe is known, the result is compared with the *retrained reference*, a model of the same recipe that never saw the
+forget set. In spec keys and result files the reference is called `retrained`, the forget set `forget`, the holdout set
+`holdout`.
+
+`NLL` is the summed loss of a text, n its scored tokens, `L_f` and `L_r` the losses on the forget set and on the retain
+set. `retain: nll` trains on the retain set; `retain: kl` holds the model to the next-token probabilities that it had.
+All methods but the exact ones take steps of Adam without weight decay.
+
+An unlearning shows the sensitivity of this model under this procedure. **It proves no erasure.** What a model no longer
+says may still be read from its weights, or come back with little training.
+"""
+METRICS_TEXT = """
+Each metric is given before, after and for the retrained reference. With two seeds or more, the distance between two
+retrained references is the *seed noise*: no method can be expected to come closer to the reference than that.
+*Goal* says where a metric should go; "near the reference" means that far below it is a failure as well.
+
+Warnings point out numbers that look better than they are: a membership test on a destroyed model, a mean loss that rose
+while the behaviour stayed, a significance test that a second retrained reference fails as well.
+"""
+GOALS = {"retrained": "near the reference", "low": "low", "high": "high", "none": "none"}
+
+
+def attribution() -> str:
+    """The page of attribution methods."""
+    known = facts("attribution")
+    _same(known, ATTRIBUTION, "docs/facts/attribution.yaml")
+    head = ("Method", "Name", "Compares", "Cost", "Passes over the training text")
+    rows = [(f"[{row.title}](#{name})", f"`{name}`", _compares(row), row.cost, _passes(row)) for name, row in _rows()]
+    costs = "\n".join(f"* `{name}`, preset `paper`: {text}." for name, text in PAPER_COSTS.items())
+    costs += "\n* both, preset `robust`: the curvature, then two steps up and two down for each unlearned set and seed."
+    passes = (
+        "One pass is one forward pass; a forward and a backward pass count as three. UnTrac's cost is in its steps."
+    )
+    parts = [f"## All methods\n\n{table(head, rows)}", passes, costs, f"## Intervals and verdicts\n{INTERVALS}"]
+    parts.append(f"## Presets\n\n{_presets()}")
+    for name in (*UNTRAC, *BASELINES):
+        parts.append(_method(ATTRIBUTION[name], known[name]))
+    return page("Attribution methods", OPENING, *parts)
+
+
+def _rows() -> list[tuple[str, Attribution]]:
+    return [(name, ATTRIBUTION[name]) for name in (*UNTRAC, *BASELINES)]
+
+
+def _compares(row: Attribution) -> str:
+    if row.settings.unlearns:
+        return "losses before and after"
+    return row.reads if row.passes or row.reads == "texts" else "nothing"
+
+
+def _passes(row: Attribution) -> str:
+    if row.settings.unlearns:
+        return "see presets"
+    return f"{row.passes:g}" + (f", and {row.products} products with the Hessian" if row.products else "")
+
+
+def _presets() -> str:
+    names = list(VALUES)
+    values = [vars(settings) for settings in VALUES.values()]
+    rows = [(f"`{key}`", *(_value(each[key]) for each in values)) for key in values[0]]
+    words = "\n".join(f"* `{name}`: {text}" for name, text in PRESETS.items())
+    blank = "A blank cell means that the setting is not used; a blank `batch_size` takes the whole set as one batch."
+    return (
+        words + "\n\n" + table(("Setting", *(f"`{name}`, `{preset}`" for name, preset in names)), rows) + f"\n\n{blank}"
+    )
+
+
+def _value(value: Any) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _same(known: Mapping[str, Any], rows: Mapping[str, Any], where: str) -> None:
+    """Every row has its facts, and nothing else has."""
+    if set(known) != set(rows):
+        raise LookupError(f"{where} and the code differ in {sorted(set(known) ^ set(rows))}")
+
+
+def _method(row: Row[Any], fact: Mapping[str, str]) -> str:
+    note = f"\n\n{fact['note']}" if "note" in fact else ""
+    cost = f"\n\n**Cost.** {upper(row.cost)}." if row.cost else ""
+    about = f"`{row.name}`. {row.does}\n\n{code(fact['equation'])}\n\n**Source.** {upper(fact['source'])}.{cost}{note}"
+    settings = ""
+    if row.takes:
+        preset = VALUES.get((row.name, "robust"))
+        settings = "\n\n" + fields_table(row.settings, link, leave_out=("name", "label"), defaults=preset)
+    return f"## {row.title} {{#{row.name}}}\n\n{about}{settings}"
+
+
+def unlearning() -> str:
+    """The page of unlearning methods, stopping rules and metrics."""
+    known = facts("unlearning")
+    _same(known["methods"], UNLEARNING, "docs/facts/unlearning.yaml: methods")
+    _same(known["stops"], STOPS, "docs/facts/unlearning.yaml: stops")
+    _same(known["metrics"], METRICS, "docs/facts/unlearning.yaml: metrics")
+    rows = [(f"[{row.title}](#{name})", f"`{name}`", row.does, _recipe(row)) for name, row in UNLEARNING.items()]
+    parts = ["## All methods\n\n" + table(("Method", "Name", "What it does", "Needs the recipe"), rows)]
+    parts += [_method(row, known["methods"][name]).replace("## ", "### ", 1) for name, row in UNLEARNING.items()]
+    stops = [(f"`{name}`", title, known["stops"][name]) for name, (title, _) in STOPS.items()]
+    parts.append("## Stopping rules\n\nAn unlearning ends at `steps` in any case, and where the model collapses.")
+    parts.append(table(("Rule", "In words", "What it does"), stops))
+    parts.append(
+        f"## Metrics\n{METRICS_TEXT}\n" + table(("Metric", "Name", "Equation", "Unit", "Goal", "Source"), _metrics())
+    )
+    parts.append("\n".join(f"* **{told.title}** (`{name}`): {told.about}" for name, told in METRICS.items()))
+    parts.append(
+        "## Audit over many models\n\nWith `ensemble_size: N`, N models are retrained and N unlearned, and compared."
+    )
+    for one in known["ensemble_audit"]:
+        parts.append(
+            f"### {one['name']}\n\n{code(one['equation'])}\n\n**Source.** {upper(one['source'])}. {one['note']}"
+        )
+    return page("Unlearning methods and metrics", UNLEARNING_OPENING, *parts)
+
+
+def _recipe(row: Unlearning) -> str:
+    return "yes" if row.needs_recipe else "no"
+
+
+def _metrics() -> list[tuple[str, ...]]:
+    known = facts("unlearning")["metrics"]
+    return [
+        (told.title, f"`{name}`", f"`{known[name]['equation']}`", told.unit, GOALS[told.goal], known[name]["source"])
+        for name, told in METRICS.items()
+    ]

@@ -1,0 +1,1 @@
+"""What the forms share: sources, uploads, launching, drafts."""

@@ -1,0 +1,117 @@
+"""A form that outlives the session: its values lie in a small file that the address names (``?draft=...``).
+
+Every page with a form has a prefix of its own, with which the keys of its fields begin.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from pathlib import Path
+
+import streamlit as st
+
+from untrac_core.paths import data_home
+
+DRAFT_ID = re.compile(r"[0-9a-f]{12}")
+DRAFT_BYTES = 500_000
+KEPT = 50
+
+
+def _folder() -> Path:
+    folder = data_home() / "drafts"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _values(prefix: str) -> dict[str, object]:
+    return {str(key): value for key, value in st.session_state.items() if str(key).startswith(prefix)}
+
+
+def restore(prefix: str, marker: str) -> None:
+    """Fill the form's keys from the draft that the address names, unless ``marker`` shows that they are filled.
+
+    Without a draft in the address, the session's own one is taken up again.
+    """
+    draws, own = f"draft_runs_{prefix}", f"draft_id_{prefix}"
+    if st.session_state.pop(f"draft_emptied_{prefix}", False):
+        _forget(prefix)
+    st.session_state[draws] = st.session_state.get(draws, 0) + 1
+    draft = st.query_params.get("draft") or st.session_state.get(own)
+    if not isinstance(draft, str) or not DRAFT_ID.fullmatch(draft):
+        return
+    if st.session_state.get(own) == draft and marker in st.session_state:
+        return
+    path = _folder() / f"{prefix}{draft}.json"
+    try:
+        if path.stat().st_size > DRAFT_BYTES:
+            return
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return
+    if not isinstance(values, dict):
+        return
+    st.session_state[own] = draft
+    st.query_params["draft"] = draft
+    for key, value in values.items():
+        if key.startswith(prefix):
+            st.session_state[key] = value
+
+
+def keep(prefix: str) -> None:
+    """Write the form's values when they have changed since the page was first drawn.
+
+    Whoever is quick fills in a field before the first drawing has ended, which then never gets here: so what a later
+    one finds first is a change too.
+    """
+    generations, own = f"draft_text_{prefix}", f"draft_id_{prefix}"
+    text = json.dumps(_values(prefix), sort_keys=True)
+    untouched = text if st.session_state.get(f"draft_runs_{prefix}") == 1 else ""
+    if st.session_state.setdefault(generations, untouched) == text and own not in st.session_state:
+        return
+    draft = st.session_state.setdefault(own, secrets.token_hex(6))
+    path = _folder() / f"{prefix}{draft}.json"
+    if st.session_state[generations] != text or not path.exists():
+        partial = path.with_suffix(".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+        st.session_state[generations] = text
+        _forget_old()
+    if st.query_params.get("draft") != draft:
+        st.query_params["draft"] = draft
+
+
+def empty(prefix: str) -> None:
+    """What was filled in is done with: the next drawing begins with an empty form."""
+    st.session_state[f"draft_emptied_{prefix}"] = True
+
+
+def _forget(prefix: str) -> None:
+    draft = st.session_state.pop(f"draft_id_{prefix}", None)
+    if draft is not None:
+        (_folder() / f"{prefix}{draft}.json").unlink(missing_ok=True)
+    st.query_params.pop("draft", None)
+    for key in _values(prefix):
+        if key != f"{prefix}way":
+            del st.session_state[key]
+    st.session_state[f"draft_text_{prefix}"] = json.dumps(_values(prefix), sort_keys=True)
+
+
+def _forget_old() -> None:
+    drafts = sorted(_folder().glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in drafts[KEPT:]:
+        path.unlink(missing_ok=True)
+
+
+def peek(prefix: str) -> dict[str, object]:
+    """What another page's form of this session holds; empty where there is none."""
+    values = _values(prefix)
+    own = st.session_state.get(f"draft_id_{prefix}")
+    if isinstance(own, str) and DRAFT_ID.fullmatch(own):
+        try:
+            kept = json.loads((_folder() / f"{prefix}{own}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            kept = {}
+        values = {**(kept if isinstance(kept, dict) else {}), **values}
+    return values

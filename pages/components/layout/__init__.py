@@ -1,0 +1,1 @@
+"""What every page has: frame, labels, errors, run cards, downloads."""

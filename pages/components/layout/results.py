@@ -1,0 +1,37 @@
+"""The result of a finished run, read once for all pages and visits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from untrac_core.engine import Run, load_finished
+
+TRACES, OTHERS = 4, 24
+"""Results that are held: traces, of which large ones are tens of MB, as many as stand side by side; others together."""
+
+
+@st.cache_resource(max_entries=TRACES, show_spinner=False)
+def _trace(folder: Path, changed: float) -> Any:
+    return load_finished("trace", folder)
+
+
+@st.cache_resource(max_entries=OTHERS, show_spinner=False)
+def _other(kind: str, folder: Path, changed: float) -> Any:
+    return load_finished(kind, folder)
+
+
+def cached_folder(kind: str, folder: Path, changed: float) -> Any:
+    """The result of this kind in a folder whose summary was last changed then; shared, so never altered."""
+    return _trace(folder, changed) if kind == "trace" else _other(kind, folder, changed)
+
+
+def cached_result(run: Run) -> Any:
+    """A finished run's result, of its kind, read again only when its summary has changed; shared, so never altered.
+
+    Raises:
+        InputError, OSError: when the files cannot be read.
+    """
+    return cached_folder(run.kind, run.folder, run.changed)

@@ -1,0 +1,125 @@
+"""What every page begins with: its title, the logo, the navigation and the store."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import streamlit as st
+
+from untrac_core.engine import Store
+from untrac_core.paths import PROJECT, data_home
+
+ASSETS = PROJECT / "assets"
+STYLESHEET = ASSETS / "presentation.css"
+PRESENT, PRESENTED_AS = "present", "show_"
+NEVER_MOVED = ("", "run", PRESENT, "embed", "embed_options")
+"""Not among what a presentation has under other names: the last two are Streamlit's own and cannot be set."""
+PRESENTED = ("Influence", "Compare", "Validate")
+"""Pages that can be shown to an audience."""
+LETTERS_PRESENTED = 20
+"""Size of the letters in a figure of a presentation, in pixels."""
+PAGES = (
+    ("app.py", "Home", ":material/home:"),
+    ("pages/models.py", "Models", ":material/neurology:"),
+    ("pages/prompts.py", "Prompts", ":material/chat_error:"),
+    ("pages/subsets.py", "Subsets", ":material/library_books:"),
+    ("pages/trace.py", "Trace", ":material/conversion_path:"),
+    ("pages/runs.py", "Runs", ":material/view_list:"),
+    ("pages/influence.py", "Influence", ":material/bar_chart:"),
+    ("pages/examples.py", "Examples", ":material/format_quote:"),
+    ("pages/compare.py", "Compare", ":material/compare_arrows:"),
+    ("pages/validate.py", "Validate", ":material/verified:"),
+    ("pages/unlearn.py", "Unlearn", ":material/ink_eraser:"),
+)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _store(home: Path) -> Store:
+    store = Store(home)
+    store.install_demo()
+    return store
+
+
+@st.cache_resource(max_entries=len(PAGES), show_spinner=False)
+def _settle(tab: str) -> None:
+    """Take what a page has imported out of the garbage collection that Streamlit makes after each answer."""
+    gc.collect()
+    gc.freeze()
+
+
+def shell(tab: str) -> Store:
+    """Set up the page whose browser tab is named ``tab`` and return the store of runs; called first on every page."""
+    st.set_page_config(page_title=f"{tab} · untrac", page_icon=str(ASSETS / "favicon.png"), layout="wide")
+    if tab in PRESENTED and presenting():
+        _stage()
+    else:
+        _navigation()
+    _settle(tab)
+    return _store(data_home())
+
+
+def presenting() -> bool:
+    """Whether the address asks for a presentation: large type, no controls, masked texts (``?present=1``)."""
+    return st.query_params.get(PRESENT) == "1"
+
+
+def presented(name: str) -> str:
+    """What the address chose on the page that is presented, as ``set`` or ``side``; empty where it says nothing.
+
+    The names of a page's own widgets leave the address with the widgets, so a presentation has them under others.
+    """
+    return st.query_params.get(PRESENTED_AS + name) or st.query_params.get(name, "")
+
+
+def present_button() -> None:
+    """The way into a presentation of what the page shows now."""
+    if st.button("Present", icon=":material/slideshow:", help="Large type, no controls, for a screen", key=PRESENT):
+        for name in [name for name in st.query_params if name not in NEVER_MOVED]:
+            st.query_params[PRESENTED_AS + name] = st.query_params.get_all(name)
+        st.query_params[PRESENT] = "1"
+        st.rerun()
+
+
+def _stage() -> None:
+    """What a presentation has in place of the navigation: large type, and the one way out."""
+    st.html(STYLESHEET)
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Exit presentation", icon=":material/close:", type="tertiary", key="leave"):
+            del st.query_params[PRESENT]
+            for name in [name for name in st.query_params if name.startswith(PRESENTED_AS)]:
+                if (own := name.removeprefix(PRESENTED_AS)) not in NEVER_MOVED:
+                    st.query_params[own] = st.query_params.get_all(name)
+                del st.query_params[name]
+            st.rerun()
+
+
+def _navigation() -> None:
+    """The logo, and a link to every page."""
+    logo = "logo-dark.svg" if is_dark() else "logo.svg"
+    st.logo(str(ASSETS / logo), size="medium", icon_image=str(ASSETS / "icon.svg"))
+    with st.sidebar:
+        for page, label, icon in PAGES:
+            st.page_link(page, label=label, icon=icon, width="stretch")
+
+
+def is_dark() -> bool:
+    """Whether the browser shows the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def title(name: str, question: str, purpose: str) -> None:
+    """A page's name, the question that it answers, and one line on what it is for and what to do next."""
+    st.title(name, anchor=False)
+    st.subheader(question, anchor=False)
+    st.caption(purpose)
+
+
+def lines(texts: list[str], *, heading: str, icon: str) -> None:
+    """Sentences that may hold a user's words, as plain text under a heading of ours; nothing when there are none."""
+    if not texts:
+        return
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f"{icon} **{heading}**")
+        for text in texts:
+            st.text(text)

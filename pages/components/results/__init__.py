@@ -1,0 +1,1 @@
+"""Influence, Examples and the presentation, in parts."""

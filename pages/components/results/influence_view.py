@@ -1,0 +1,307 @@
+"""The parts of the influence page, each drawn by one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.layout.downloads import chart_config
+from pages.components.layout.labels import colours
+from pages.components.layout.shell import is_dark, lines
+from pages.components.results import influence_data as data
+from untrac_core.engine import Run
+from untrac_core.explore.tables import trace_frames as frames
+from untrac_core.figures import ranking as figures
+from untrac_core.figures.palette import subset_colours
+from untrac_core.results.export import pretty
+from untrac_core.results.folders import TraceFiles
+from untrac_core.specs import PromptSet
+from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PRESETS, method_title
+from untrac_core.text.labels import WHOLE, meaning, plain, unit_of
+from untrac_core.text.limits import NOT_PROOF
+from untrac_core.text.numbers import count, decimals, duration, megabytes
+
+ENDS = (24, 12)
+"""Of a longer ranking, how many bars are drawn from its two ends unless all are asked for."""
+
+
+def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tuple[PromptSet, str]:
+    """The switches for prompt set and side, kept in the address; ``contrast``: whether it is one of the sides.
+
+    ``prefix``: of their names there, as a page cannot lead to another one that has its own under the same names.
+    """
+    sets = {prompts.name: prompts for prompts in result.spec.prompts}
+    names = list(sets)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        # Only a selectbox shows its options as plain text; the quicker control is for names without markup.
+        if len(names) <= 4 and all(plain(name) == name for name in names):
+            name = st.segmented_control(
+                "Prompt set", names, default=names[0], required=True, key=f"{prefix}set", bind="query-params"
+            )
+        else:
+            name = st.selectbox("Prompt set", names, key=f"{prefix}set", bind="query-params", width=320)
+        prompts = sets.get(str(name), sets[names[0]])
+        sides = [side for side in frames.sides_of(result.summary, prompts.name) if contrast or side != "contrast"]
+        if len(sides) == 1:
+            return prompts, sides[0]
+        side = st.segmented_control(
+            "Influence on",
+            sides,
+            help="Contrast: influence on the harmful side minus that on the harmless side, free of plain fluency.",
+            default=sides[0],
+            required=True,
+            key=f"{prefix}side",
+            bind="query-params",
+        )
+    return prompts, side if side in sides else sides[0]
+
+
+def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: str) -> None:
+    """The sentence that answers the title, whether the unlearning led straight to it, and the way to act on it."""
+    found = frames.verdict(result.summary, prompts.name, side)
+    if found is None:
+        return
+    with st.container(border=True, gap="xsmall", key="answer"):
+        st.text(found["text"])
+        if found.get("collapsed"):
+            st.markdown(":orange-badge[:material/warning: collapsed] the model collapsed in part of the unlearning.")
+        elif not found.get("stable", True):
+            st.markdown(":orange-badge[:material/swap_vert: unstable] the first place changed on the way.")
+        elif found.get("top") and picture.path.loc[picture.path["step"] > 0, "step"].nunique() > 1:
+            st.markdown(":green-badge[:material/check: stable] the same subset was first at every point on the way.")
+        if found.get("top"):
+            st.page_link(
+                "pages/unlearn.py", label="Unlearn this subset", icon=":material/ink_eraser:",
+                query_params={"trace": run.id, "subset": str(found["top"])},
+                help="Take it out of the model, and compare with models that never saw it.",
+            )  # fmt: skip
+
+
+def bars(result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: str) -> str | None:
+    """The ranking, what its colours and signs mean and what it cannot separate; returns a subset that is clicked."""
+    method, ranked, groups = result.spec.method, picture.ranked, picture.groups
+    every = len(ranked) > sum(ENDS) and st.toggle(f"Draw all {len(ranked)} subsets", key="every", bind="query-params")
+    clicked = st.plotly_chart(
+        figures.ranked_bars(
+            ranked if every else frames.shown(ranked, ENDS),
+            side=side,
+            dark=is_dark(),
+            groups=groups or (),
+            unit=unit_of(method),
+        ),
+        config=chart_config(f"{prompts.name}-{side}-ranking"),
+        key=f"bars_{prompts.name}_{side}",
+        on_select="rerun",
+        selection_mode="points",
+        alt="Ranked bars: the influence of each training subset, with its interval",
+    )
+    st.markdown(f":small[{colours(prompts, side, bracket=bool(groups))}]")
+    part = "" if every else frames.ends_in_words(ranked, ENDS, "the table of numbers has all")
+    if part:
+        st.caption(part)
+    if groups is not None:
+        st.text(frames.groups_in_words(ranked, groups))
+    st.caption(meaning(result.spec, prompts, side))
+    names = [point.get("customdata") for point in clicked["selection"]["points"]]
+    return next((name for name in names if name in set(ranked["subset"])), None)
+
+
+def path(result: TraceFiles, picture: data.Picture, side: str, height: int) -> None:
+    """How the influence grew as the model unlearned."""
+    st.subheader("Stability across steps", anchor=False)
+    if not result.spec.method.unlearns:
+        st.caption("This method takes no steps, so there is no way to look at.")
+        return
+    if picture.path.empty:
+        st.caption("The two sides were not measured at a common step, so there is no line to draw.")
+        return
+    st.plotly_chart(
+        figures.trajectory(
+            picture.path,
+            colours=subset_colours(frames.shown(picture.ranked, ENDS), side),
+            dark=is_dark(),
+            height=height,
+        ),
+        config=chart_config(f"{side}-path"),
+        key="path",
+        alt="Influence of each subset over the unlearning steps, with the band of its seeds",
+    )
+    st.caption("A line is the mean over seeds, its band reaches from the least to the greatest seed.")
+    if result.spec.weighting == "proportional":
+        st.caption("The lines compare token for token: the subsets' shares of the text are not yet counted in.")
+
+
+def cheaper(result: TraceFiles, picture: data.Picture) -> None:
+    """What the baselines say beside the method, and how far they agree with it."""
+    st.subheader("Baselines", anchor=False)
+    own, beside = method_title(result.spec.method.name), picture.beside
+    if beside.empty:
+        st.caption(
+            "No baseline was ranked beside this method here. Choose some under 'Sizes and settings' of a trace, to see "
+            "whether a simple comparison of texts would have said the same."
+        )
+        return
+    _ranks(frames.rank_table(picture.ranked, beside, own), beside, own)
+    with st.container(gap="xsmall"):
+        for row in picture.agreement:
+            st.text(frames.agreement_in_words(row, beside, own))
+        missing = set(result.spec.beside) - set(beside["method"])
+        if missing:
+            names = ", ".join(sorted(method_title(name) for name in missing))
+            st.text(f"Not ranked: {names}. 'Warnings' says why.")
+    if picture.agreement:
+        st.caption(
+            f"Spearman compares a baseline's order with that of {own}: 1 is the same, −1 the reverse. Where they "
+            "agree, the cheaper look would have done; where they do not, only retraining says which is right."
+        )
+
+
+def _ranks(table: pd.DataFrame, beside: pd.DataFrame, own: str) -> None:
+    """The ranks as a table; the first of each column is shaded."""
+    methods = [name for name in table.columns if name != "subset"]
+    config: dict[str, Any] = {"subset": st.column_config.TextColumn("Subset", width="medium")}
+    for name in methods:
+        told = f"by {BASELINES[name].title}: {BASELINES[name].does}" if name in BASELINES else "by the method itself"
+        config[name] = st.column_config.NumberColumn(method_title(name), format="%d", help=f"Rank {told}")
+    shade = "background-color: rgba(230, 159, 0, 0.35)"
+    st.dataframe(
+        table.style.map(lambda rank: shade if rank == 1 else "", subset=methods),
+        hide_index=True,
+        column_config=config,
+        height="content" if len(table) <= 12 else 460,
+        alt=f"The rank of each subset by {own} and by each baseline",
+        key="ranks",
+    )
+    st.caption("Rank by each; shaded: what it puts first.")
+
+
+def check_it() -> None:
+    """How far the intervals go, and where to go further."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            "The intervals cover other seeds and other texts of the same kind, not the step from unlearning to "
+            "retraining.",
+            width="content",
+        )
+        st.page_link("pages/validate.py", label="Check it against retraining", icon=":material/verified:")
+
+
+def ground_truth(picture: data.Picture, side: str) -> None:
+    """The estimate beside what is known to be true, where a result knows it."""
+    shown = [
+        (
+            picture.retrained,
+            "without",
+            "true influence by retraining without it, nats per token",
+            "Retrained without it",
+        ),
+        (picture.planted, "planted", _planted_axis(side), "Planted in it"),
+    ]
+    shown = [part for part in shown if not part[0].empty]
+    if not shown:
+        return
+    st.subheader("Estimate vs ground truth", anchor=False)
+    for place, (pairs, key, across, heading) in zip(st.columns(2, gap="large"), shown, strict=False):
+        with place:
+            agreement = frames.pearson(pairs)
+            said = "no agreement can be computed" if agreement is None else f"Pearson r = {decimals(agreement)}"
+            st.markdown(f"**{heading}**: {said} ({count(len(pairs), 'subset')})")
+            st.plotly_chart(
+                figures.truth_scatter(
+                    pairs,
+                    colours=subset_colours(picture.ranked, side),
+                    across=across,
+                    dark=is_dark(),
+                    height=330,
+                ),
+                config=chart_config(f"{side}-{key}"),
+                key=f"truth_{key}",
+                alt=f"The estimate of each subset against the truth: {heading}",
+            )
+    st.caption(
+        "The estimate comes from a small unlearning step, the truth from retraining: compare order and proportion, "
+        "not size. The dashed line is the best straight fit."
+    )
+
+
+def _planted_axis(side: str) -> str:
+    return "planted statements, harmful minus harmless" if side == "contrast" else f"planted {side} statements"
+
+
+def numbers(picture: data.Picture, side: str) -> None:
+    """The ranking as a table, with the truth beside it where it is known."""
+    ranked = picture.ranked
+    table = ranked.assign(separable=["yes" if settled else "no" for settled in ranked["separable"]])
+    for name, pairs in (("true", picture.retrained), ("planted", picture.planted)):
+        if not pairs.empty:
+            table = table.merge(pairs[["subset", "truth"]].rename(columns={"truth": name}), on="subset", how="left")
+    number = {
+        name: st.column_config.NumberColumn(label, format="%+.2g", help=text)
+        for name, label, text in (
+            ("influence", "Influence", "nats per token"),
+            ("low", "95% CI low", "lower end of the interval"),
+            ("high", "95% CI high", "upper end of the interval"),
+            ("true", "True influence", "mean over seeds of retraining without the subset, nats per token"),
+        )
+    }
+    config = {
+        "rank": st.column_config.NumberColumn("Rank", width=60),
+        "subset": st.column_config.TextColumn("Subset", width="medium"),
+        "separable": st.column_config.TextColumn("Separable", help="the paired difference excludes zero"),
+        "planted": st.column_config.NumberColumn("Planted", format="%d", help=_planted_axis(side)),
+        **number,
+    }
+    order = ["rank", *[name for name in table.columns if name != "rank"]]
+    st.dataframe(table[order], hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
+
+
+def notes(result: TraceFiles) -> None:
+    """What was cut or counted."""
+    told = result.summary.get("notes", [])
+    lines(told, heading="Data notes", icon=":material/info:")
+    if not told:
+        st.caption("Nothing was cut, and every record was used.")
+
+
+def limits() -> None:
+    """What the numbers do not prove."""
+    st.caption(NOT_PROOF)
+
+
+def method_card(result: TraceFiles) -> None:
+    """How the numbers were made."""
+    spec, summary = result.spec, result.summary
+    row = ATTRIBUTION[spec.method.name]
+    if (preset := spec.method.variant) is not None:
+        st.markdown(f"**{row.title}, {preset} preset.** {row.does} The preset: {PRESETS[preset]}.")
+        st.markdown("Influence is the rise of the loss after unlearning, in nats per token.")
+    else:
+        st.markdown(f"**{row.title}.** {row.does}")
+    if spec.weighting == "proportional":
+        st.markdown(f"Sizes: proportional. Each number is what leaving out the whole subset would do, {WHOLE}.")
+    st.markdown(
+        "An interval (95 %) says how far its number might move with other seeds and with other texts of the same kind."
+    )
+    for title in dict.fromkeys(each["method"] for each in summary.get("baselines", [])):
+        if title in BASELINES:
+            st.markdown(f":small[Baseline **{BASELINES[title].title}**: {BASELINES[title].does}]")
+    seconds, peak = summary.get("seconds"), summary.get("peak_memory_mb")
+    facts = [f"took {duration(seconds)}"] if seconds is not None else []
+    facts += [f"at most {megabytes(peak)} of memory"] if peak else []
+    if facts:
+        st.caption(" · ".join(facts))
+    st.markdown("**Where it ran**")
+    st.code(pretty(result.environment), language="json", height=220)
+
+
+def tables(
+    result: TraceFiles, ranked: pd.DataFrame, prompts: PromptSet, side: str
+) -> dict[str, Callable[[], pd.DataFrame]]:
+    """The tables to export, by what they are called."""
+    about = {"prompt_set": prompts.name, "side": side, "unit": unit_of(result.spec.method)}
+    kinds = {"This ranking": lambda: ranked.assign(**about), "All measurements": lambda: result.influence}
+    beside = result.summary.get("baselines", [])
+    return kinds | ({"Baselines": lambda: pd.DataFrame(beside)} if beside else {})

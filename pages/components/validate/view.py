@@ -1,0 +1,322 @@
+"""The parts of the validate page, each drawn by one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.layout.downloads import chart_config, export_section
+from pages.components.layout.labels import colours
+from pages.components.layout.shell import is_dark, lines
+from untrac_core.engine import Run
+from untrac_core.explore.tables import RESOLVABLE
+from untrac_core.explore.tables import validate_frames as frames
+from untrac_core.figures import ranking as figures
+from untrac_core.figures import validate as validation_figures
+from untrac_core.figures.palette import subset_colours
+from untrac_core.results.export import pretty
+from untrac_core.results.folders import ValidateFiles
+from untrac_core.specs import PromptSet
+from untrac_core.specs.catalogue import ATTRIBUTION, INITS, PRESETS, method_title
+from untrac_core.text.labels import legend
+from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
+from untrac_core.text.numbers import count, duration, megabytes
+
+SCATTERS = 3
+"""Methods whose scatter is drawn unless others are chosen: with the truth itself, two rows of two."""
+R = st.column_config.NumberColumn
+
+
+def answer(summary: dict[str, Any]) -> None:
+    """The sentence that answers the title, and how much it rests on."""
+    with st.container(border=True, gap="xsmall", key="answer"):
+        st.text(frames.in_words(summary, summary["verdict"]))
+        if summary.get("best") is None:
+            st.markdown(":orange-badge[:material/help: no method can be trusted here]")
+        st.caption(frames.counts(summary))
+
+
+def agreement(summary: dict[str, Any]) -> str:
+    """Which method agrees with retraining, and how much of it could be chance; returns what it was asked over."""
+    st.subheader("Agreement with retraining", anchor=False)
+    scopes = frames.scopes(summary)
+    left, right = st.columns([2, 3])
+    shown = {name: words[0] for name, words in frames.METRICS.items()}
+    metric = left.selectbox("Metric", list(shown), format_func=shown.get, key="vmeasure", bind="query-params")
+    metric = metric if metric in shown else "pearson"
+    scope = right.selectbox("Over", list(scopes), format_func=scopes.get, key="vover", bind="query-params")
+    scope = scope if scope in scopes else next(iter(scopes), "all")
+    leaderboard = frames.leaderboard(summary, metric, scope)
+    if leaderboard.empty:
+        st.caption("No method has this measure here.")
+        return scope
+    critical = summary["critical"].get(metric)
+    st.plotly_chart(
+        validation_figures.agreement_dots(leaderboard, across=shown[metric], critical=critical, dark=is_dark()),
+        config=chart_config("agreement"),
+        key="agreement",
+        alt="Agreement of each method with retraining, as a dot with its interval, the best on top",
+    )
+    keys = ":green[●] agrees best in Pearson r · :green[○] a tie with it · :gray[●] worse"
+    st.markdown(f":small[{keys if frames.relations(summary) else ':gray[●] no method stands out'}]")
+    said = frames.METRICS[metric][1]
+    if critical is not None:
+        subsets = summary["critical"]["subsets"]
+        said += f" Dashed: with {subsets} subsets, chance alone stays below it on 95 of 100 sides."
+    st.caption(said)
+    missing = [name for label, name in frames.titles(summary).items() if label not in set(leaderboard["method"])]
+    if missing:
+        st.text(f"Not in the figure: {', '.join(missing)}. 'Warnings' says why.")
+    return scope
+
+
+def noise(summary: dict[str, Any]) -> None:
+    """How steady the truth itself is."""
+    st.subheader("Ground-truth reproducibility", anchor=False)
+    rows = frames.noise(summary)
+    known = rows.dropna(subset=["agreement"])
+    if known.empty:
+        st.caption("Retrained with one seed only: how steady the truth is cannot be told. Name two seeds or more.")
+        return
+    st.plotly_chart(
+        validation_figures.noise_dots(known, enough=RESOLVABLE, dark=is_dark()),
+        config=chart_config("noise"),
+        key="noise",
+        alt="Agreement between retrainings with different seeds, for each side of each prompt set",
+    )
+    st.markdown(":small[:green[●] can be resolved · :gray[●] noise: cannot separate · | ceiling]")
+    st.caption(
+        "Each model was retrained with several seeds; a dot says how well these agree. The tick is the ceiling: a "
+        "method without fault would agree with this truth that well."
+    )
+
+
+def leaderboard(summary: dict[str, Any], scope: str) -> None:
+    """The methods as a table: agreement, time, memory, failures."""
+    st.subheader("Methods and costs", anchor=False)
+    table = frames.leaderboard_table(summary, scope)
+    r = {name: R(label, format="%.2f", help=text) for name, (label, text) in frames.METRICS.items()}
+    config = {
+        "method": st.column_config.TextColumn("Method", width="medium"),
+        **r,
+        "spearman": R("Spearman", format="%.2f", help=frames.METRICS["spearman"][1]),
+        "kendall": R("Kendall", format="%.2f", help=frames.METRICS["kendall"][1]),
+        "top1": R("First right", format="%d %%", help=frames.METRICS["top1"][1]),
+        "low": R("95% CI low", format="%.2f", help="lower end of the interval of Pearson r"),
+        "high": R("95% CI high", format="%.2f", help="upper end of the interval of Pearson r"),
+        "seconds": st.column_config.TextColumn("Time", width="small"),
+        "memory": st.column_config.TextColumn("Memory", width="small"),
+        "trouble": st.column_config.TextColumn("Trouble", width="small", help="told above, under 'Warnings'"),
+    }
+    order = ["method", "pearson", "low", "high", "spearman", "kendall", "ndcg", "top1", "seconds", "memory", "trouble"]
+    shown = [name for name in order if name != "trouble" or table["trouble"].any()]
+    st.dataframe(
+        table[shown],
+        hide_index=True,
+        column_config=config,
+        height="content",
+        alt="The methods with agreement, time, memory and failures",
+        key="leaderboard",
+    )
+    st.text(f"Agreement: {frames.scopes(summary).get(scope, scope)}. Each method pays for its own statistics.")
+
+
+def differences(summary: dict[str, Any]) -> None:
+    """One method against each other one; a tie is called a tie."""
+    rows = summary["differences"]
+    names = frames.titles(summary)
+    compared = [label for label in names if any(label in (row["first"], row["second"]) for row in rows)]
+    if not compared:
+        return
+    st.subheader("Differences between methods", anchor=False)
+    left, right = st.columns([2, 3])
+    first = summary.get("best") if summary.get("best") in compared else compared[0]
+    label = left.selectbox(
+        "Compare",
+        compared,
+        index=compared.index(first),
+        format_func=names.get,
+        key="vagainst",
+        bind="query-params",
+    )
+    sides = [side for side in frames.MEAN_OVER if any(row["side"] == side for row in rows)]
+    side = right.selectbox("On", sides, format_func=frames.MEAN_OVER.get, key="vsides", bind="query-params")
+    table = frames.differences(summary, label if label in compared else first, side if side in sides else sides[0])
+    config = {
+        "other": st.column_config.TextColumn("Against", width="medium"),
+        "value": R("Difference", format="%+.2f", help="its mean Pearson r minus the other's"),
+        "low": R("95% CI low", format="%+.2f", help="lower end of the interval of the difference"),
+        "high": R("95% CI high", format="%+.2f", help="upper end of the interval of the difference"),
+        "verdict": st.column_config.TextColumn("So it is", width="small"),
+        "cost": st.column_config.TextColumn("Time", width="medium"),
+    }
+    st.dataframe(
+        table, hide_index=True, column_config=config, height="content", alt="Differences between methods", key="against"
+    )
+    st.caption(
+        "Difference of the mean Pearson r with the truth. Where its interval holds zero the two are a tie: then take "
+        "the cheaper one."
+    )
+
+
+def choose(validation: ValidateFiles) -> tuple[PromptSet, str, list[str]]:
+    """The switches for prompt set, side and methods, kept in the address."""
+    summary = validation.summary
+    sets = {prompts.name: prompts for prompts in validation.spec.prompts if frames.sides_of(summary, prompts.name)}
+    names = frames.titles(summary)
+    told = set(validation.estimates["method"])
+    drawable = [label for label in names if label in told]
+    left, middle, right = st.columns([2, 2, 5], vertical_alignment="bottom")
+    name = left.selectbox("Prompt set", list(sets), key="vset", bind="query-params")
+    prompts = sets.get(str(name), next(iter(sets.values())))
+    sides = frames.sides_of(summary, prompts.name)
+    side = middle.selectbox("Influence on", sides, key="vside", bind="query-params")
+    side = side if side in sides else sides[0]
+    ranked = frames.leaderboard(summary, "pearson", next(iter(frames.scopes(summary)), "all"))["method"]
+    first = [label for label in dict.fromkeys([*ranked, *drawable]) if label in drawable][:SCATTERS]
+    chosen = right.multiselect(
+        "Methods",
+        drawable,
+        default=first,
+        format_func=names.get,
+        key="vmethods",
+        bind="query-params",
+        placeholder="Choose methods",
+    )
+    return prompts, side, chosen
+
+
+def beside(validation: ValidateFiles) -> None:
+    """The truth of one side as a ranking, and the estimates of some methods beside it."""
+    st.subheader("Estimates vs ground truth", anchor=False)
+    prompts, side, chosen = choose(validation)
+    summary = validation.summary
+    ranked = frames.ground_truth(validation, prompts.name, side)
+    places = [place for _ in range(0, 1 + len(chosen), 2) for place in st.columns(2, gap="large")]
+    with places[0]:
+        true_bars(summary, prompts, side, ranked)
+    names, known = frames.titles(summary), frames.methods(summary)
+    for number, label in enumerate(chosen):
+        with places[1 + number]:
+            st.text(f"{names[label]}: {frames.agreement_of(summary, label, prompts.name, side)}")
+            pairs = frames.pairs(validation, label, prompts.name, side)
+            if pairs.empty:
+                st.caption("It gave no estimate for this side.")
+                continue
+            st.plotly_chart(
+                figures.truth_scatter(
+                    pairs,
+                    colours=subset_colours(ranked, side),
+                    across="retrained without it, nats per token",
+                    unit=known[label]["unit"],
+                    dark=is_dark(),
+                    height=330,
+                ),
+                config=chart_config(f"{prompts.name}-{side}-{label}"),
+                key=f"scatter_{number}",
+                alt="The estimate of each subset against the influence that retraining without it showed",
+            )
+    if not chosen:
+        places[1].caption("Choose a method to see its estimates beside the truth.")
+    st.caption(
+        f"{legend(prompts, side)} Compare order and proportion of the estimates, not their size: each method measures "
+        "in its own unit. Bars of a point: across, from the least to the greatest seed of retraining; upwards, the "
+        "estimate's 95 % interval. The dashed line is the best straight fit."
+    )
+
+
+def true_bars(summary: dict[str, Any], prompts: PromptSet, side: str, ranked: pd.DataFrame) -> None:
+    """The ranking by retraining, pale where it is noise."""
+    found = frames.noise_of(summary, prompts.name, side)
+    steady = found is not None and bool(found["resolvable"])
+    st.text("Ground truth: retrained without each subset")
+    st.plotly_chart(
+        figures.ranked_bars(ranked if steady else ranked.assign(separable=False), side=side, dark=is_dark()),
+        config=chart_config(f"{prompts.name}-{side}-truth"),
+        key="ground_truth",
+        alt="Ranked bars: the influence of each subset as retraining without it showed, with its interval",
+    )
+    st.markdown(f":small[{colours(prompts, side)}]")
+    st.text(frames.resolution(summary, prompts.name, side))
+
+
+def details(validation: ValidateFiles, run: Run) -> None:
+    """What one looks up: all numbers, notes, how it was made, and what to export."""
+    summary = validation.summary
+    sides, said, how, export = st.tabs(["Every side", "Notes", "Recipe and methods", "Export"])
+    with sides:
+        every_side(summary)
+    with said:
+        told = summary.get("notes", [])
+        lines(told, heading="Data notes", icon=":material/info:")
+        if not told:
+            st.caption("Nothing was cut, and every record was used.")
+    with how:
+        card(validation)
+    with export:
+        export_section(run, validation, tables(validation))
+
+
+def every_side(summary: dict[str, Any]) -> None:
+    """Pearson r of every method on every side, beside the noise of that side."""
+    rows, names = frames.noise(summary), frames.titles(summary)
+    table = rows[["title", "agreement", "ceiling"]].copy()
+    table["resolvable"] = ["yes" if resolvable else "noise: cannot separate" for resolvable in rows["resolvable"]]
+    leaderboards = [frames.values(summary, title) for title in rows["title"]]
+    for label, name in names.items():
+        table[name] = [found.get((label, "pearson"), {}).get("value") for found in leaderboards]
+    config = {
+        "title": st.column_config.TextColumn("Side", width="medium"),
+        "agreement": R("Seeds agree", format="%.2f", help="mean Pearson r between seeds of retraining"),
+        "ceiling": R("Ceiling", format="%.2f", help="the best agreement that any method can be expected to have"),
+        "resolvable": st.column_config.TextColumn("Can be resolved", width=170),
+        **{name: R(name, format="%.2f", help="Pearson r with the truth") for name in names.values()},
+    }
+    st.dataframe(table, hide_index=True, column_config=config, alt="Pearson r of every method on every side")
+
+
+def card(validation: ValidateFiles) -> None:
+    """How the truth was made, and which methods were asked."""
+    spec, summary = validation.spec, validation.summary
+    st.markdown(f"**{INITS[spec.training.init][0]}.** {INITS[spec.training.init][1]}")
+    st.markdown(
+        "Each retraining has the seed, the order and the number of steps of the full one. True influence is the loss "
+        "without the subset minus the loss with it, in nats per token."
+    )
+    for row in summary["methods"]:
+        known = ATTRIBUTION.get(row["name"])
+        if known is not None:
+            preset = f" The preset: {PRESETS[row['preset']]}." if row.get("preset") in PRESETS else ""
+            st.markdown(f":small[**{method_title(row['name'], row.get('preset'))}**: {known.does}{preset}]")
+    facts = [f"took {duration(summary['seconds'])}"] if summary.get("seconds") is not None else []
+    facts += [f"at most {megabytes(summary['peak_memory_mb'])} of memory"] if summary.get("peak_memory_mb") else []
+    if facts:
+        st.caption(" · ".join(facts))
+    st.markdown("**Where it ran**")
+    st.code(pretty(validation.environment), language="json", height=220)
+
+
+def tables(validation: ValidateFiles) -> dict[str, Callable[[], pd.DataFrame]]:
+    """The tables to export, by what they are called."""
+    return {
+        "Agreement": lambda: pd.DataFrame(validation.summary["leaderboard"]),
+        "Estimates": lambda: validation.estimates,
+        "Truth": lambda: validation.ground_truth,
+    }
+
+
+def limits(validation: ValidateFiles) -> None:
+    """What the numbers do not prove."""
+    critical = validation.summary["critical"]
+    subsets = count(int(critical["subsets"]), "subset")
+    chance = critical["pearson"]
+    few = f"With {subsets}, " + (
+        "chance alone can reach any correlation."
+        if chance is None
+        else f"a correlation below {validation_figures.decimals(chance)} on a single side may be chance."
+    )
+    further = f"{FURTHER_LIMITS} " if validation.spec.training.init == "continued" else ""
+    st.caption(f"{further}{TRUTH_LIMITS} {few}")

@@ -1,0 +1,1 @@
+"""What tests share: small worlds, stand-ins, requests, results."""

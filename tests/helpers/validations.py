@@ -1,0 +1,113 @@
+"""Validations made by hand, in the shape in which a run writes them."""
+
+import json
+
+import pandas as pd
+
+from tests.helpers.making import spec_of
+from untrac_core.specs import KINDS
+from untrac_core.specs.build import build
+from untrac_core.specs.files import to_yaml
+from untrac_core.tasks.validate import frames
+
+RUN = "eeeeeeeeeeee"
+NAMES = ["forum", "blog", "news", "code"]
+GROUND_TRUTH = [0.06, 0.02, -0.01, -0.04]
+METHODS = {"untrac-inv (robust)": ("untrac-inv", "robust"), "grad-dot": ("grad-dot", None), "bm25": ("bm25", None)}
+SIDES = (("toxicity", "contrast", 0.95), ("toxicity", "harmful", 0.9), ("toxicity", "harmless", 0.3))
+
+
+def validate_spec(folder, names=NAMES, **more):
+    """A request over four small files."""
+    trace = spec_of(list(names), folder)
+    prompts = [trace.prompts[0].model_copy(update={"name": more.pop("prompts", "toxicity")}).model_dump()]
+    subsets = [subset.model_dump() for subset in trace.subsets]
+    methods = [{"name": name, "preset": preset} if preset else {"name": name} for name, preset in METHODS.values()]
+    values = {"training": {"init": "scratch", "steps": 10}, "prompts": prompts, "subsets": subsets, "methods": methods}
+    return build(KINDS["validate"], {**values, "device": "cpu", **more}, where="test")
+
+
+def tables(names, prompt_set):
+    """The truth of each seed and the estimate of each method, on every side."""
+    truth, told = [], []
+    for _, side, steady in SIDES:
+        for name, value in zip(names, GROUND_TRUTH, strict=True):
+            truth += [
+                (name, prompt_set, side, seed, value + (0.001 * seed if steady > 0.8 else 0.1)) for seed in (0, 1)
+            ]
+            for number, label in enumerate(METHODS):
+                moved = value * (1 - number)
+                told.append((label, prompt_set, side, name, moved, moved - 0.01, moved + 0.01))
+    return (
+        pd.DataFrame(truth, columns=["subset", "prompt_set", "side", "seed", "influence"]),
+        pd.DataFrame(told, columns=["method", "prompt_set", "side", "subset", "influence", "low", "high"]),
+    )
+
+
+def summary_of(names, prompt_set, text, best="untrac-inv (robust)"):
+    """The summary of a validation whose first method is right; the second says nothing, the third is reversed."""
+    values = {"untrac-inv (robust)": 0.95, "grad-dot": 0.6, "bm25": -0.5}
+    truth = [
+        {"prompt_set": prompt_set, "side": side, "subset": name, "rank": rank, "influence": value}
+        | {"low": value - 0.005, "high": value + 0.005}
+        for _, side, _ in SIDES
+        for rank, (name, value) in enumerate(zip(names, GROUND_TRUTH, strict=True), 1)
+    ]
+    places = [(None, "resolvable", 2), (None, "all", 3), *((prompt_set, side, 1) for _, side, _ in SIDES)]
+    leaderboard = [
+        {"method": label, "prompt_set": place, "side": side, "metric": metric, "value": value, "sides": sides}
+        | {"low": value - 0.03, "high": value + 0.03}
+        for label, value in values.items()
+        for metric in frames.METRICS
+        for place, side, sides in places
+    ]
+    pairs = [("untrac-inv (robust)", "grad-dot", 0.03, True), ("untrac-inv (robust)", "bm25", 1.4, False)]
+    differences = [
+        {"first": first, "second": second, "side": side, "value": value, "low": value - 0.1, "high": value + 0.1}
+        | {"tie": tie}
+        for first, second, value, tie in pairs
+        for side in ("resolvable", "all")
+    ]
+    method = {"peak_memory_mb": 300.0, "failed": None, "collapsed": False, "unit": "nats per token"}
+    return {
+        "run": RUN,
+        "name": "test",
+        "kind": "validate",
+        "init": "scratch",
+        "seeds": [0, 1],
+        "methods": [
+            {**method, "method": label, "name": name, "preset": preset, "seconds": 12.0 if preset else 0.2}
+            for label, (name, preset) in METHODS.items()
+        ],
+        "ground_truth": truth,
+        "noise": [
+            {"prompt_set": prompt_set, "side": side, "agreement": steady, "agreement_low": steady - 0.1}
+            | {"agreement_high": min(1.0, steady + 0.1), "ceiling": steady**0.5, "resolvable": steady >= 0.8}
+            for _, side, steady in SIDES
+        ],
+        "leaderboard": leaderboard,
+        "differences": differences,
+        "critical": {"subsets": 4, "pearson": 0.95, "spearman": 1.0, "kendall": 1.0},
+        "verdict": text,
+        "best": best,
+        "warnings": [text],
+        "notes": [text],
+        "data": {},
+        "seconds": 240.0,
+        "peak_memory_mb": 800.0,
+    }
+
+
+def write_validation(folder, spec, text="Trust UnTrac-Inv here.", change=None):
+    """The folder of a finished validation; ``change`` edits its summary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names, prompt_set = [subset.name for subset in spec.subsets], spec.prompts[0].name
+    truth, told = tables(names, prompt_set)
+    truth.to_parquet(folder / "ground_truth.parquet")
+    told.to_parquet(folder / "estimates.parquet")
+    summary = summary_of(names, prompt_set, text)
+    if change:
+        change(summary)
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "environment.json").write_text(json.dumps({"python": "3.11", "remark": text}))
+    (folder / "spec.yaml").write_text(to_yaml(spec))

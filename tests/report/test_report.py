@@ -1,0 +1,246 @@
+"""The report: one file, the same numbers as the summary, nothing but text of what a user wrote."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import time
+
+import pandas as pd
+import pytest
+from jinja2 import UndefinedError
+
+from tests.helpers.reports import PAYLOADS, Report, hostile_trace, hostile_validation, without_bundle
+from untrac_core.errors import InputError
+from untrac_core.paths import DEMO
+from untrac_core.report import report
+from untrac_core.report.blocks import Column, Group, Paragraph, Table
+from untrac_core.report.file import ENVIRONMENT, FOLDER
+from untrac_core.results.folders import load_trace
+
+ELEMENTS = """
+html head meta title style body header h1 h2 h3 h4 p nav ul li a main div strong span figure figcaption button
+details summary table caption thead tbody tr th td pre br footer script
+"""
+ATTRIBUTES = """
+lang charset http-equiv content name class id href style scope role aria-label data-figure data-name data-format data-of
+type open
+"""
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """The report of the demo's recorded run."""
+    return report(DEMO / "run", finished=0, run_id="de3000000001")
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """The same with the training texts as they are."""
+    return Report(report(DEMO / "run", finished=1_790_000_000.0, show_texts=True)).said
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """The report of the demo's first prompt set after a change of its summary."""
+
+    def make(change, **more):
+        folder = tmp_path / "result"
+        shutil.copytree(DEMO / "run", folder)
+        path = folder / "summary.json"
+        summary = json.loads(path.read_text())
+        for name in ("ranking", "verdicts"):
+            summary[name] = [row for row in summary[name] if row["prompt_set"] == "toxicity"]
+        change(summary)
+        path.write_text(json.dumps(summary))
+        return Report(report(folder, **more))
+
+    return make
+
+
+def test_every_ranking_is_the_summary_s_and_every_figure_has_a_table(demo):
+    seen, summary = Report(demo), load_trace(DEMO / "run").summary
+    wanted = {}
+    for row in summary["ranking"]:
+        wanted.setdefault((row["prompt_set"], row["side"]), []).append((row["rank"], row["subset"]))
+    assert seen.rankings() == [[name for _, name in sorted(rows)] for rows in wanted.values()]
+    assert len(wanted) == 9
+    assert len(seen.figures) == sum(tag == "figure" for tag, _ in seen.tags) == 36
+    assert sum(one.get("data-format") == "svg" for _, one in seen.tags) == 36
+    for sentence in [row["text"] for row in summary["verdicts"]] + summary["warnings"]:
+        assert sentence in seen.said
+
+
+def test_it_says_what_a_reader_must_know(demo):
+    said = Report(demo).said
+    for words in (
+        "positive number means that the subset makes the text more likely",
+        "do not prove that the model would change by as much",
+        "Cannot separate, within each of these runs",
+        "Pearson r = ",
+        "Training texts are masked",
+        "untrac run trace.yaml",
+        "recorded",
+        "2f00d35c495765338a2201513e275f13",
+        "kind: trace",
+        "The preset: small curvature-scaled steps",
+    ):
+        assert words in said
+
+
+def test_the_same_result_gives_the_same_bytes_wherever_it_lies(demo, tmp_path):
+    shutil.copytree(DEMO / "run", tmp_path / "elsewhere")
+    time.sleep(0.01)
+    assert report(tmp_path / "elsewhere", finished=0, run_id="de3000000001") == demo
+
+
+def test_the_policy_names_the_scripts_and_forbids_every_request(demo):
+    seen = Report(demo)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in seen.scripts]
+    assert seen.policy == (
+        f"default-src 'none'; script-src 'sha256-{hashes[1]}' 'sha256-{hashes[2]}'; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    assert len(seen.scripts) == 3
+    assert not re.search(r"(?:https?:)?//[a-z]", without_bundle(demo).replace("http-equiv", ""))
+    assert all(one["href"].startswith("#part-") for _, one in seen.tags if "href" in one)
+
+
+@pytest.mark.parametrize("make", [hostile_trace, hostile_validation])
+def test_what_a_user_wrote_stays_text(make, tmp_path):
+    content = report(make(tmp_path))
+    seen = Report(content)
+    assert {tag for tag, _ in seen.tags} <= set(ELEMENTS.split())
+    assert {name for _, one in seen.tags for name in one} <= set(ATTRIBUTES.split())
+    assert len(seen.scripts) == 3
+    assert "<" not in seen.scripts[0]
+    assert "\u2028" not in seen.scripts[0]
+    assert not [one for tag, one in seen.tags if tag == "script" and "src" in one]
+    for payload in PAYLOADS:
+        assert payload in seen.said
+    drawn = json.dumps([[trace.get("hovertext"), trace.get("text")] for f in seen.figures for trace in f["data"]])
+    assert "<img" not in drawn
+    assert "<a" not in drawn
+    assert "&lt;" in drawn
+
+
+def test_nothing_but_our_own_files_goes_unescaped():
+    assert "<td>&lt;b&gt;</td>" in _shown(Table([Column("Word")], [["<b>"]]))
+    assert "&lt;b&gt;" in _shown(Group("details", [Paragraph("", lead="<b>")], "<b>"))
+    for template in FOLDER.glob("*.html"):
+        assert not re.search(r"\|\s*safe|autoescape", template.read_text())
+
+
+def test_a_template_without_a_value_or_a_block_without_a_macro_is_a_fault():
+    for block in (Column("Word"), Table([Column("Word")], [["one", "more"]])):
+        with pytest.raises(UndefinedError):
+            _shown(block)
+
+
+def _shown(block):
+    return ENVIRONMENT.get_template("blocks.html").module.show([block])
+
+
+def test_texts_are_masked_unless_asked_for(demo, opened):
+    texts = load_trace(DEMO / "run").examples("toxicity", "contrast").nlargest(3, "influence")["text"]
+    begins = [" ".join(text.split())[:40] for text in texts]
+    assert not any(one in Report(demo).said for one in begins)
+    assert all(one in " ".join(opened.split()) for one in begins)
+    assert "shows training texts as they are" in opened
+
+
+def test_the_end_of_the_run_is_the_only_time_in_it(demo, opened):
+    assert "finished 21 September 2026, 14:13 UTC" in opened
+    assert "finished" not in Report(demo).said.split("The answers")[0]
+
+
+def test_one_seed_has_no_interval_and_says_so(edited):
+    def change(summary):
+        for row in summary["ranking"]:
+            row["low"] = row["high"] = None
+
+    seen = edited(change)
+    assert "one seed: none" in seen.said
+    assert "NaN" not in seen.scripts[0]
+
+
+def test_a_refused_ranking_is_said_and_the_baselines_stay(edited):
+    def change(summary):
+        summary["ranking"] = []
+        for row in summary["verdicts"]:
+            row |= {"text": "No ranking: the model collapsed.", "collapsed": True, "top": None}
+
+    seen = edited(change)
+    assert not seen.rankings()
+    assert "Collapsed: the model collapsed" in seen.said
+    assert "Baselines" in seen.said
+
+
+def test_of_a_long_ranking_both_ends_are_drawn_and_all_is_in_the_table(edited):
+    names = [f"weavers {i:03}" for i in range(200)]
+
+    def change(summary):
+        place = {"prompt_set": "toxicity", "side": "contrast", "group": None, "separable": False}
+        summary["ranking"] = [
+            place
+            | {"subset": name, "rank": i + 1, "influence": 1 - i / 100, "low": 0.9 - i / 100, "high": 1.1 - i / 100}
+            for i, name in enumerate(names)
+        ]
+        summary["ties"] = [{"prompt_set": "toxicity", "side": "contrast", "subsets": [names]}]
+
+    seen = edited(change)
+    assert seen.rankings() == [names]
+    assert len(seen.figures[0]["data"][0]["y"]) == 40
+    assert "Drawn: the first 28 and the last 12 of 200 subsets; the table has all." in seen.said
+    assert "no two of the 200 subsets can be told from each other" in seen.said
+
+
+def test_groups_are_drawn_and_listed(tmp_path):
+    folder = tmp_path / "result"
+    shutil.copytree(DEMO / "run", folder)
+    names = [subset.name for subset in load_trace(folder).spec.subsets]
+    columns = ["prompt_set", "side", "group", "subset", "influence", "low", "high", "items"]
+    cells = [
+        ("bias", "contrast", group, name, 0.01 * i, 0.01 * i - 0.005, 0.01 * i + 0.005, 8)
+        for i, name in enumerate(names)
+        for group in ("fishers", "smiths")
+    ]
+    pd.DataFrame(cells, columns=columns).to_parquet(folder / "groups.parquet")
+    seen = Report(report(folder))
+    assert seen.said.count("About whom?") == 1
+    [table] = [table for table in seen.tables if table[0] == ["Subset", "fishers", "smiths"]]
+    assert ["forum", "(0)", "(0)"] in table
+    assert ["code", "+0.070", "+0.070"] in table
+
+
+def test_a_validation_has_its_verdict_board_noise_and_scatters(tmp_path):
+    seen = Report(report(hostile_validation(tmp_path)))
+    assert "Agreement with retraining" in seen.said
+    assert "noise: cannot separate" in seen.said
+    assert any(table[0][0] == "Method" and len(table) == 4 for table in seen.tables)
+    assert [table[1][3] for table in seen.tables if table[0][0] == "Against"] == ["a tie"]
+    names = [one["data-name"] for _, one in seen.tags if "data-name" in one]
+    assert names[:2] == ["untrac-checked-agreement", "untrac-checked-noise"]
+    assert len(names) == 2 + 3 * 4
+    assert seen.rankings() == [[payload[:80] for payload in PAYLOADS[:4]]] * 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: (folder / "summary.json").unlink(), "summary.json is missing"),
+        (lambda folder: (folder / "summary.json").write_text("{"), "summary.json is damaged"),
+        (lambda folder: (folder / "summary.json").write_text('{"kind": "generate"}'), "this kind of run has no report"),
+        (lambda folder: (folder / "summary.json").write_text('{"kind": "trace"}'), "a file is damaged"),
+        (lambda folder: (folder / "influence.parquet").write_text("x"), "a file is damaged"),
+        (lambda folder: (folder / "influence.parquet").unlink(), "influence.parquet is missing"),
+    ],
+)
+def test_a_folder_that_cannot_be_reported_is_one_line(spoil, said, tmp_path):
+    folder = tmp_path / "result"
+    shutil.copytree(DEMO / "run", folder)
+    spoil(folder)
+    with pytest.raises(InputError, match=said) as raised:
+        report(folder)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,1 @@
+"""The baselines: cheaper and older attribution methods, each ranked beside UnTrac."""

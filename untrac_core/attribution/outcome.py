@@ -1,0 +1,91 @@
+"""Several attribution methods on one study: their cells in one list, and each cell done by the method it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import pandas as pd
+
+from untrac_core.attribution.base import AttributionContext, Method, failed_frame, make_method
+from untrac_core.attribution.untrac import Unlearner
+from untrac_core.cells import Cell
+from untrac_core.errors import InputError
+from untrac_core.specs import MethodSpec
+from untrac_core.specs.parts import CONTRAST
+
+
+class MethodRunner:
+    """The methods of a run, by their titles; the first is the one that was asked for, the others stand beside it."""
+
+    def __init__(self, specs: Sequence[MethodSpec], *, first_may_fail: bool = False) -> None:
+        """Raises :class:`InputError` for settings that a method does not have."""
+        self.methods: dict[str, Method] = {spec.title: make_method(spec) for spec in specs}
+        self._must = None if first_may_fail else specs[0].title
+
+    def cells(self, study: AttributionContext) -> list[Cell]:
+        """The cells of every method, one method after the other."""
+        return [replace(cell, method=title) for title, method in self.methods.items() for cell in method.cells(study)]
+
+    def run(self, study: AttributionContext, cell: Cell) -> pd.DataFrame:
+        """One cell's table; of a method that cannot work on this model or data, a table that says why."""
+        try:
+            return self.methods[cell.method].run(study, cell)
+        except InputError as error:
+            if cell.method == self._must:
+                raise
+            return failed_frame(str(error))
+
+    def outcomes(
+        self, study: AttributionContext, cells: Sequence[Cell], frames: Sequence[pd.DataFrame]
+    ) -> list[MethodOutput]:
+        """The cells and tables of each method."""
+        pairs = groupby(zip(cells, frames, strict=True), key=lambda pair: pair[0].method)
+        found = []
+        for title, group in pairs:
+            own = list(group)
+            found.append(
+                MethodOutput(study, self.methods[title], title, [cell for cell, _ in own], [frame for _, frame in own])
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class MethodOutput:
+    """The cells of one method, each with its table, and the study that they belong to."""
+
+    study: AttributionContext
+    method: Method
+    title: str
+    cells: Sequence[Cell]
+    frames: Sequence[pd.DataFrame]
+
+    @property
+    def inverse(self) -> bool:
+        """Whether the watched examples are those of the training subsets."""
+        return self.method.inverse
+
+    @property
+    def one_size(self) -> bool:
+        """Whether steps compare over all sets of a prompt set, so that the last common one is taken."""
+        scaled = isinstance(self.method, Unlearner) and self.method.settings.optimizer == "kronecker"
+        return self.inverse or scaled
+
+    @property
+    def failed(self) -> str | None:
+        """Why the method could not work here, where it could not."""
+        bare = [frame for frame in self.frames if str(frame["subset"].iloc[0]) == ""]
+        return str(bare[0]["ended"].iloc[0]) if bare else None
+
+    def collapsed_cells(self) -> list[Cell]:
+        """Cells in which the model ended knowing nothing."""
+        return [cell for cell, frame in zip(self.cells, self.frames, strict=True) if bool(frame["collapsed"].iloc[0])]
+
+    def refused(self, prompt_set: str, side: str) -> bool:
+        """Whether a collapse makes a ranking of this side meaningless."""
+        sides = ("harmful", "harmless") if side == CONTRAST else (side,)
+        return any(
+            not cell.prompt_set or (cell.prompt_set == prompt_set and cell.side in sides)
+            for cell in self.collapsed_cells()
+        )

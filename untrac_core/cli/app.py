@@ -1,0 +1,383 @@
+"""The command line: the same runs as the pages', without a browser.
+
+Results go to standard output, progress and messages to standard error. Exit status: 0 done, 1 failed, 2 bad input
+(one line that says what, where and how to mend it), 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from untrac_core import __version__
+from untrac_core.cli.dashboard import PORT, dashboard
+from untrac_core.cli.report import report
+from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
+from untrac_core.errors import Cancelled, InputError
+from untrac_core.fileio import finite, write_bytes
+from untrac_core.specs import RunSpec, Spec, TrainSpec, spec_hash
+from untrac_core.specs.files import load_spec
+from untrac_core.tasks.registry import resolved
+from untrac_core.text.labels import SIDES
+
+DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
+COMMAND = Path(sys.argv[0]).stem == "untrac"
+"""Whether this is the installed command, whose name a shell can complete."""
+PROGRAM = "untrac" if COMMAND else "python -m untrac_core"
+SHELVES = {"models": "model", "prompts": "prompts", "subsets": "subset"}
+FOLLOW_SECONDS = 0.25
+ENSURE_SECONDS = 2.0
+
+app = typer.Typer(
+    name="untrac",
+    help="Which training subsets make a language model say this, and how sure are we?",
+    no_args_is_help=True,
+    add_completion=COMMAND,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The run, as YAML.")]
+RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id: 12 digits of 0-9 and a-f.")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to standard output.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Copy the result folder to here.")]
+NewOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the result goes.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status. Every fault of the input is one line on standard error."""
+    try:
+        status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        return int(status or DONE)
+    except InputError as error:
+        return _complain(str(error), BAD_INPUT)
+    except typer.TyperException as error:
+        message = " ".join(error.format_message().split()) if hasattr(error, "format_message") else str(error)
+        return _complain(f"{message.rstrip('.')}. Try '{PROGRAM} --help'.", BAD_INPUT)
+    except (KeyboardInterrupt, typer.Abort, Cancelled):
+        return _complain("cancelled", CANCELLED)
+    except Exception as error:
+        if os.environ.get("UNTRAC_DEBUG"):
+            raise
+        return _complain(f"{type(error).__name__}: {error} (set UNTRAC_DEBUG=1 to see where)", FAILED)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"untrac {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Its version.")
+    ] = False,
+) -> None:
+    """Options that need no command."""
+
+
+@app.command()
+def run(spec_file: SpecFile, out: Out = None, as_json: Json = False) -> int:
+    """Run a spec (trace, validate, verify, unlearn, generate or fetch) to its end; Ctrl-C cancels it."""
+    from untrac_core.cli.console import Display
+
+    spec = load_spec(spec_file)
+    if isinstance(spec, TrainSpec):
+        raise InputError(f"this is a {spec.kind} recipe", field=str(spec_file), hint=f"use '{PROGRAM} {spec.kind}'")
+    if out:
+        _usable_out(out, spec)
+    with Display() as display:
+        run_id = submit(spec, progress=display)
+    return _to_the_end(Store(), run_id, out, as_json)
+
+
+@app.command()
+def resume(run_id: RunId, out: Out = None, as_json: Json = False) -> int:
+    """Go on with a failed or cancelled run; finished cells are kept."""
+    store = Store()
+    resumed = store.run(run_id)
+    if out:
+        _usable_out(out, resumed.spec)
+    store.resume(run_id)
+    return _to_the_end(store, run_id, out, as_json)
+
+
+@app.command()
+def check(spec_file: SpecFile, as_json: Json = False) -> None:
+    """Check a spec or a recipe for mistakes, and estimate time, memory and disk."""
+    from untrac_core.cli.console import tell_check
+    from untrac_core.tasks.prepare import check_training
+    from untrac_core.tasks.registry import check as check_run
+
+    spec = load_spec(spec_file)
+    if isinstance(spec, TrainSpec):
+        notes = check_training(spec)
+        _print_json({"notes": notes}) if as_json else print("\n".join([*notes, "The recipe can be used."]))
+        return
+    found = check_run(spec, rates=Store().rates())
+    if as_json:
+        _print_json(asdict(replace(found, spec=None)) | {"spec": found.spec.model_dump(mode="json")})
+    else:
+        tell_check(spec.kind, found)
+
+
+@app.command()
+def train(recipe: SpecFile, out: NewOut, as_json: Json = False) -> None:
+    """Train a small model and its tokenizer from a recipe; Ctrl-C stops it."""
+    from untrac_core.cli.console import Display
+
+    spec = load_spec(recipe)
+    if not isinstance(spec, TrainSpec):
+        raise InputError(f"this is a {spec.kind} spec", field=str(recipe), hint="begin it with 'kind: train'")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("this is not an empty folder", field=str(out), hint="name a new folder in --out")
+    with Display() as display:
+        display.phase("loading torch")
+        from untrac_core.training.recipe import train as train_model
+
+        report = train_model(spec, out, display)
+    if as_json:
+        _print_json(report)
+    else:
+        print(f"The model is in {out}.")
+
+
+@app.command()
+def runs(
+    as_json: Json = False, limit: Annotated[int, typer.Option(min=1, help="List at most this many.")] = 50
+) -> None:
+    """List the runs, newest first."""
+    found = Store().runs(limit)
+    if as_json:
+        _print_json([_plain(run) for run in found])
+        return
+    from untrac_core.cli.console import run_list
+
+    run_list(found)
+
+
+@app.command()
+def show(
+    run_id: RunId,
+    side: Annotated[str | None, typer.Option(help="harmful, harmless or contrast (where there is one).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a run: what it found when it is done, else how far it is."""
+    from untrac_core.cli.console import outcome, state
+
+    found = Store().run(run_id)
+    if side is not None and side not in SIDES:
+        raise InputError(f"{side!r} is not a side", field="--side", hint=f"choose {', '.join(SIDES)}")
+    if found.status != "done":
+        _print_json(_plain(found)) if as_json else state(found)
+    elif as_json:
+        _print_json(_summary(found))
+    else:
+        state(found)
+        outcome(_summary(found), side)
+
+
+app.command()(report)
+app.command()(dashboard)
+
+
+@app.command()
+def cancel(run_id: RunId) -> None:
+    """Stop a run; its finished cells are kept."""
+    store = Store()
+    store.cancel(run_id)
+    ended = _wait(store, run_id)
+    print(f"run {run_id} is {ended.status}")
+
+
+@app.command()
+def library(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="models, prompts or subsets; else all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the models, prompt sets and training subsets in the library; running a fetch spec adds to it."""
+    from untrac_core.engine import Library
+
+    if kind is not None and kind not in SHELVES:
+        raise InputError(f"{kind!r} is not kept in the library", field="library", hint=f"choose {', '.join(SHELVES)}")
+    shelves = {one: Library().entries(SHELVES[one]) for one in ([kind] if kind else SHELVES)}
+    if as_json:
+        _print_json({one: [_entry(entry) for entry in entries] for one, entries in shelves.items()})
+        return
+    from untrac_core.cli.console import shelf
+
+    for one, entries in shelves.items():
+        shelf(one, entries)
+
+
+@app.command()
+def library_remove(entry_id: Annotated[str, typer.Argument(metavar="ID", help="The entry's id.")]) -> None:
+    """Remove an entry of the library; runs that used it keep its data."""
+    from untrac_core.engine import Library
+
+    kept = Library()
+    kind = kept.kind_of(entry_id)
+    kept.remove(kind, entry_id)
+    print(f"{entry_id} is removed")
+
+
+@app.command()
+def worker(
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda:0 ..., or io for fetch runs: whose queue to serve.")
+    ] = "auto",
+) -> int:
+    """Compute the queued runs of a device in this terminal; rarely needed, as a run starts a worker by itself."""
+    from untrac_core.engine.worker import main as serve
+
+    return serve(device)
+
+
+@app.command()
+def demo(
+    write: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the demo's corpus files to here.")] = None,
+) -> None:
+    """Install the demo's recorded run, or write the texts that its model was trained on."""
+    if write is not None:
+        from untrac_core.demo import texts
+
+        _make_folder(write)
+        texts.write(texts.generate(), write)
+        print(f"The demo's texts are in {write}.")
+        return
+    Store().install_demo()
+    print(f"The demo is run {DEMO_RUN}. See it with '{PROGRAM} show {DEMO_RUN}',")
+    print(f"or run '{PROGRAM} dashboard' and open http://127.0.0.1:{PORT}/influence?run={DEMO_RUN}")
+
+
+def _to_the_end(store: Store, run_id: str, out: Path | None, as_json: bool) -> int:
+    """Follow a run, cancel it on Ctrl-C, hand over its result; returns the exit status."""
+    from untrac_core.cli.console import Display, outcome
+
+    print(f"run {run_id}", file=sys.stderr, flush=True)
+    try:
+        with Display() as display:
+            ended = _wait(store, run_id, display)
+    except KeyboardInterrupt:
+        store.cancel(run_id)
+        ended = _wait(store, run_id)
+    if ended.status == "cancelled":
+        reason = f" ({ended.error})" if ended.error else ""
+        return _complain(f"run {run_id} was cancelled{reason}; '{PROGRAM} resume {run_id}' goes on with it", CANCELLED)
+    if ended.status != "done":
+        return _complain(f"run {run_id} failed: {ended.error}", BAD_INPUT if ended.faulty_input else FAILED)
+    if out:
+        _hand_over(ended.folder, out)
+    if as_json:
+        _print_json(_summary(ended))
+    else:
+        outcome(_summary(ended))
+        print(f"The result is in {out or ended.folder}.")
+    return DONE
+
+
+def _wait(store: Store, run_id: str, display: Any = None) -> Run:
+    """Wait for a run's end, seeing to it that a worker serves it; returns the run as it ended."""
+    past = store.events(run_id, limit=1_000_000)
+    seen = next((event.seq for event in reversed(past) if event.text in ("queued", "queued again")), 0)
+    ensured = -ENSURE_SECONDS
+    while True:
+        found = store.run(run_id)
+        events = store.events(run_id, after=seen)
+        seen = events[-1].seq if events else seen
+        if display is not None:
+            display.run(found, events)
+        if found.settled:
+            return found
+        if found.active and time.monotonic() - ensured >= ENSURE_SECONDS:
+            ensure_worker(found.device, store.home)
+            ensured = time.monotonic()
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _usable_out(out: Path, spec: RunSpec) -> None:
+    """Refuse a place for results that is not a folder, or has something else in it than the same spec's result."""
+    _make_folder(out)
+    if not any(out.iterdir()):
+        return
+    there = None
+    with suppress(InputError):  # not a result, so it is refused like any other content
+        there = load_spec(out / "spec.yaml")
+    if there is None or not _same(there, spec):
+        hint = "name a new or an empty folder in --out"
+        raise InputError("the folder holds something else", field=str(out), hint=hint)
+
+
+def _same(there: Spec, spec: RunSpec) -> bool:
+    """Whether a result's spec is this one, as it is or written out; that may cost a pass over a source, so it is last.
+
+    The result of a fetch has its spec as it was given.
+    """
+    if spec_hash(there) == spec_hash(spec):
+        return True
+    if there.kind != spec.kind:
+        return False
+    return spec_hash(there) == spec_hash(resolved(spec))
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that can be written to: found out before the work, not after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        message = f"the folder cannot be made ({error.strerror})"
+        raise InputError(message, field=str(folder), hint="name another one") from None
+
+
+def _hand_over(folder: Path, out: Path) -> None:
+    """Copy a result folder's files, each one whole or not at all, and an unlearned model with all of its own."""
+    from untrac_core.results.folders import FILES, UNLEARNED
+
+    if (folder / UNLEARNED).is_dir():
+        shutil.copytree(folder / UNLEARNED, out / UNLEARNED, dirs_exist_ok=True)
+    for name in FILES:
+        if (folder / name).is_file():
+            write_bytes((folder / name).read_bytes(), out / name)
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    path = run.folder / "summary.json"
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError("the run's summary cannot be read", field=str(path), hint="run it again") from None
+    return summary
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    """A run as JSON can hold it, without its spec."""
+    values = {name: value for name, value in vars(run).items() if name != "spec"}
+    return {**values, "folder": str(run.folder)}
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    """An entry of the library as JSON can hold it."""
+    return {**vars(entry), "value": entry.value.model_dump(mode="json", exclude_defaults=True)}
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _complain(message: str, status: int) -> int:
+    print(message, file=sys.stderr)
+    return status

@@ -1,0 +1,1 @@
+"""Readers: rows out of files of every supported format."""

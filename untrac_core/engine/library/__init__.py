@@ -1,0 +1,1 @@
+"""The library: models, prompt sets and subsets that a user has kept."""

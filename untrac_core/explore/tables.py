@@ -1,0 +1,26 @@
+"""The tables of finished runs, ready to be drawn, by the kind of run: the door of the pages to what a result says."""
+
+from __future__ import annotations
+
+from untrac_core.stats.agreement import RESOLVABLE
+from untrac_core.tasks.trace import frames as trace_frames
+from untrac_core.tasks.trace.features import TEXT_FEATURES
+from untrac_core.tasks.trace.frames import sides_of
+from untrac_core.tasks.unlearn import frames as unlearn_frames
+from untrac_core.tasks.unlearn.audit import LIMITS
+from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
+from untrac_core.tasks.validate import frames as validate_frames
+from untrac_core.unlearning.metrics.summary import METRICS
+
+__all__ = [
+    "LIMITS",
+    "METRICS",
+    "RESOLVABLE",
+    "TEXT_FEATURES",
+    "collateral_in_words",
+    "collateral_rows",
+    "sides_of",
+    "trace_frames",
+    "unlearn_frames",
+    "validate_frames",
+]

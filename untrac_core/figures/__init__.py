@@ -1,0 +1,1 @@
+"""Plotly figures, each from a data frame."""

@@ -1,0 +1,181 @@
+"""Plotly figures of a validation: which method agrees with retraining, how steady the truth is, estimate against truth.
+
+They share the look of :mod:`untrac_core.figures.ranking`: escaped names, transparent backgrounds, colours of the
+Okabe-Ito set.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from untrac_core.figures.base import LETTERS, assemble, ink_of, padded, whiskers
+from untrac_core.figures.palette import UNDECIDED
+from untrac_core.text.numbers import decimals, safe
+
+BEST = "#009E73"
+"""Bluish green of the Okabe-Ito set: neither side's colour."""
+BAR = "#E69F00"
+"""Orange: a bar that something has to pass."""
+ROW = 30
+"""Pixels a method."""
+TITLE_CHARACTERS = 40
+
+
+def agreement_dots(
+    leaderboard: pd.DataFrame, *, across: str, critical: float | None, dark: bool = False, size: int = LETTERS
+) -> go.Figure:
+    """The agreement of each method with the truth as a dot with its interval, the best on top.
+
+    ``board``: columns title, value, low, high (may be missing: no interval) and relation: ``best`` (a filled dot),
+    ``tie`` (a ring: cannot be told from the best), else grey. ``across`` names the measure. ``critical``: a line at
+    the value that chance exceeds in one of twenty rankings. ``size``: of the letters, in pixels.
+    """
+    rows = leaderboard.sort_values("value", ascending=False, na_position="last").reset_index(drop=True)
+    rows = rows.assign(low=rows["low"].fillna(rows["value"]), high=rows["high"].fillna(rows["value"]))
+    ink, places = ink_of(dark), [str(i) for i in range(len(rows))]
+    colours = [BEST if relation in ("best", "tie") else UNDECIDED for relation in rows["relation"]]
+    hover = [
+        f"<b>{safe(r.title, 80)}</b><br>{safe(across, 80)}: {decimals(r.value)}<br>{_interval(r)}"
+        for r in rows.itertuples()
+    ]
+    dots = {
+        **_dots(rows, "value", places, ink),
+        "marker": {
+            "size": 11,
+            "color": colours,
+            "symbol": ["circle-open" if relation == "tie" else "circle" for relation in rows["relation"]],
+            "line": {"width": 2, "color": colours},
+        },
+        "hovertext": hover,
+        "customdata": rows["title"].astype(str).tolist(),
+    }
+    least, most = padded(rows["low"], rows["high"], 0.0)
+    width = (max(most, 1.0) - least) or 1.0
+    shapes, notes = _bar(critical, "chance", ink, size) if critical is not None else ([], [])
+    return assemble(
+        [dots, _numbers(rows, places, ink, size)],
+        {"title": {"text": safe(across, 80)}, "range": [least - 0.03 * width, max(most, 1.0) + 0.13 * width]},
+        _names(rows["title"], places),
+        dark=dark,
+        height=22 + 6 * size + ROW * size * max(len(rows), 3) // LETTERS,
+        size=size,
+        shapes=shapes,
+        annotations=notes,
+        margin={"l": 8, "r": 16, "t": 2 + 2 * size, "b": 4 * size},
+    )
+
+
+def noise_dots(noise: pd.DataFrame, *, enough: float, dark: bool = False, size: int = LETTERS) -> go.Figure:
+    """How well retrainings with other seeds agree with each other, one dot a side of a prompt set.
+
+    ``noise``: columns title, agreement, low, high, ceiling (the highest agreement that an estimate without fault could
+    have with this truth; a tick) and resolvable. ``enough``: agreement from which on a side counts as resolvable.
+    """
+    rows = noise.reset_index(drop=True)
+    rows = rows.assign(low=rows["low"].fillna(rows["agreement"]), high=rows["high"].fillna(rows["agreement"]))
+    ink, places = ink_of(dark), [str(i) for i in range(len(rows))]
+    hover = [
+        f"<b>{safe(r.title, 80)}</b><br>agreement of seeds: {decimals(r.agreement)}<br>{_interval(r)}"
+        f"<br>ceiling for any method: {decimals(r.ceiling)}"
+        f"<br>{'can be resolved' if r.resolvable else 'noise: cannot separate'}"
+        for r in rows.itertuples()
+    ]
+    tints = [BEST if resolvable else UNDECIDED for resolvable in rows["resolvable"]]
+    dots = {
+        **_dots(rows, "agreement", places, ink),
+        "marker": {"size": 10, "color": tints},
+        "hovertext": hover,
+    }
+    ceilings = {
+        "type": "scatter",
+        "x": rows["ceiling"].tolist(),
+        "y": places,
+        "mode": "markers",
+        "marker": {"symbol": "line-ns", "size": 14, "line": {"width": 2, "color": ink}},
+        "hovertext": hover,
+        "hoverinfo": "text",
+    }
+    shapes, notes = _bar(enough, "enough to rank", ink, size)
+    least, most = padded(rows["low"], rows["high"], 0.0)
+    width = (max(most, 1.0) - least) or 1.0
+    return assemble(
+        [dots, ceilings],
+        {
+            "title": {"text": "agreement of seeds, Pearson r"},
+            "range": [least - 0.03 * width, max(most, 1.0) + 0.05 * width],
+        },
+        _names(rows["title"], places),
+        dark=dark,
+        height=22 + 6 * size + ROW * size * max(len(rows), 3) // LETTERS,
+        size=size,
+        shapes=shapes,
+        annotations=notes,
+        margin={"l": 8, "r": 16, "t": 2 + 2 * size, "b": 4 * size},
+    )
+
+
+def _interval(row: Any) -> str:
+    return "no interval" if row.low == row.high else f"interval {decimals(row.low)} to {decimals(row.high)}"
+
+
+def _dots(rows: pd.DataFrame, value: str, places: list[str], ink: str) -> dict[str, Any]:
+    """Dots with their intervals, one per row of the figure."""
+    return {
+        "type": "scatter",
+        "x": rows[value].tolist(),
+        "y": places,
+        "mode": "markers",
+        "error_x": {**whiskers(rows, value, "low", "high", ink), "thickness": 1.3},
+        "hoverinfo": "text",
+        "cliponaxis": False,
+    }
+
+
+def _numbers(rows: pd.DataFrame, places: list[str], ink: str, size: int) -> dict[str, Any]:
+    """The value beside the upper end of each interval."""
+    return {
+        "type": "scatter",
+        "x": rows["high"].tolist(),
+        "y": places,
+        "mode": "text",
+        "text": [f"\u00a0\u00a0{decimals(value)}" for value in rows["value"]],
+        "textposition": "middle right",
+        "textfont": {"color": ink, "size": size},
+        "hoverinfo": "skip",
+        "cliponaxis": False,
+    }
+
+
+def _names(titles: pd.Series, places: list[str]) -> dict[str, Any]:
+    """An axis with a name for each row, the first on top."""
+    return {
+        "tickmode": "array",
+        "tickvals": places,
+        "ticktext": [f"{safe(title, TITLE_CHARACTERS)}  " for title in titles],
+        "range": [len(places) - 0.5, -0.5],
+        "showgrid": False,
+        "zeroline": False,
+        "type": "category",
+    }
+
+
+def _bar(value: float, text: str, ink: str, size: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A dashed line across all rows, with a word at its top."""
+    line = {"color": BAR, "width": 1.5, "dash": "dash"}
+    ends = {"x0": value, "x1": value, "y0": 0, "y1": 1, "yref": "paper"}
+    shape = {"type": "line", **ends, "line": line, "layer": "below"}
+    note = {
+        "x": value,
+        "y": 1,
+        "yref": "paper",
+        "xanchor": "right",
+        "xshift": 4,
+        "yanchor": "bottom",
+        "showarrow": False,
+        "text": f"{text}: {decimals(value)}",
+        "font": {"color": ink, "size": size - 1},
+    }
+    return [shape], [note]

@@ -1,0 +1,1 @@
+"""Models: loading, adapters, trainable parameters, losses, sampling, devices."""

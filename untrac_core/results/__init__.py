@@ -1,0 +1,1 @@
+"""Result folders: reading, the environment of a run, and exports."""

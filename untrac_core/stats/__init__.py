@@ -1,0 +1,1 @@
+"""Intervals, agreement between rankings, the bootstrap, and what leaving a subset out does to a mixture."""

@@ -1,0 +1,1 @@
+"""Tracing: which training subsets make a model say this?"""

@@ -1,0 +1,220 @@
+"""From cells to answers: the influence table, the example table, the ranking and its verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from untrac_core.attribution.base import AttributionContext
+from untrac_core.attribution.outcome import MethodOutput
+from untrac_core.attribution.untrac import NATS
+from untrac_core.cells import Cell
+from untrac_core.data.tokens import Example
+from untrac_core.results.folders import INFLUENCE_COLUMNS
+from untrac_core.specs.parts import CONTRAST
+from untrac_core.stats.intervals import Estimate, estimate, excludes_zero
+from untrac_core.stats.mixture import leave_out_influence, leave_out_matrix
+
+PLACE = ["subset", "prompt_set", "side"]
+
+
+def influence_frame(outcome: MethodOutput) -> pd.DataFrame:
+    """The table of ``influence.parquet``: one row per subset, prompt set, side, group, seed and kept step.
+
+    Sums of losses and changes over tokens; group ``""`` holds all examples of a side.
+    """
+    tables = [_aggregate(outcome, cell, frame) for cell, frame in zip(outcome.cells, outcome.frames, strict=True)]
+    return pd.concat(tables, ignore_index=True)[INFLUENCE_COLUMNS]
+
+
+def _aggregate(outcome: MethodOutput, cell: Cell, frame: pd.DataFrame) -> pd.DataFrame:
+    """A cell's rows of the table: places in their order, in each all examples first, then its groups by name."""
+    frame = frame.assign(place=frame.groupby(PLACE, sort=False).ngroup(), group="")
+    parts = [frame]
+    if not outcome.inverse:
+        prompts = outcome.study.prompts
+        names = [(*place, i, x.group) for place, items in _sides(prompts) for i, x in enumerate(items) if x.group]
+        if names:
+            known = pd.DataFrame(names, columns=["prompt_set", "side", "example", "group"])
+            parts.append(frame.drop(columns="group").merge(known, on=["prompt_set", "side", "example"]))
+    rows = pd.concat(parts, ignore_index=True)
+    sums = rows.groupby(["place", "group", "step"], sort=True).agg(
+        **{name: (name, "first") for name in PLACE},
+        loss_before=("loss_before", "sum"),
+        change=("change", "sum"),
+        tokens=("tokens", "sum"),
+        examples=("example", "size"),
+        loss_increase=("loss_increase", "first"),
+    )
+    table = sums.reset_index()
+    for name in ("loss_before", "change"):
+        table[name] /= table["tokens"]
+    table = table.rename(columns={"change": "influence"})
+    data = outcome.study.prompt_data
+    labels = {place: data[place[0]].spec.sides[place[1]] or "" for place, _ in _sides(outcome.study.prompts)}
+    return table.assign(
+        loss_after=table["loss_before"] + table["influence"],
+        label=[labels[place] for place in zip(table["prompt_set"], table["side"], strict=True)],
+        method=outcome.method.name,
+        seed=cell.seed,
+    )
+
+
+def _sides(prompts: Mapping[str, Mapping[str, Sequence[Example]]]) -> list[tuple[tuple[str, str], Sequence[Example]]]:
+    return [((name, side), items) for name, sides in prompts.items() for side, items in sides.items()]
+
+
+def final_changes(outcome: MethodOutput) -> dict[tuple[str, str, str], np.ndarray]:
+    """Each (subset, prompt set, side)'s changes at the end, shape (seeds, examples), in nats.
+
+    UnTrac-Inv: the last step that all sides and seeds of a prompt set kept; UnTrac with steps of one size: the last
+    that all subsets and seeds kept. So like is compared with like. UnTrac by epochs: each subset's own last step.
+    """
+    stacked: dict[tuple[str, str, str], list[np.ndarray]] = {}
+    for frame, end in zip(outcome.frames, final_steps(outcome), strict=True):
+        kept = frame[frame["step"] == end]
+        for place, part in kept.groupby(["subset", "prompt_set", "side"], sort=False):
+            stacked.setdefault(place, []).append(part["change"].to_numpy())
+    return {place: np.stack(values) for place, values in stacked.items()}
+
+
+def final_steps(outcome: MethodOutput) -> list[int]:
+    """The step of each cell that :func:`final_changes` takes, in the order of the cells."""
+    ends = [int(frame["step"].max()) for frame in outcome.frames]
+    if not outcome.one_size:
+        return ends
+    last: dict[str, int] = {}
+    for cell, end in zip(outcome.cells, ends, strict=True):
+        last[cell.prompt_set] = min(end, last.get(cell.prompt_set, end))
+    return [last[cell.prompt_set] for cell in outcome.cells]
+
+
+def estimates(outcome: MethodOutput) -> dict[tuple[str, str], dict[str, Estimate]]:
+    """(Prompt set, side) to subset to its estimate; ``contrast`` is harmful minus harmless, paired."""
+    result: dict[tuple[str, str], dict[str, Estimate]] = {}
+    share = outcome.method.subsample
+    tokens_of = watched_tokens(outcome)
+    for (subset, prompt_set, side), changes in final_changes(outcome).items():
+        tokens = tokens_of[subset, prompt_set, side]
+        population = f"subset {subset}" if outcome.inverse else f"prompts {prompt_set} {side}"
+        result.setdefault((prompt_set, side), {})[subset] = estimate(changes, tokens, population, share)
+    if outcome.study.sizes is not None:
+        result = {place: leave_out_influence(by_subset, outcome.study.sizes) for place, by_subset in result.items()}
+    for prompt_set, sides in outcome.study.prompts.items():
+        if len(sides) == 2:
+            harmful, harmless = result[prompt_set, "harmful"], result[prompt_set, "harmless"]
+            result[prompt_set, CONTRAST] = {subset: harmful[subset] - harmless[subset] for subset in harmful}
+    return result
+
+
+def watched_tokens(outcome: MethodOutput) -> dict[tuple[str, str, str], np.ndarray]:
+    """The tokens of each (subset, prompt set, side)'s watched examples, as the cells have them."""
+    found: dict[tuple[str, str, str], np.ndarray] = {}
+    for frame in outcome.frames:
+        first = frame[frame["step"] == frame["step"].iloc[0]]
+        for place, part in first.groupby(["subset", "prompt_set", "side"], sort=False):
+            found.setdefault(place, part["tokens"].to_numpy(dtype=np.float64))
+    return found
+
+
+def ranking_rows(outcome: MethodOutput) -> list[dict[str, Any]]:
+    """The ``ranking`` of ``summary.json``: most influential first; none where a collapse forbids it."""
+    rows = []
+    found = estimates(outcome)
+    for prompt_set, side in places(outcome.study):
+        by_subset = found[prompt_set, side]
+        if outcome.refused(prompt_set, side):
+            continue
+        order = sorted(by_subset, key=lambda subset: (-by_subset[subset].value, subset))
+        told_apart = [
+            excludes_zero((by_subset[upper] - by_subset[lower]).interval()) for upper, lower in pairwise(order)
+        ]
+        for place, subset in enumerate(order):
+            interval = by_subset[subset].interval()
+            neighbours = told_apart[max(place - 1, 0) : place + 1]
+            rows.append(
+                {
+                    "prompt_set": prompt_set,
+                    "side": side,
+                    "group": None,
+                    "subset": subset,
+                    "rank": place + 1,
+                    "influence": by_subset[subset].value,
+                    "low": interval[0] if interval else None,
+                    "high": interval[1] if interval else None,
+                    "separable": all(neighbours),
+                }
+            )
+    return rows
+
+
+def places(study: AttributionContext) -> list[tuple[str, str]]:
+    """(Prompt set, side): prompt sets in the order of the spec, the contrast first, as it is the default view."""
+    return [
+        (prompt_set, side)
+        for prompt_set, sides in study.prompts.items()
+        for side in (CONTRAST, "harmful", "harmless")
+        if side in sides or (side == CONTRAST and len(sides) == 2)
+    ]
+
+
+def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]], influence: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each prompt set and side: the answer in words, its top subset or ``None``, and whether to trust it."""
+    result = []
+    for prompt_set, side in places(outcome.study):
+        ranked = [row for row in rows if (row["prompt_set"], row["side"]) == (prompt_set, side)]
+        collapsed = outcome.refused(prompt_set, side)
+        stable = not collapsed and _stable(influence, prompt_set, side, outcome.study.sizes)
+        top, text = None, "No ranking: the unlearning went so far that the model collapsed. Take smaller steps."
+        if not collapsed:
+            top, text = _answer(outcome, ranked, prompt_set, side)
+            if top and not stable:
+                text += " The order changes along the unlearning steps, so read it with care."
+        result.append(
+            {"prompt_set": prompt_set, "side": side, "top": top, "text": text, "collapsed": collapsed, "stable": stable}
+        )
+    return result
+
+
+def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str, side: str) -> tuple[str | None, str]:
+    """The top subset, if it can be told from the second and from nothing, and a sentence that says so."""
+    first, second = ranked[0], ranked[1]
+    if first["low"] is None:
+        return None, "Cannot separate: one seed says nothing about its own noise. Run at least two seeds."
+    labels = outcome.study.prompt_data[prompt_set].spec.sides
+    unit = outcome.method.unit
+    size = f"{first['influence']:+.2g} {unit}, 95% interval {first['low']:+.2g} to {first['high']:+.2g}"
+    if first["low"] <= 0:
+        return None, f"Cannot separate: even the first, {first['subset']}, cannot be told from no influence ({size})."
+    if not first["separable"]:
+        return None, (
+            f"Cannot separate: {first['subset']} comes first ({size}), but {second['subset']} lies within its noise."
+        )
+    texts = f"{labels.get(side) or 'these'} texts of {prompt_set}"
+    if side == CONTRAST:
+        texts = f"{labels['harmful']} texts of {prompt_set}, more than {labels['harmless']} ones,"
+    if unit != NATS:
+        return first["subset"], f"{first['subset']} scores highest with {texts.rstrip(',')} ({size})."
+    return first["subset"], f"Without {first['subset']}, the model would assign {texts} a lower probability ({size})."
+
+
+def _stable(influence: pd.DataFrame, prompt_set: str, side: str, sizes: Mapping[str, float] | None) -> bool:
+    """Whether the same subset is first at every kept point that all ascents reached (mean over seeds).
+
+    Points are counted, not steps: subsets of different sizes take different numbers of steps an epoch.
+    """
+    rows = influence[(influence["prompt_set"] == prompt_set) & (influence["group"] == "") & (influence["step"] > 0)]
+    ascents = rows.sort_values("step").groupby(["side", "subset", "seed"])
+    rows = rows.assign(point=ascents.cumcount())
+    rows = rows[rows["point"] < ascents.size().min()]
+    table = rows.groupby(["side", "point", "subset"])["influence"].mean()
+    curve = (table["harmful"] - table["harmless"]).dropna() if side == CONTRAST else table[side]
+    points = curve.unstack("subset")
+    if sizes is not None:
+        matrix = leave_out_matrix(np.array([sizes[subset] for subset in points.columns], dtype=np.float64))
+        points = points @ pd.DataFrame(matrix.T, index=points.columns, columns=points.columns)
+    return bool(points.idxmax(axis=1).nunique() == 1)

@@ -1,0 +1,201 @@
+"""From a spec to a result folder: load, run the cells, write the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from untrac_core.attribution.settings import ascent_settings
+from untrac_core.cells import Cell
+from untrac_core.data import overlap
+from untrac_core.fileio import write_bytes
+from untrac_core.progress import Progress, Silent
+from untrac_core.results.folders import (
+    ENVIRONMENT,
+    EXAMPLES,
+    GROUPS,
+    INFLUENCE,
+    PROMPT_EXAMPLES,
+    SPEC,
+    SUMMARY,
+    TEXT_FEATURES,
+    TOKENS,
+    write_frame,
+    write_json,
+    write_parts,
+)
+from untrac_core.specs import TraceSpec, method_spec
+from untrac_core.specs.files import to_yaml
+from untrac_core.stats.mixture import large_shares
+from untrac_core.tasks.base import Place
+from untrac_core.tasks.costs import work_flop, workload_of
+from untrac_core.tasks.prepare import cut_notes, same_texts
+from untrac_core.tasks.trace.context import build_context, context_environment
+
+
+class TraceTask:
+    """A run in this process: loads its model and data when made, then does one cell at a time.
+
+    Two stages: ``cells``, then, told the tables of these, ``eval_points`` (:mod:`untrac_core.tasks.trace.tokens`).
+    Raises :class:`InputError` where the spec cannot be run. ``threads`` sets torch's threads; results are the same to
+    the last bit for the same number of threads on the same kind of machine. ``cache``: a folder for what is slow to
+    compute and may be needed again.
+    """
+
+    def __init__(
+        self,
+        spec: TraceSpec,
+        progress: Progress | None = None,
+        threads: int | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        self.progress = progress or Silent()
+        self.progress.phase("loading torch")
+        # Imported here, so that looking at a result or checking a spec stays free of torch.
+        from untrac_core.attribution.outcome import MethodRunner
+        from untrac_core.tasks.trace.tokens import TokenPass
+
+        self.spec = spec
+        self.panel = MethodRunner([spec.method, *(method_spec(name) for name in spec.beside)])
+        self.study = build_context(spec, self.progress, threads, cache)
+        self.cells = self.panel.cells(self.study)
+        title, method = next(iter(self.panel.methods.items()))
+        self._own = [cell for cell in self.cells if cell.method == title]
+        self.token_passes = TokenPass(self.study, title, method, self._own)
+        self.eval_points = self.token_passes.cells
+
+    @property
+    def later(self) -> list[list[Cell]]:
+        """The close looks, which need the trace."""
+        return [self.eval_points]
+
+    def run_cell(self, cell: Cell) -> pd.DataFrame:
+        """One cell's table; the model's weights come back bit for bit."""
+        return self.token_passes.run(cell) if cell in self.eval_points else self.panel.run(self.study, cell)
+
+    def tell(self, frames: Sequence[pd.DataFrame]) -> None:
+        """The tables of ``cells``, in their order: what the ``eval_points`` look at hangs on them."""
+        self.token_passes.tell(frames[: len(self._own)])
+
+    def write(
+        self, folder: Path, frames: Sequence[pd.DataFrame], seconds: float, peak_memory_mb: float, run: str = ""
+    ) -> dict[str, Any]:
+        """Write the result folder from the tables of ``cells`` and ``looks``, in their order; returns the summary.
+
+        ``summary.json`` comes last: a folder that has it is whole.
+        """
+        from untrac_core.tasks.trace.ranking import influence_frame
+
+        self.progress.phase("writing the result")
+        folder.mkdir(parents=True, exist_ok=True)
+        count = len(self.cells)
+        outcome, *beside = self.panel.outcomes(self.study, self.cells, frames[:count])
+        influence = influence_frame(outcome)
+        tables = [influence_frame(other) for other in beside if other.failed is None]
+        write_frame(pd.concat([influence, *tables], ignore_index=True), folder / INFLUENCE)
+        text_features = self._write_texts(folder, outcome, frames[count:])
+        write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
+        write_json(context_environment(self.spec, self.study), folder / ENVIRONMENT)
+        summary = self._summary(outcome, beside, influence, run)
+        summary |= {"text_features": text_features, "seconds": seconds, "peak_memory_mb": peak_memory_mb}
+        write_json(summary, folder / SUMMARY)
+        return summary
+
+    def _write_texts(self, folder: Path, outcome: Any, tables: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
+        """The tables of single texts that the method has; returns what their features say in words."""
+        from untrac_core.tasks.trace.examples import example_tables, feature_table, prompt_tables, token_frames
+        from untrac_core.tasks.trace.groups import group_frame
+
+        of_blocks = self.spec.method.unlearns and outcome.inverse
+        of_items = self.spec.method.unlearns and not outcome.inverse
+        write_parts(token_frames(outcome, tables), folder / TOKENS)
+        write_parts(prompt_tables(outcome) if of_items else (), folder / PROMPT_EXAMPLES)
+        groups = group_frame(outcome) if of_items else None
+        write_parts(() if groups is None else (groups,), folder / GROUPS)
+        write_parts(example_tables(outcome) if of_blocks else (), folder / EXAMPLES)
+        text_features, sentences = feature_table(outcome) if of_blocks else (pd.DataFrame(), [])
+        write_parts([text_features] if len(text_features) else (), folder / TEXT_FEATURES)
+        return sentences
+
+    def _summary(self, outcome: Any, beside: Sequence[Any], influence: pd.DataFrame, run: str) -> dict[str, Any]:
+        from untrac_core.tasks.trace.baselines import agreement_rows, baseline_rows, bracket_rows
+        from untrac_core.tasks.trace.ranking import ranking_rows, verdicts
+
+        spec, study = self.spec, self.study
+        rows = ranking_rows(outcome)
+        baselines = baseline_rows(beside)
+        notes = cut_notes(study.prompt_data, study.subset_data, study.prompts, study.subsets)
+        work = workload_of(spec, study.prompts, study.subsets)  # operations are the same on every device
+        return {
+            "run": run,
+            "name": spec.name,
+            "kind": spec.kind,
+            "method": spec.method.name,
+            "preset": spec.method.variant,
+            "unit": outcome.method.unit,
+            "ranking": rows,
+            "verdicts": verdicts(outcome, rows, influence),
+            "ties": bracket_rows(outcome, rows),
+            "baselines": baselines,
+            "agreement": agreement_rows(rows, baselines),
+            "collapsed": [cell.label for cell in outcome.collapsed_cells()],
+            "ended": sorted({str(frame["ended"].iloc[0]) for frame in outcome.frames}),
+            "warnings": self._warnings(outcome, beside),
+            "notes": self._settings_notes() + notes,
+            "data": {
+                "prompt_sets": {
+                    name: {
+                        side: {"items": len(items), "tokens": sum(item.tokens for item in items)}
+                        for side, items in sides.items()
+                    }
+                    for name, sides in study.prompts.items()
+                },
+                "subsets": {
+                    name: {"documents": packed.documents, "blocks": len(packed.blocks), "tokens": packed.tokens}
+                    for name, packed in study.subsets.items()
+                },
+            },
+            "flop": work_flop(study.model.facts, spec, work),
+        }
+
+    def _settings_notes(self) -> list[str]:
+        return ascent_settings(self.spec.method).notes if self.spec.method.unlearns else []
+
+    def _warnings(self, outcome: Any, beside: Sequence[Any]) -> list[str]:
+        study, spec = self.study, self.spec
+        warnings = same_texts(study.subset_data) + overlap.warnings_for(study.prompt_data, study.subset_data)
+        warnings += large_shares(study.sizes or {})
+        if len(spec.seeds) == 1:
+            warnings.append("One seed: there is no interval, so nothing can be ranked. Run at least two seeds.")
+        settings = ascent_settings(spec.method) if spec.method.unlearns else None
+        if spec.method.name == "untrac-inv" and settings and settings.subsample == 1.0 and settings.batch_size is None:
+            warnings.append(
+                "Every seed unlearns the whole prompt set as one batch, so seeds do not differ: the intervals are over "
+                "training examples alone, and too narrow."
+            )
+        stopped = sum(str(frame["ended"].iloc[0]).startswith("stopped before") for frame in outcome.frames)
+        if stopped and settings:
+            warnings.append(
+                f"In {stopped} of {len(outcome.cells)} cells the unlearning was stopped early, as its loss increase "
+                "neared "
+                f"{settings.max_loss_increase:g} nats per token: smaller steps would say more."
+            )
+        if outcome.collapsed_cells():
+            warnings.append(
+                f"The model collapsed in {len(outcome.collapsed_cells())} of {len(outcome.cells)} cells: its loss came "
+                "near that of a uniform guess. What it says then is not about the data."
+            )
+        for other in beside:
+            cells = other.collapsed_cells()
+            if cells:
+                why = other.failed or f"{cells[0].label} ended in numbers that are none."
+                warnings.append(f"The baseline {other.title} has no ranking: {why}")
+        return warnings
+
+
+def open_task(spec: TraceSpec, place: Place) -> TraceTask:
+    """The task of a run at a place."""
+    return TraceTask(spec, place.progress, place.threads, place.kept("moments"))

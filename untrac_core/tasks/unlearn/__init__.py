@@ -1,0 +1,1 @@
+"""Unlearning: take texts out of a model and measure what that did."""

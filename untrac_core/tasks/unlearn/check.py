@@ -1,0 +1,124 @@
+"""The check of an unlearning before it runs, without torch: are its texts there, and what will it cost?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from untrac_core.data import overlap
+from untrac_core.data.tokens import Example, read_tokenizer
+from untrac_core.hub.locate import ModelInfo, fetch_tokenizer, model_info
+from untrac_core.models.devices import device_info
+from untrac_core.models.scoring import check_scorer
+from untrac_core.specs import UnlearningMethodSpec, UnlearnSpec
+from untrac_core.tasks.base import Check
+from untrac_core.tasks.costs import RATES, START_SECONDS, USABLE, one_training_flop
+from untrac_core.tasks.prepare import cut_notes, same_texts
+from untrac_core.tasks.unlearn.data import UnlearnInputs, forget_set_words, read_records, unlearn_inputs
+from untrac_core.unlearning.settings import settled, unlearning_config
+
+COPIES = 6
+"""Copies of the weights in memory: weights, gradients, Adam's two moments, the original, the retrained model."""
+
+
+@dataclass(frozen=True)
+class UnlearnCheck(Check):
+    """An unlearning that can run, and what running it means; seconds and memory are rough, as those of a trace are."""
+
+    forget_set: str
+    forget: int
+    holdout: int
+    retain: dict[str, int]
+    """Texts: to go, unseen, and by subset to stay; zero and empty where the tokenizer is only read by the run."""
+    trainings: int
+    unlearnings: int
+    training_seconds: float
+
+
+def check_unlearn(spec: UnlearnSpec, *, rates: Mapping[str, float] | None = None) -> UnlearnCheck:
+    """Read all data, the model's config and tokenizer; raises :class:`InputError` for what cannot run.
+
+    ``rates``: floating point operations a second by device, as measured. Steps are priced as if no rule ended early.
+    """
+    records = read_records(spec)
+    facts = model_info(spec.model)
+    for method in spec.methods:
+        unlearning_config(method, facts.parameters)
+    if spec.generation is not None and spec.generation.scorer is not None:
+        check_scorer(spec.generation.scorer)
+    warnings = same_texts(records.subsets) + overlap.warnings_for(records.prompts, records.subsets)
+    if len(spec.seeds) < 2:
+        warnings.append("One seed shows no floor: how far two retrained models differ stays unknown. Name two.")
+    encoder = read_tokenizer(fetch_tokenizer(spec.model))
+    trainings = 0 if spec.training is None else len(spec.seeds) + 2 * spec.ensemble_size
+    unlearnings = len(spec.methods) * len(spec.seeds) + spec.ensemble_size
+    if encoder is None:
+        later = "The tokenizer is read when the run starts; only then are texts, time and memory known."
+        return UnlearnCheck(
+            forget_set=forget_set_words(spec),
+            forget=0,
+            holdout=0,
+            retain={},
+            trainings=trainings,
+            unlearnings=unlearnings,
+            training_seconds=math.nan,
+            notes=[later],
+            warnings=warnings,
+        )
+    data = unlearn_inputs(spec, records, encoder, facts.context)
+    device = device_info(spec.device)
+    rate = (rates or {}).get(device.kind, RATES[device.kind])
+    training = 0.0 if spec.training is None else one_training_flop(spec.training, facts) / rate
+    seconds = START_SECONDS + trainings * training + _removing_flop(spec, facts, data) / rate
+    memory = COPIES * 4 * facts.parameters / 2**20 + 500.0
+    if memory > USABLE * device.memory_mb:
+        warnings.append(
+            f"The run needs about {memory / 1024:.0f} GB of memory, and {device.name} has "
+            f"{device.memory_mb / 1024:.0f} GB: let fewer parameters move, or take a smaller model."
+        )
+    models = 3 + (0 if spec.training is None else len(spec.seeds) + 2)
+    return UnlearnCheck(
+        forget_set=forget_set_words(spec),
+        forget=len(data.forget),
+        holdout=len(data.holdout),
+        retain={name: len(blocks) for name, blocks in data.retain.items()},
+        trainings=trainings,
+        unlearnings=unlearnings,
+        training_seconds=trainings * training,
+        seconds=seconds,
+        memory_mb=memory,
+        disk_mb=10.0 + models * 4 * facts.parameters / 2**20,
+        notes=cut_notes(records.prompts, {}, data.prompts, {}) + data.notes,
+        warnings=warnings,
+    )
+
+
+def _removing_flop(spec: UnlearnSpec, facts: ModelInfo, data: UnlearnInputs) -> float:
+    """Operations of all unlearnings with their looks, and of relearning: six a parameter and token, two to look."""
+    size = _mean_size(data.forget), _mean_size(data.retain_texts or data.forget)
+    looked = [blocks[: spec.eval_samples] for blocks in (data.forget, data.holdout, *data.retain.values())]
+    tokens = sum(example.size for blocks in looked for example in blocks)
+    tokens += sum(item.size for sides in data.prompts.values() for items in sides.values() for item in items)
+    evaluation = 2.0 * facts.parameters * tokens
+    total = 0.0
+    for method in spec.methods:
+        total += len(spec.seeds) * _one_unlearning(spec, method, facts, size, evaluation)
+    total += spec.ensemble_size * _one_unlearning(spec, spec.method, facts, size, evaluation)
+    relearning = spec.relearn_steps * 16 * size[0] * 6.0 * facts.parameters
+    return total + len(spec.seeds) * (len(spec.methods) + 1) * relearning
+
+
+def _one_unlearning(
+    spec: UnlearnSpec, method: UnlearningMethodSpec, facts: ModelInfo, size: tuple[float, float], evaluation: float
+) -> float:
+    if method.name in ("retrain", "sisa"):
+        assert spec.training is not None  # noqa: S101 - such a spec is refused
+        return (2.0 if method.name == "sisa" else 0.0) * one_training_flop(spec.training, facts) + evaluation
+    batch = settled(unlearning_config(method, facts.parameters), size[0]).batch_size or 1
+    steps = spec.stop.steps * batch * (size[0] + size[1]) * 6.0 * facts.parameters
+    return steps + (spec.stop.steps / spec.stop.eval_every + 4) * evaluation
+
+
+def _mean_size(examples: list[Example]) -> float:
+    return sum(example.size for example in examples) / max(1, len(examples))

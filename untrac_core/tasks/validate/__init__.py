@@ -1,0 +1,1 @@
+"""Validation: retrain without each subset and compare every method with what that shows."""

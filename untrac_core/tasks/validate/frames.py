@@ -1,0 +1,255 @@
+"""The frames that a validation is looked at by, from its summary and its tables: what pages draw, and reports too."""
+
+from __future__ import annotations
+
+import math
+import re
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+
+from untrac_core.results.folders import ValidateFiles
+from untrac_core.specs.catalogue import method_title
+from untrac_core.stats.intervals import excludes_zero, student_interval
+from untrac_core.text.labels import SIDES
+from untrac_core.text.numbers import count, decimals, duration, megabytes
+
+MEAN_OVER = {
+    "resolvable": "the resolvable sides",
+    "all": "all sides",
+    "resolvable contrasts": "the resolvable contrasts",
+}
+METRICS = {
+    "pearson": ("Pearson r", "1: the estimates are in the same proportion as the truth; 0: they say nothing about it."),
+    "spearman": ("Spearman's rank correlation", "1: the same order as the truth; 0: no relation; −1: the reverse."),
+    "kendall": ("Kendall's tau", "The share of pairs in the right order minus the share of those in the wrong one."),
+    "ndcg": ("NDCG", "1: those that come first in truth come first in the estimate; errors far down count little."),
+    "top1": ("First place right", "The share of sides on which the estimate puts the right subset first."),
+}
+
+
+def titles(summary: dict[str, Any]) -> dict[str, str]:
+    """Each method's label to what people call it, in the order of the request; a user's own label stays as it is."""
+    found = {}
+    for row in summary["methods"]:
+        usual = (row["name"], f"{row['name']} ({row.get('preset')})")
+        found[row["method"]] = method_title(row["name"], row.get("preset")) if row["method"] in usual else row["method"]
+    names = list(found.values())
+    return {label: name if names.count(name) == 1 else label for label, name in found.items()}
+
+
+def methods(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What is known of each method, by its label."""
+    return {row["method"]: row for row in summary["methods"]}
+
+
+def sides_of(summary: dict[str, Any], prompt_set: str) -> list[str]:
+    """The sides of a prompt set that retraining measured, contrast first."""
+    present = {row["side"] for row in summary["ground_truth"] if row["prompt_set"] == prompt_set}
+    return [side for side in SIDES if side in present]
+
+
+def scopes(summary: dict[str, Any]) -> dict[str, str]:
+    """What agreement can be asked over: means over sides, then single sides; may hold a user's words."""
+    present = {(row["prompt_set"], row["side"]) for row in summary["leaderboard"] if row["value"] is not None}
+    means = {side: f"mean over {text}" for side, text in MEAN_OVER.items() if (None, side) in present}
+    single = [
+        (row["prompt_set"], row["side"]) for row in summary["noise"] if (row["prompt_set"], row["side"]) in present
+    ]
+    return means | {f"{name}: {side}": f"{name}: {side}" for name, side in single}
+
+
+def relations(summary: dict[str, Any]) -> dict[str, str]:
+    """How each method stands to the best one in mean Pearson r: ``best``, ``tie`` or ``worse``; empty without one."""
+    best = summary.get("best")
+    if best is None:
+        return {}
+    scope = "resolvable" if any(row["side"] == "resolvable" for row in summary["differences"]) else "all"
+    tied = {
+        row["second"] if row["first"] == best else row["first"]
+        for row in summary["differences"]
+        if row["side"] == scope and row["tie"] and best in (row["first"], row["second"])
+    }
+    return {label: "best" if label == best else "tie" if label in tied else "worse" for label in titles(summary)}
+
+
+def leaderboard(summary: dict[str, Any], metric: str, scope: str) -> pd.DataFrame:
+    """Agreement of each method: method, title, value, low, high, sides, relation; the best first.
+
+    ``scope``: ``resolvable`` or ``all`` for means over sides, else ``prompt set: side``.
+    """
+    names, stand = titles(summary), relations(summary)
+    rows = [
+        row
+        for row in summary["leaderboard"]
+        if row["metric"] == metric and row["value"] is not None and _scope(row) == scope and row["method"] in names
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "value", "low", "high", "sides"])
+    frame = frame.astype(dict.fromkeys(("value", "low", "high"), float)).assign(
+        title=frame["method"].map(names), relation=[stand.get(label, "") for label in frame["method"]]
+    )
+    return frame.sort_values("value", ascending=False).reset_index(drop=True)
+
+
+def _scope(row: dict[str, Any]) -> str:
+    return row["side"] if row["prompt_set"] is None else f"{row['prompt_set']}: {row['side']}"
+
+
+def values(summary: dict[str, Any], scope: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The board's rows over ``scope``, by method and measure."""
+    return {(row["method"], row["metric"]): row for row in summary["leaderboard"] if _scope(row) == scope}
+
+
+def leaderboard_table(summary: dict[str, Any], scope: str) -> pd.DataFrame:
+    """One row per method: all measures over ``scope``, time, memory, and what went wrong; the best first."""
+    found, names, rows = values(summary, scope), titles(summary), []
+    for label, known in methods(summary).items():
+        measured: dict[str, Any] = {name: found.get((label, name), {}).get("value") for name in METRICS}
+        if measured["top1"] is not None:
+            measured["top1"] = round(100 * measured["top1"])  # per cent
+        ends = {end: found.get((label, "pearson"), {}).get(end) for end in ("low", "high")}
+        told: dict[str, Any] = {"seconds": time_of(known), "memory": memory_of(known)}
+        trouble = "failed" if known.get("failed") else "collapsed" if known.get("collapsed") else ""
+        rows.append({"method": names[label], **measured, **ends, **told, "trouble": trouble})
+    frame = pd.DataFrame(rows).astype(dict.fromkeys((*METRICS, "low", "high"), float))
+    return frame.sort_values("pearson", ascending=False, na_position="last").reset_index(drop=True)
+
+
+def time_of(method: dict[str, Any]) -> str:
+    """How long a method took."""
+    seconds = method.get("seconds")
+    return "–" if seconds is None else "under 1 s" if seconds < 0.5 else duration(seconds)
+
+
+def memory_of(method: dict[str, Any]) -> str:
+    """The most memory that a method took."""
+    return megabytes(method["peak_memory_mb"]) if method.get("peak_memory_mb") else "–"
+
+
+def noise(summary: dict[str, Any]) -> pd.DataFrame:
+    """The truth's own noise: prompt_set, side, title, agreement, low, high, ceiling, resolvable; steadiest first."""
+    frame = pd.DataFrame(
+        [
+            {
+                "prompt_set": row["prompt_set"],
+                "side": row["side"],
+                "title": f"{row['prompt_set']}: {row['side']}",
+                "agreement": row["agreement"],
+                "low": row.get("agreement_low"),
+                "high": row.get("agreement_high"),
+                "ceiling": row.get("ceiling"),
+                "resolvable": bool(row["resolvable"]),
+            }
+            for row in summary["noise"]
+        ],
+        columns=["prompt_set", "side", "title", "agreement", "low", "high", "ceiling", "resolvable"],
+    ).astype(dict.fromkeys(("agreement", "low", "high", "ceiling"), float))
+    return frame.sort_values("agreement", ascending=False, na_position="last").reset_index(drop=True)
+
+
+def noise_of(summary: dict[str, Any], prompt_set: str, side: str) -> dict[str, Any] | None:
+    """What is known of the noise of one side."""
+    found = [row for row in summary["noise"] if (row["prompt_set"], row["side"]) == (prompt_set, side)]
+    return found[0] if found else None
+
+
+def resolution(summary: dict[str, Any], prompt_set: str, side: str) -> str:
+    """Whether the truth of a side can be resolved, as a sentence."""
+    found = noise_of(summary, prompt_set, side)
+    if found is None or found["agreement"] is None:
+        return "One seed of retraining: how steady this truth is cannot be told."
+    seeds = decimals(found["agreement"])
+    if not found["resolvable"]:
+        return f"Noise: cannot separate. Retrainings with other seeds agree only to r = {seeds} with each other."
+    ceiling = found.get("ceiling")
+    most = f"; no estimate can be expected to agree better than {decimals(ceiling)}" if ceiling else ""
+    return f"Steady: retrainings with other seeds agree to r = {seeds}{most if ceiling and ceiling < 0.995 else ''}."
+
+
+def ground_truth(validation: ValidateFiles, prompt_set: str, side: str) -> pd.DataFrame:
+    """The ranking by retraining: subset, rank, influence, low, high, separable.
+
+    ``separable``: its difference to each neighbour in rank, paired seed by seed, excludes zero.
+    """
+    told = validation.summary["ground_truth"]
+    rows = [row for row in told if (row["prompt_set"], row["side"]) == (prompt_set, side)]
+    frame = pd.DataFrame(rows, columns=["subset", "rank", "influence", "low", "high"])
+    frame = frame.astype(dict.fromkeys(("influence", "low", "high"), float)).sort_values("rank", ignore_index=True)
+    seeds = _seeds(validation, prompt_set, side).reindex(columns=list(frame["subset"])).to_numpy()
+    ends = [student_interval(seeds[:, i] - seeds[:, i + 1]) for i in range(len(frame) - 1)]
+    gaps = [True, *(excludes_zero(found) for found in ends), True]
+    return frame.assign(separable=[above and below for above, below in pairwise(gaps)])
+
+
+def _seeds(validation: ValidateFiles, prompt_set: str, side: str) -> pd.DataFrame:
+    """The true influence of each subset (columns) by each seed (rows)."""
+    rows = validation.ground_truth
+    rows = rows[(rows["prompt_set"] == prompt_set) & (rows["side"] == side)]
+    return rows.pivot_table(index="seed", columns="subset", values="influence", observed=True)
+
+
+def pairs(validation: ValidateFiles, label: str, prompt_set: str, side: str) -> pd.DataFrame:
+    """A method's estimate beside the truth: subset, influence, low, high, truth, truth_low, truth_high.
+
+    The truth is the mean over seeds, its ends the least and the greatest seed: with two seeds a proper interval is so
+    wide that nothing else could be seen beside it.
+    """
+    told = validation.estimates
+    told = told[(told["method"] == label) & (told["prompt_set"] == prompt_set) & (told["side"] == side)]
+    told = told[["subset", "influence", "low", "high"]]
+    seeds = _seeds(validation, prompt_set, side)
+    known = pd.DataFrame({"truth": seeds.mean(), "truth_low": seeds.min(), "truth_high": seeds.max()})
+    return told.merge(known, left_on="subset", right_index=True)
+
+
+def agreement_of(summary: dict[str, Any], label: str, prompt_set: str, side: str) -> str:
+    """Pearson r of a method on one side, with its interval, in words."""
+    row = values(summary, f"{prompt_set}: {side}").get((label, "pearson"))
+    if row is None or row["value"] is None:
+        return "no agreement can be computed"
+    interval = "" if row["low"] is None else f" ({decimals(row['low'])} to {decimals(row['high'])})"
+    return f"r = {decimals(row['value'])}{interval}"
+
+
+def differences(summary: dict[str, Any], label: str, side: str) -> pd.DataFrame:
+    """One method against each other one: other, value (its r minus the other's), low, high, verdict, cost.
+
+    ``side``: ``resolvable`` or ``all``. Rows are turned so that ``label`` comes first; what beats it comes first.
+    """
+    names, known, rows = titles(summary), methods(summary), []
+    for row in summary["differences"]:
+        if row["side"] != side or label not in (row["first"], row["second"]) or row["value"] is None:
+            continue
+        turned = row["first"] != label
+        other = row["first"] if turned else row["second"]
+        value, low, high = (float(row[key]) if row[key] is not None else math.nan for key in ("value", "low", "high"))
+        if turned:
+            value, low, high = -value, -high, -low
+        verdict = "a tie" if row["tie"] else "better" if value > 0 else "worse"
+        cost = f"{time_of(known[label])} against {time_of(known[other])}"
+        rows.append((names[other], value, low, high, verdict, cost))
+    frame = pd.DataFrame(rows, columns=["other", "value", "low", "high", "verdict", "cost"])
+    return frame.sort_values("value").reset_index(drop=True)
+
+
+def counts(summary: dict[str, Any]) -> str:
+    """How much this validation rests on, in one line."""
+    parts = [
+        count(int(summary["critical"]["subsets"]), "subset"),
+        f"{count(len(summary['seeds']), 'seed')} of retraining",
+    ]
+    for noun, wanted in (("side", ("harmful", "harmless")), ("contrast", ("contrast",))):
+        rows = [row for row in summary["noise"] if row["side"] in wanted]
+        if rows:
+            parts.append(f"{sum(bool(row['resolvable']) for row in rows)} of {count(len(rows), noun)} can be resolved")
+    return " · ".join(parts)
+
+
+def in_words(summary: dict[str, Any], text: str) -> str:
+    """A sentence of the summary with the methods called as in the figures; may hold a user's words."""
+    names = {label: name for label, name in titles(summary).items() if label not in (name, "random")}
+    if not names:
+        return text
+    known = "|".join(re.escape(label) for label in sorted(names, key=len, reverse=True))
+    return re.sub(rf"(?<![\w-])(?:{known})(?![\w-])", lambda found: names[found.group()], text)

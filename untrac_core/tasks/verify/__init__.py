@@ -1,0 +1,1 @@
+"""Verification: unlearn single texts alone and see whether their scores hold."""

@@ -1,0 +1,84 @@
+"""What pages and reports say about results, in the same words: questions, legends, methods, limits, times and sizes."""
+
+from __future__ import annotations
+
+from untrac_core.specs import MethodSpec, PromptSet, TraceSpec, UnlearningMethodSpec, UnlearnSpec
+from untrac_core.specs.catalogue import UNLEARNING, method_title
+from untrac_core.text.numbers import UNIT
+
+SIDES = ("contrast", "harmful", "harmless")
+WHOLE = "its share of the text counted in and others filling its place"
+"""What ``proportional`` sizes add to the influence of a subset (:mod:`untrac_core.stats.mixture`)."""
+
+
+def plain(text: str | None) -> str | None:
+    """A user's word if it is only letters, digits, blanks and hyphens, so that no markup can hide in it; else None."""
+    words = " ".join((text or "").replace("_", " ").split())
+    allowed = words and len(words) <= 40 and all(letter.isalnum() or letter in " -" for letter in words)
+    return words if allowed and not words.startswith("-") else None
+
+
+def labels(prompts: PromptSet) -> tuple[str, str]:
+    """The words for the two sides of a prompt set; 'harmful' and 'harmless' where its own cannot be shown."""
+    return plain(prompts.harmful) or "harmful", plain(prompts.harmless) or "harmless"
+
+
+def question(prompts: PromptSet, side: str) -> str:
+    """What the ranked bars answer, as a title."""
+    harmful, harmless = labels(prompts)
+    if side == "contrast":
+        return f"Which subsets push the model towards {harmful} text?"
+    if prompts.harmful is None:
+        return f"Which subsets make the texts of {plain(prompts.name) or 'this prompt set'} more likely?"
+    return f"Which subsets make {harmful if side == 'harmful' else harmless} text more likely?"
+
+
+def legend(prompts: PromptSet, side: str, *, whole: bool = False) -> str:
+    """What a positive and a negative number mean; ``whole``: each subset's share of all text is counted in."""
+    harmful, harmless = labels(prompts)
+    without = f"without this whole subset, {WHOLE}," if whole else "without this subset,"
+    if side == "contrast":
+        return (
+            f"Positive: {without} the model would assign {harmful} text a lower probability (a higher loss), more so "
+            f"than {harmless} text; the subset pushes towards {harmful}. Negative: it pushes towards {harmless}."
+        )
+    label = {"harmful": harmful, "harmless": harmless}[side] if prompts.harmful is not None else "this"
+    return (
+        f"Positive: {without} the model would assign {label} text a lower probability (a higher loss). "
+        "Negative: a higher one (a lower loss)."
+    )
+
+
+def scored(prompts: PromptSet, side: str, method: str) -> str:
+    """What the numbers of a method mean that unlearns nothing."""
+    harmful, harmless = labels(prompts)
+    label = {"harmful": harmful, "harmless": harmless}.get(side, harmful) if prompts.harmful is not None else "this"
+    than = f", beyond {harmless} text" if side == "contrast" else ""
+    return (
+        f"Positive: by {method_title(method)}, this subset speaks for {label} text{than}. Negative: it speaks against "
+        "it. A score in the method's own unit, not a change of the model's loss."
+    )
+
+
+def meaning(spec: TraceSpec, prompts: PromptSet, side: str) -> str:
+    """What the numbers of a trace mean on one side, whatever its method."""
+    if not spec.method.unlearns:
+        return scored(prompts, side, spec.method.name)
+    return legend(prompts, side, whole=spec.weighting == "proportional")
+
+
+def unit_of(method: MethodSpec) -> str:
+    """The unit of a method's numbers."""
+    return UNIT if method.unlearns else f"score of {method_title(method.name)}"
+
+
+STRATA = {"high": "most", "middle": "middling", "low": "least"}
+
+
+def titles(spec: UnlearnSpec) -> dict[str, str]:
+    """Every method of a request, and what people call it; a label is a user's word."""
+    return {method.title: _title(method) for method in spec.methods}
+
+
+def _title(method: UnlearningMethodSpec) -> str:
+    return method.label or method.title.replace(method.name, UNLEARNING[method.name].title, 1)

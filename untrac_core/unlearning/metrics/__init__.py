@@ -1,0 +1,1 @@
+"""How well a model forgot: metrics of numbers that others took, one family a module, free of torch."""
