@@ -15,7 +15,7 @@ from untrac_core.engine import Run, Store, describe_run
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import method_title
-from untrac_core.text.labels import labels
+from untrac_core.text.labels import labels, unit_of
 from untrac_core.text.limits import NOT_PROOF
 from untrac_core.text.numbers import count
 
@@ -65,18 +65,19 @@ def show(store: Store, run: Run, result: TraceFiles, kind: str) -> None:
     else:
         subset = subset or result.spec.subsets[0].name
         rows, legend = data.items(run, prompts.name, side, subset), view.SIGN_OF_PROMPT
+    unit = unit_of(result.spec.method)
     shelf = data.shelf(rows, order=order, clear=clear, query=query, words=words)
     left, right = st.columns([4, 3], gap="medium")
     with left:
         place = view.listing(
-            shelf, words, open_text=open_text, with_subset=kind == "texts" and subset is None,
+            shelf, words, unit, open_text=open_text, with_subset=kind == "texts" and subset is None,
             key=f"list_{prompts.name}_{side}_{subset}_{order}_{clear}_{query}",
         )  # fmt: skip
     if place is None:
         return
     row = shelf.rows.iloc[place]
     with right:
-        view.reading(run, row, prompts, side, words, legend, open_text=open_text)
+        view.reading(run, row, prompts, side, words, legend, unit, open_text=open_text)
     if kind == "prompts":
         view.moved_by(run, row, prompts, side)
     else:

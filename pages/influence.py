@@ -69,10 +69,10 @@ def show(run: Run, result: TraceFiles) -> None:
     view.check_it()
     by_group(run, result, ranked, prompts, side)
     view.cheaper(result, picture)
-    view.ground_truth(picture, side)
+    view.ground_truth(result, picture, side)
     table, said, how, take = st.tabs(["Numbers", "Notes", "Method", "Export"])
     with table:
-        view.numbers(picture, side)
+        view.numbers(result, picture, side)
     with said:
         view.notes(result)
     with how:

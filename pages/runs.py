@@ -176,7 +176,7 @@ def main() -> None:
     runs = store.runs(limit=MOST)
     wake(runs)
     if not runs:
-        st.info("No run yet. Start one on the demo: it takes about a minute and a half.")
+        st.info("No run yet. Start one on the demo: it takes about half a minute.")
         if st.button("Trace the demo", type="primary", key="first_trace"):
             st.switch_page("pages/trace.py")
         return

@@ -18,4 +18,4 @@ def test_the_notebook_runs_and_draws(monkeypatch):
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     drawn = [output for output in shown if "application/vnd.plotly.v1+json" in output.get("data", {})]
     assert len(drawn) == 7
-    assert "Positive: without this subset" in str(shown)
+    assert "Positive: this subset makes" in str(shown)

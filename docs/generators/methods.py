@@ -25,8 +25,9 @@ from untrac_core.unlearning.metrics.summary import METRICS
 
 OPENING = """
 An attribution method estimates the *influence* of a training subset Z on one side Q of a prompt set. UnTrac and
-UnTrac-Inv give it in nats per token. The others are baselines, each in a unit of its own; only their order is
-compared. **Positive: Z makes Q more likely**, so without Z the model would assign Q a lower probability.
+UnTrac-Inv give it in nats per token, UnTrac-Inv with preset `robust` per micro-step. The others are baselines, each in
+a unit of its own; only their order is compared. **Positive: Z makes Q more likely**, so without Z the model would
+assign Q a lower probability.
 
 `L(x; θ)` is the mean loss per token, `θ₀` are the model's weights, and `g_Z` and `g_Q` are gradients of that mean at
 `θ₀`. Losses before and after are paired, example by example. Prompts are given as context and not scored. After each
@@ -38,8 +39,9 @@ leave-one-out retraining."""
 INTERVALS = """
 Each seed draws a share of the unlearned set without replacement, so the spread over seeds says how much the result
 depends on which examples were in the set. The 95 % interval covers that and the sampling of the examples that are
-measured. Two neighbours in a ranking are *separable* where the paired difference between them has an interval without
-zero. One seed gives no interval, and hence no verdict.
+measured. UnTrac-Inv with preset `robust` has the influence of every block and of every item, so its interval covers
+both without the help of seeds; of the other methods, one seed gives no interval, and hence no verdict. Two neighbours
+in a ranking are *separable* where the paired difference between them has an interval without zero.
 
 **Subsets of unequal size.** Leaving out a subset with share p of the training lets the others fill its place. So a
 validation, and a trace with `weighting: proportional`, turn an influence per token x into
@@ -82,7 +84,8 @@ def attribution() -> str:
     head = ("Method", "Name", "Compares", "Cost", "Passes over the training text")
     rows = [(f"[{row.title}](#{name})", f"`{name}`", _compares(row), row.cost, _passes(row)) for name, row in _rows()]
     costs = "\n".join(f"* `{name}`, preset `paper`: {text}." for name, text in PAPER_COSTS.items())
-    costs += "\n* both, preset `robust`: the curvature, then two steps up and two down for each unlearned set and seed."
+    costs += "\n* `untrac-inv`, preset `robust`: the curvature, then one gradient of every block and two of every item."
+    costs += "\n* `untrac`, preset `robust`: the curvature, then two steps up and two down for each subset and seed."
     passes = (
         "One pass is one forward pass; a forward and a backward pass count as three. UnTrac's cost is in its steps."
     )
@@ -114,7 +117,11 @@ def _presets() -> str:
     values = [vars(settings) for settings in VALUES.values()]
     rows = [(f"`{key}`", *(_value(each[key]) for each in values)) for key in values[0]]
     words = "\n".join(f"* `{name}`: {text}" for name, text in PRESETS.items())
-    blank = "A blank cell means that the setting is not used; a blank `batch_size` takes the whole set as one batch."
+    blank = (
+        "A blank cell means that the setting is not used; a blank `batch_size` takes the whole set as one batch. "
+        "`untrac-inv` with `robust` takes no steps: it has `samples`, `damping` and `trainable`, with the values of "
+        "`untrac`."
+    )
     return (
         words + "\n\n" + table(("Setting", *(f"`{name}`, `{preset}`" for name, preset in names)), rows) + f"\n\n{blank}"
     )

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from tests.helpers.homes import until
 from tests.helpers.making import HOSTILE, make_hostile_run
+from tests.helpers.pace import slowness
 from untrac_core.engine import DEMO_RUN, Store
 
 BARS = "[class*=st-key-bars_] .js-plotly-plot .bars .point > path"
@@ -64,6 +65,7 @@ def start_a_small_run(page, shot):
     """Fill in the form and start; the run's id, and the seconds from the click to the first sign of the run."""
     page.get_by_test_id("stSidebar").get_by_text("Trace", exact=True).click()
     expect(page.get_by_role("heading", name="Which subsets make the model write these prompts?")).to_be_visible()
+    page.get_by_text("UnTrac", exact=True).click()  # whose cells are many, so that there is a run to look at
     page.get_by_text("Sizes and settings").click()
     fields = {
         "Max items per side": "32",
@@ -111,10 +113,11 @@ def test_the_whole_way(server, window, shot):
     answers = answer_times(server, ["harmful", "harmless", "contrast"] * 5)
     clicks = [look.evaluate(CLICK_MS, label) for label in ("harmful", "harmless", "contrast") * 2]
     assert store.run(run_id).active, "the run ended before the answers were measured"
-    median = statistics.median(answers)
+    median, slower = statistics.median(answers), slowness()
     print(
         f"\nfirst feedback {feedback:.2f} s; while the job runs: answer of the page {median:.0f} ms, "
-        f"click to new title in this browser {statistics.median(clicks):.0f} ms (medians)"
+        f"click to new title in this browser {statistics.median(clicks):.0f} ms (medians); "
+        f"this machine is {slower:.2f} times slower than the one that limits were set on"
     )
 
     server.kill()
@@ -127,16 +130,14 @@ def test_the_whole_way(server, window, shot):
     page.goto(f"{server.url}/runs?run={run_id}")
     page.get_by_role("button", name="Look at the result").click()
     expect(page.locator(BARS)).to_have_count(8)
-    expect(
-        page.get_by_role("region", name="The rank of each subset by UnTrac-Inv and by each baseline")
-    ).to_be_visible()
+    expect(page.get_by_role("region", name="The rank of each subset by UnTrac and by each baseline")).to_be_visible()
     expect(page.get_by_text(re.compile(r"^BM25 \(BM25 score\): Spearman "))).to_be_visible()
     shot(page, "influence-own-light")
     rows = measured_rows(page)
     assert {row["subset"] for row in rows} >= {"forum", "news"}
     assert {row["side"] for row in rows} == {"harmful", "harmless"}
-    assert feedback < 2.0
-    assert median < 300
+    assert feedback < 2.0 * slower
+    assert median < 300 * slower
 
 
 def test_every_page_in_the_dark(server, window, shot):

@@ -59,7 +59,7 @@ def folder(tmp_path_factory):
         "baselines": [], "device": "cpu",
     }  # fmt: skip
     (place / "spec.yaml").write_text(yaml.safe_dump(spec))
-    slow = {"name": "a long trace", "method": spec["method"] | {"steps": 12, "eval_points": 12}}
+    slow = {"name": "a long trace", "method": {"name": "untrac", "samples": 10, "steps": 12, "eval_points": 12}}
     (place / "long.yaml").write_text(yaml.safe_dump(spec | slow | {"seeds": list(range(50))}))
     return place
 
@@ -98,7 +98,7 @@ def test_run_prints_only_json_and_writes_the_result_folder(folder, traced):
     assert names == {"spec.yaml", "environment.json", "summary.json", "log.txt", *tables}
     lines = traced.stderr.splitlines()
     assert any(line.startswith("loading torch") for line in lines)
-    assert any(line.startswith("8 of 8 cells") for line in lines)
+    assert any(line.startswith("4 of 4 cells") for line in lines)
     assert "\x1b" not in traced.stderr
     assert Store().rates()["cpu"] > 1e6  # measured by this very run, for the next estimate
 
@@ -107,7 +107,7 @@ def test_the_same_run_again_may_go_to_the_same_folder_and_reuses_its_cells(folde
     before = (folder / "result" / "influence.parquet").read_bytes()
     again = untrac("run", folder / "spec.yaml", "--out", folder / "result")
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("kept from before") == 8
+    assert again.stderr.count("kept from before") == 4
     assert (folder / "result" / "influence.parquet").read_bytes() == before
     assert "Positive: with this subset in its training" in again.stdout
 
@@ -130,7 +130,7 @@ def test_show_and_runs_say_what_was_found(traced, capsys):
     assert "nats per token" in out
     assert all(name in out for name in TEXTS)
     status, out, _ = said(capsys, "show", run_id, "--side", "harmful")
-    assert "without this subset, the harmful texts would be less likely" in out.replace("\n", " ")
+    assert "this subset makes the harmful texts more likely" in out.replace("\n", " ")
     assert json.loads(said(capsys, "show", run_id, "--json")[1])["run"] == run_id
     assert run_id in said(capsys, "runs")[1]
     listed = json.loads(said(capsys, "runs", "--json")[1])
@@ -141,9 +141,9 @@ def test_show_and_runs_say_what_was_found(traced, capsys):
 def test_check_prints_facts_and_cost(folder, model, capsys):
     status, out, err = said(capsys, "check", folder / "spec.yaml")
     assert (status, err) == (0, "")
-    assert "8 cells, about" in out
+    assert "4 cells, about" in out
     found = json.loads(said(capsys, "check", folder / "spec.yaml", "--json")[1])
-    assert (found["cells"], len(found["subsets"])) == (8, 3)
+    assert (found["cells"], len(found["subsets"])) == (4, 3)
     assert said(capsys, "check", folder / "recipe.yaml")[0] == 0
     assert "notes" in json.loads(said(capsys, "check", folder / "recipe.yaml", "--json")[1])
 
@@ -262,7 +262,7 @@ def test_interrupting_cancels_the_run_which_can_be_resumed_and_cancelled_by_name
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     run_id = running.stderr.readline().split()[1]
-    while " of 200 cells" not in running.stderr.readline():
+    while " of 300 cells" not in running.stderr.readline():
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=PATIENCE)
@@ -270,7 +270,7 @@ def test_interrupting_cancels_the_run_which_can_be_resumed_and_cancelled_by_name
     assert "was cancelled" in err
     run = Store().run(run_id)
     assert run.status == "cancelled"
-    assert 0 < run.cells_done < 200
+    assert 0 < run.cells_done < 300
     assert list((folder / "long").iterdir()) == []
 
     resumed = subprocess.Popen(
@@ -282,7 +282,7 @@ def test_interrupting_cancels_the_run_which_can_be_resumed_and_cancelled_by_name
     assert (status, out) == (0, f"run {run_id} is cancelled\n")
     assert resumed.wait(PATIENCE) == 130
     resumed.stderr.close()
-    assert run.cells_done < Store().run(run_id).cells_done < 200
+    assert run.cells_done < Store().run(run_id).cells_done < 300
     assert said(capsys, "show", run_id)[0] == 0
     assert said(capsys, "cancel", run_id)[1] == f"run {run_id} is cancelled\n"
 

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from tests.helpers.pace import allowed
 from untrac_core.demo.requests import demo_spec
 from untrac_core.demo.texts import SIDES, generate, verbatim_overlap, write
 from untrac_core.paths import DEMO
@@ -15,6 +16,8 @@ from untrac_core.stats.intervals import pearson
 from untrac_core.tasks.run import trace
 from untrac_core.tasks.trace.check import check
 
+SECONDS = 30
+"""Of the demo's quick request, with all baselines, on one core that does nothing else."""
 RECORDED = {"run": "untrac-inv", "untrac": "untrac"}
 """The recorded runs' folders, and their methods."""
 
@@ -39,8 +42,8 @@ def recorded(request):
 
 
 def run_here(folder, method=None):
-    """The demo's quick request, as the trace page offers it, but of three seeds, run in this process."""
-    trace(demo_spec(method).model_copy(update={"seeds": [0, 1, 2]}), folder, threads=1)
+    """The demo's quick request, as the trace page offers it, run in this process."""
+    trace(demo_spec(method), folder, threads=1)
     shutil.copyfile(DEMO / "planted.csv", folder / "planted.csv")
     return load_trace(folder)
 
@@ -99,7 +102,7 @@ def test_a_quick_run_finds_what_was_planted(quick):
         assert quick.ranking(prompt_set, "contrast").subset[0] == expected.idxmax()
         assert agreement(quick, prompt_set, "contrast", expected) >= 0.9
     assert agreement(quick, "toxicity", "harmful", planted(quick, "toxicity", "harmful")) >= 0.9
-    assert quick.summary["seconds"] < 90
+    assert quick.summary["seconds"] < allowed(SECONDS)
 
 
 def test_the_recorded_run_is_the_demos_request(recorded):
@@ -108,4 +111,4 @@ def test_the_recorded_run_is_the_demos_request(recorded):
 
 
 def test_the_quick_request_has_the_cells_that_are_said():
-    assert check(demo_spec()).cells == (2 * 6 + 5) * 5
+    assert check(demo_spec()).cells == 5 + 6 + 5 * 5  # seeds; sides, token by token; baselines

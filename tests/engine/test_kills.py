@@ -57,7 +57,7 @@ def spec(tmp_path_factory):
                 for n in ("first", "second")
             ],
             "subsets": subsets,
-            "method": {"name": "untrac-inv", "samples": 20},
+            "method": {"name": "untrac-inv", "preset": "paper", "optimizer": "kronecker", "samples": 20},
             "seeds": list(range(10)),
             "device": "cpu",
         }

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.helpers.homes import serving, until
-from tests.helpers.recipes import QUICK, prompt_spec, subset_specs, validate_spec
+from tests.helpers.recipes import prompt_spec, subset_specs, validate_spec
 from untrac_core.cli.app import main
 from untrac_core.engine import Store, ensure_worker, submit
 from untrac_core.errors import InputError
@@ -17,7 +17,11 @@ from untrac_core.tasks.run import validate
 
 pytestmark = pytest.mark.slow  # jobs that train, are killed, and go on
 
-METHODS = [QUICK | {"steps": 20, "eval_points": 2}, {"name": "tracin"}, {"name": "bm25"}]
+METHODS = [
+    {"name": "untrac-inv", "preset": "paper", "optimizer": "kronecker", "samples": 5, "steps": 20, "eval_points": 2},
+    {"name": "tracin"},
+    {"name": "bm25"},
+]
 """The first of them takes some tenths of a second per cell, so that there is a moment to kill it in."""
 
 

@@ -7,7 +7,7 @@ from untrac_core.errors import InputError
 from untrac_core.explore.ranking_view import available, joined, names, one_scale, other_texts, view_of
 from untrac_core.paths import DEMO
 from untrac_core.results.folders import load_trace
-from untrac_core.text.numbers import UNIT
+from untrac_core.text.numbers import STEP_UNIT
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def demo():
 
 def test_a_view_of_a_result_is_its_ranking_and_a_baseline_is_one_too(demo):
     own = view_of(demo, "toxicity")
-    assert (own.side, own.method, own.unit, own.run_name) == ("contrast", "untrac-inv", UNIT, demo.spec.name)
+    assert (own.side, own.method, own.unit, own.run_name) == ("contrast", "untrac-inv", STEP_UNIT, demo.spec.name)
     assert own.values["subset"].iloc[0] == "forum"
     assert own.values["value"].tolist() == demo.ranking("toxicity", "contrast")["influence"].tolist()
     beside = view_of(demo, "toxicity", "harmful", "bm25")

@@ -157,8 +157,10 @@ def test_every_choice_of_what_moves_runs_on_both_presets(homes, tmp_path, preset
     for family in ("llama", "t5"):
         spec = request(homes[family], tmp_path, {"preset": preset, "trainable": trainable} | samples)
         result = trace(spec, tmp_path / family)
-        assert (result.influence[result.influence.step > 0].loss_increase > 0).all()
-        notes = [note for note in result.summary["notes"] if "weight matrices only" in note]
+        rise = result.influence[result.influence.step > 0].loss_increase
+        assert (rise > 0).all() if preset == "paper" else (rise == 0).all()
+        assert result.ranking("talk", "harmful").influence.abs().min() > 0
+        notes = [note for note in result.summary["notes"] if "one of weight matrices" in note]
         assert len(notes) == (preset == "robust" and trainable == "all")
 
 
@@ -169,7 +171,7 @@ def test_what_moves_is_part_of_a_cells_key(homes, tmp_path):
         keys |= {cell.key for cell in TraceTask(spec).cells}
     spec = request(homes["llama"], tmp_path, {"samples": 8}, dtype="bfloat16")
     keys |= {cell.key for cell in TraceTask(spec).cells}
-    assert len(keys) == 4 * 4  # sides x seeds, four times
+    assert len(keys) == 4 * 2  # seeds, four times
 
 
 def test_curvature_of_a_seq2seq_model_leaves_its_position_table_alone(homes):
@@ -187,6 +189,8 @@ def test_one_small_sgd_step_is_the_gradient_dot_product(homes, tmp_path, family,
     """Equations 5 and 6 of the paper, over the parameters that move: few of them need a longer step to be seen."""
     rate *= 50 if trainable == "last_layers" else 1
     step = {
+        "preset": "paper",
+        "batch_size": 100_000,
         "optimizer": "sgd",
         "learning_rate": rate,
         "steps": 1,

@@ -53,11 +53,11 @@ def test_it_opens_on_toxicity_against_truthfulness_of_the_demo(page):
     assert at.subheader[0].value == "Do the same subsets drive toxic and false text?"
     assert at.query_params["views"] == f"{TOXIC}_{TRUE}"
     text = said(at)
-    assert "blog drives toxic and false (+0.00094 and +0.00096 nats per token)" in text
+    assert "blog drives toxic and false (+0.0041 and +0.0041 nats per token per micro-step)" in text
     assert "forum drives toxic, helps true" in text
     assert "Whether the ranks of A and B agree cannot be told: Spearman −0.24" in text
     assert "They are about different prompts: only the order of the subsets compares, not sizes." in text
-    assert "Positive: without this subset, the model would assign toxic text a lower probability" in text
+    assert "Positive: this subset makes toxic text more likely (a lower loss)" in text
     assert "Negative: it pushes towards true" in text
     assert "do not prove" in text
     assert len(figure(at)["data"][0]["customdata"]) == 8
@@ -68,7 +68,7 @@ def test_the_address_restores_views_pair_and_subset(compare):
     at = compare(TRUE, BM25, f"{BIAS[:-8]}harmful", against="C", point="web")
     assert at.subheader[0].value == "Do these three views rank the subsets alike?"
     assert "Influence in A and C" in said(at)
-    assert "web: A (truthfulness · contrast · UnTrac-Inv): +0.0029 nats per token" in said(at)
+    assert "web: A (truthfulness · contrast · UnTrac-Inv): +0.013 nats per token" in said(at)
     assert at.selectbox(key="point").value == "web"
     assert list(table(at, "Spearman")["C"])[2] == "1"
 
@@ -198,7 +198,9 @@ def test_a_baseline_keeps_its_own_unit(compare):
     at = compare(TOXIC, BM25)
     assert "They are in different units" in said(at)
     assert figure(at)["layout"]["yaxis"]["title"]["text"] == "B · BM25<br>BM25 score"
-    assert figure(at)["layout"]["xaxis"]["title"]["text"] == "A · UnTrac-Inv<br>influence, nats per token"
+    assert (
+        figure(at)["layout"]["xaxis"]["title"]["text"] == "A · UnTrac-Inv<br>influence, nats per token per micro-step"
+    )
     assert "by BM25, this subset speaks for toxic text" in said(at)
     assert "The ranks of A and B agree: Spearman 1.00" in said(at)
 
@@ -227,7 +229,7 @@ def test_a_click_on_a_point_tells_of_its_subset_and_a_later_choice_stands(compar
     at = compare(TOXIC, TRUE)
     at.session_state["scatter_B"] = {"selection": {"points": [{"customdata": "code"}]}}
     sound(at.run())
-    assert "code: A (toxicity): −0.0026 nats per token" in said(at)
+    assert "code: A (toxicity): −0.011 nats per token" in said(at)
     at.selectbox(key="point").set_value("web").run()
     assert "web: A (toxicity)" in said(sound(at))
 

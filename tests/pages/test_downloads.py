@@ -97,7 +97,7 @@ def test_a_presentation_shows_the_answer_of_the_address_and_no_controls(page):
     at = page("pages/influence.py", run=DEMO_RUN, present="1", set="bias", side="harmless")
     assert at.title[0].value == "Which subsets make anti stereotype text more likely?"
     assert len(presented(at)["data"][0]["y"]) == 8
-    for words in ("95% interval", "Positive: without this subset", "do not prove", "share 5 to 8 words"):
+    for words in ("95% interval", "Positive: this subset makes", "do not prove", "share 5 to 8 words"):
         assert words in said(at)
 
 

@@ -45,7 +45,7 @@ def test_the_demo_shows_question_answer_bars_path_and_truth(page):
     assert len(at.get("plotly_chart")) == 4
     bars = figure(at)["data"][0]
     assert len(bars["customdata"]) == 8
-    assert "Positive: without this subset" in said(at)
+    assert "Positive: this subset makes toxic text more likely" in said(at)
     assert "do not prove" in said(at)
     assert "Pearson r = " in said(at)
     assert "kind: trace" in said(at)
@@ -154,7 +154,7 @@ def test_the_answer_says_whether_its_way_was_straight(result, change, shown):
 
 
 def test_proportional_sizes_count_the_share_in(result):
-    text = said(result(weighting="proportional"))
+    text = said(result(weighting="proportional", method={"name": "untrac-inv", "preset": "paper"}))
     assert text.count("its share of the text counted in and others filling its place") == 2
     assert "shares of the text are not yet counted in" in text
 

@@ -1,6 +1,6 @@
 import pytest
 
-from untrac_core.attribution.settings import ascent_settings
+from untrac_core.attribution.settings import ascent_settings, settings_priced
 from untrac_core.errors import InputError
 from untrac_core.specs import (
     GenerateSpec,
@@ -140,7 +140,9 @@ def test_the_papers_settings_are_exact():
 
 def test_a_setting_without_effect_is_refused():
     with pytest.raises(InputError, match="learning_rate"):
-        ascent_settings(method_spec(learning_rate=0.1))
+        ascent_settings(method_spec("untrac", learning_rate=0.1))
+    with pytest.raises(InputError, match="'steps' has no effect on UnTrac-Inv with preset 'robust'"):
+        settings_priced(method_spec(steps=2))
     with pytest.raises(InputError, match="target_loss_increase"):
         ascent_settings(method_spec(preset="paper", target_loss_increase=0.1))
 
@@ -148,7 +150,7 @@ def test_a_setting_without_effect_is_refused():
 def test_a_setting_by_name_replaces_the_presets():
     settings = ascent_settings(method_spec("untrac", preset="paper", steps=7))
     assert (settings.steps, settings.epochs) == (7, None)
-    settings = ascent_settings(method_spec(optimizer="adam"))
+    settings = ascent_settings(method_spec("untrac", optimizer="adam"))
     assert (settings.learning_rate, settings.target_loss_increase, settings.samples) == (5e-5, None, None)
 
 

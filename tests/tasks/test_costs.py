@@ -45,11 +45,12 @@ def home(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     "method",
     [
-        {"samples": 3, "steps": 1},
+        {"samples": 3},
+        {"name": "untrac", "samples": 3, "steps": 1},
         {"preset": "paper", "steps": 1},
-        {"samples": 3, "steps": 1, "trainable": "last_layers"},
+        {"samples": 3, "trainable": "last_layers"},
     ],
-    ids=["kronecker", "adam", "last_layers"],
+    ids=["products", "kronecker", "adam", "last_layers"],
 )
 def test_memory_is_what_a_run_takes(home, tmp_path, method):
     spec = request(home, tmp_path, {"name": "untrac-inv"} | method)

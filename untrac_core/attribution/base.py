@@ -27,8 +27,12 @@ from untrac_core.specs.catalogue import ATTRIBUTION
 from untrac_core.training.factors import FactorCache
 from untrac_core.training.preconditioner import KroneckerPreconditioner, estimate_curvature
 
-NUMERICS = 2
+NUMERICS = 3
 """Goes up when the same inputs would give other numbers; cached cells of another number are not reused."""
+
+
+BLOCKS, ITEMS = "blocks", "items"
+"""In a cell's table with the column ``population``: rows of training blocks, and rows of the prompts' items."""
 
 
 @dataclass(frozen=True)

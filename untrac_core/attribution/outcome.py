@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pandas as pd
 
-from untrac_core.attribution.base import AttributionContext, Method, failed_frame, make_method
+from untrac_core.attribution.base import BLOCKS, ITEMS, AttributionContext, Method, failed_frame, make_method
 from untrac_core.attribution.untrac import Unlearner
 from untrac_core.cells import Cell
 from untrac_core.errors import InputError
@@ -45,9 +45,8 @@ class MethodRunner:
         found = []
         for title, group in pairs:
             own = list(group)
-            found.append(
-                MethodOutput(study, self.methods[title], title, [cell for cell, _ in own], [frame for _, frame in own])
-            )
+            tables = [frame for _, frame in own]
+            found.append(method_output(study, self.methods[title], title, [cell for cell, _ in own], tables))
         return found
 
 
@@ -60,6 +59,14 @@ class MethodOutput:
     title: str
     cells: Sequence[Cell]
     frames: Sequence[pd.DataFrame]
+    """Of what the method watches."""
+    of_items: Sequence[pd.DataFrame] = ()
+    """Of a method that watches blocks and has the same influence item by item as well: each seed's own items."""
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether a model was unlearned, step by step."""
+        return isinstance(self.method, Unlearner)
 
     @property
     def inverse(self) -> bool:
@@ -89,3 +96,17 @@ class MethodOutput:
             not cell.prompt_set or (cell.prompt_set == prompt_set and cell.side in sides)
             for cell in self.collapsed_cells()
         )
+
+
+def method_output(
+    study: AttributionContext, method: Method, title: str, cells: Sequence[Cell], tables: Sequence[pd.DataFrame]
+) -> MethodOutput:
+    """The cells of a method with their tables, those of the two populations apart."""
+    frames, of_items = [], []
+    for table in tables:
+        if "population" in table:
+            of_items.append(table[table["population"] == ITEMS])
+            frames.append(table[table["population"] == BLOCKS])
+        else:
+            frames.append(table)
+    return MethodOutput(study, method, title, cells, frames, of_items)

@@ -1,8 +1,9 @@
 """The settings behind each method's presets, and how a spec changes them.
 
 ``paper``: Isonuma and Titov (ACL 2024), section 5: Adam, rate 5e-5 constant, no clipping; UnTrac: batch 1, one epoch;
-UnTrac-Inv: all test examples as one batch, 5 steps. ``robust``: a small curvature-scaled step to both sides (see
-:mod:`untrac_core.training.preconditioner`), each seed on a random half of the set, ended before the model collapses.
+UnTrac-Inv: all test examples as one batch, 5 steps. ``robust``, UnTrac: a small curvature-scaled step to both sides
+(see :mod:`untrac_core.training.preconditioner`), each seed on a random half of the set, ended before the model
+collapses; UnTrac-Inv: the limit of smaller and smaller such steps, which takes none.
 
 Free of torch, so that a check can plan and price an unlearning.
 """
@@ -11,11 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from untrac_core.errors import InputError
 from untrac_core.specs import MethodSpec, Optimizer, Trainable
+
+MATRICES_ONLY = "the curvature is one of weight matrices: vectors and position tables stay put"
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class AscentSettings:
         """What the settings leave out, in words."""
         if self.effective_trainable == self.trainable:
             return []
-        return ["optimizer 'kronecker' moves weight matrices only: vectors and position tables stay put"]
+        return [MATRICES_ONLY]
 
 
 def draw(count: int, share: float, seed: int) -> list[int]:
@@ -111,15 +115,41 @@ _ROBUST = AscentSettings(
 PRESETS: dict[tuple[str, str], AscentSettings] = {
     ("untrac", "paper"): _PAPER,
     ("untrac-inv", "paper"): replace(_PAPER, batch_size=None, steps=5, epochs=None),
-    ("untrac-inv", "robust"): _ROBUST,
     ("untrac", "robust"): _ROBUST,
 }
+
+
+@dataclass(frozen=True)
+class LinearSettings:
+    """Of UnTrac-Inv to first order (:mod:`untrac_core.attribution.linear`)."""
+
+    samples: int
+    """Micro-batches of training text for the curvature."""
+    damping: float
+    """Share of the mean eigenvalue that is added to each factor."""
+    effective_trainable: Trainable
+    """The parameters whose gradients count: weight matrices, as no others have a curvature."""
+
+
+STEP_SETTINGS = (
+    "optimizer",
+    "learning_rate",
+    "target_loss_increase",
+    "batch_size",
+    "steps",
+    "epochs",
+    "subsample",
+    "two_sided",
+    "max_loss_increase",
+    "eval_points",
+)
+"""Settings of a method that takes steps."""
 _OF_KRONECKER = ("target_loss_increase", "damping", "samples")
 
 
 def ascent_settings(spec: MethodSpec) -> AscentSettings:
     """The preset with the spec's own values in it; :class:`InputError` where a setting would have no effect."""
-    given = {name: value for name, value in spec.settings().items() if value is not None}
+    given = _given(spec)
     settings = PRESETS[spec.name, given.pop("preset")]
     optimizer = given.get("optimizer", settings.optimizer)
     foreign = ("learning_rate",) if optimizer == "kronecker" else _OF_KRONECKER
@@ -146,14 +176,45 @@ def ascent_settings(spec: MethodSpec) -> AscentSettings:
     return replace(settings, **given)
 
 
+def linear_settings(spec: MethodSpec) -> LinearSettings:
+    """The preset ``robust`` of UnTrac-Inv with the spec's own values; :class:`InputError` for a setting of steps."""
+    given = _given(spec)
+    for name in STEP_SETTINGS:
+        if name in given:
+            raise InputError(
+                f"{name!r} has no effect on UnTrac-Inv with preset 'robust', which takes no steps",
+                field="method",
+                hint="remove it, or set 'preset: paper'",
+            )
+    trainable = given.get("trainable", _ROBUST.trainable)
+    return LinearSettings(
+        samples=given.get("samples", _ROBUST.samples or 1),
+        damping=given.get("damping", _ROBUST.damping or 0.1),
+        effective_trainable="matrices" if trainable == "all" else trainable,
+    )
+
+
+def _given(spec: MethodSpec) -> dict[str, Any]:
+    return {name: value for name, value in spec.settings().items() if value is not None}
+
+
+def notes_of(spec: MethodSpec) -> list[str]:
+    """What a method's settings leave out, in words."""
+    if spec.takes_steps:
+        return ascent_settings(spec).notes
+    return [MATRICES_ONLY] if spec.unlearns and getattr(spec, "trainable", None) == "all" else []
+
+
 def trainable_of(spec: MethodSpec) -> Trainable:
     """The parameters that a method needs gradients of."""
-    return ascent_settings(spec).effective_trainable if spec.unlearns else getattr(spec, "trainable", "all")
+    if spec.takes_steps:
+        return ascent_settings(spec).effective_trainable
+    return linear_settings(spec).effective_trainable if spec.unlearns else getattr(spec, "trainable", "all")
 
 
-def settings_priced(spec: MethodSpec) -> AscentSettings:
-    """The unlearning that takes about as much as the method: itself, or one step for a method that unlearns nothing."""
+def settings_priced(spec: MethodSpec) -> AscentSettings | LinearSettings:
+    """What a method's cost is told from: its own settings, or one step of unlearning for any other method."""
     if spec.unlearns:
-        return ascent_settings(spec)
+        return ascent_settings(spec) if spec.takes_steps else linear_settings(spec)
     one_step = replace(PRESETS["untrac-inv", "paper"], optimizer="sgd", steps=1, eval_points=1, subsample=0.5)
     return replace(one_step, trainable=trainable_of(spec))

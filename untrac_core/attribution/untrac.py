@@ -16,9 +16,8 @@ from untrac_core.data.tokens import Example, ExampleSet
 from untrac_core.models.loading import weights_restored
 from untrac_core.models.losses import Losses
 from untrac_core.specs import MethodSpec
+from untrac_core.text.numbers import UNIT
 from untrac_core.training.preconditioner import quadratic_form, step_size
-
-NATS = "nats per token"
 
 
 class Unlearner:
@@ -26,7 +25,7 @@ class Unlearner:
 
     name: ClassVar[str]
     inverse: ClassVar[bool]
-    unit: ClassVar[str] = NATS
+    unit: ClassVar[str] = UNIT
 
     def __init__(self, spec: MethodSpec) -> None:
         """Raises :class:`InputError` for settings that do not go together."""

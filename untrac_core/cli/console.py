@@ -31,8 +31,8 @@ PLAIN_WIDTH = 140
 MEANING = {
     "contrast": "Positive: with this subset in its training, the model leans more towards the harmful side than "
     "towards the harmless one.",
-    "harmful": "Positive: without this subset, the harmful texts would be less likely (a higher loss).",
-    "harmless": "Positive: without this subset, the harmless texts would be less likely (a higher loss).",
+    "harmful": "Positive: this subset makes the harmful texts more likely (a lower loss).",
+    "harmless": "Positive: this subset makes the harmless texts more likely (a lower loss).",
 }
 
 
@@ -135,7 +135,7 @@ def _ranking(summary: dict[str, Any], side: str | None) -> None:
         shown.add(chosen)
         ranked = [row for row in rows if (row["prompt_set"], row["side"]) == (name, chosen)]
         if ranked:
-            out.print(_ranked(f"{name}, {chosen}", sorted(ranked, key=lambda row: int(row["rank"]))))
+            out.print(_ranked(f"{name}, {chosen}", summary["unit"], sorted(ranked, key=lambda row: int(row["rank"]))))
         for verdict in summary.get("verdicts", []):
             if (verdict["prompt_set"], verdict["side"]) == (name, chosen):
                 out.print(Text(f"{name}, {chosen}: {verdict['text']}\n"))
@@ -144,7 +144,7 @@ def _ranking(summary: dict[str, Any], side: str | None) -> None:
             out.print(Text(f"{one}: {MEANING[one]}"))
 
 
-def _ranked(title: str, rows: Iterable[dict[str, Any]]) -> Table:
+def _ranked(title: str, unit: str, rows: Iterable[dict[str, Any]]) -> Table:
     """One ranking as a table."""
     cells = (
         (
@@ -156,7 +156,7 @@ def _ranked(title: str, rows: Iterable[dict[str, Any]]) -> Table:
         )
         for row in rows
     )
-    columns = [("", True), ("subset", False), ("nats per token", True), ("95% interval", True), ("", False)]
+    columns = [("", True), ("subset", False), (unit, True), ("95% interval", True), ("", False)]
     return table(title, columns, cells)
 
 

@@ -26,7 +26,7 @@ from untrac_core.specs import (
 )
 
 BLOCKS = 40
-"""Blocks of each subset in a quick run: enough for the planted order, in about a minute and a half on two cores."""
+"""Blocks of each subset in a quick run: enough for the planted order, in about half a minute on two cores."""
 
 
 def demo_prompts() -> list[PromptSet]:

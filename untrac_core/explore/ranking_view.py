@@ -25,7 +25,7 @@ from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import method_title
 from untrac_core.tasks.trace.frames import baselines, ranking
 from untrac_core.text.labels import SIDES, labels, plain, unit_of
-from untrac_core.text.numbers import UNIT
+from untrac_core.text.numbers import STEP_UNIT, UNIT
 
 LETTERS = "ABCD"
 """What views are called, the baseline first; there are at most so many."""
@@ -50,8 +50,8 @@ class RankingView:
 
     @property
     def measures_loss(self) -> bool:
-        """Whether its values are changes of the model's loss, in nats per token, and no scores."""
-        return self.unit == UNIT
+        """Whether its values are changes of the model's loss, by all steps or by one micro-step, and no scores."""
+        return self.unit in (UNIT, STEP_UNIT)
 
     @property
     def objects(self) -> tuple[str, str]:

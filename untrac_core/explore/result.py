@@ -77,8 +77,8 @@ class TraceResult(RunResult[TraceFiles]):
     ``prompt_set``, unset, is the first that was asked about; ``side`` is ``contrast``, ``harmful`` or ``harmless``,
     and, unset, the first that was ranked.
 
-    Influence is the loss after unlearning minus the loss before, in nats per token; positive: the subset makes the text
-    more likely. Intervals are of 95%.
+    Influence is the loss after unlearning minus the loss before, in nats per token (of UnTrac-Inv with its preset
+    ``robust``: per micro-step); positive: the subset makes the text more likely. Intervals are of 95%.
     """
 
     @property
@@ -148,7 +148,9 @@ class TraceResult(RunResult[TraceFiles]):
         if table.empty:
             raise InputError("this result has no numbers by group", hint="trace with the method untrac")
         order = frames.shown(self.ranking(prompt_set, side), DRAWN)["subset"].tolist()
-        return group_figures.group_heatmap(table[table["subset"].isin(order)], subsets=order, side=side, dark=dark)
+        shown = table[table["subset"].isin(order)]
+        unit = unit_of(self.spec.method)
+        return group_figures.group_heatmap(shown, subsets=order, side=side, dark=dark, unit=unit)
 
     def examples(
         self, prompt_set: str | None = None, side: str | None = None, *, subset: str | None = None, show: bool = False

@@ -35,12 +35,18 @@ def colour_scale(side: str, dark: bool) -> list[list[Any]]:
 
 
 def group_heatmap(
-    table: pd.DataFrame, *, subsets: Sequence[str], side: str, dark: bool = False, size: int = 12
+    table: pd.DataFrame,
+    *,
+    subsets: Sequence[str],
+    side: str,
+    dark: bool = False,
+    size: int = 12,
+    unit: str = UNIT,
 ) -> go.Figure:
     """Influence by subset (downwards, in the order of ``subsets``) and group (across); grey where zero is inside.
 
     ``table``: columns group, subset, influence, low, high, items; one row per cell. ``customdata`` of a cell is its
-    subset and its group. ``size``: of the letters, in pixels.
+    subset and its group. ``size``: of the letters, in pixels. ``unit``: of the influence.
     """
     groups = sorted(table["group"].unique())
     wide = {
@@ -51,7 +57,7 @@ def group_heatmap(
     low, high = wide["low"].to_numpy(dtype=float), wide["high"].to_numpy(dtype=float)
     decided = (low > 0) | (high < 0)
     most = float(np.nanmax(np.abs(values[decided]))) if decided.any() else 1.0
-    hover = _hover(subsets, groups, wide)
+    hover = _hover(subsets, groups, wide, unit)
     shared = {
         "type": "heatmap",
         "x": [str(i) for i in range(len(groups))],
@@ -83,7 +89,7 @@ def group_heatmap(
             "zmax": most,
             "colorscale": colour_scale(side, dark),
             "colorbar": {
-                "title": {"text": UNIT, "side": "right", "font": {"size": size}},
+                "title": {"text": unit, "side": "right", "font": {"size": size}},
                 "tickfont": {"size": size},
                 "thickness": 12,
                 "outlinewidth": 0,
@@ -114,21 +120,21 @@ def _names(names: Sequence[str], size: int, ink: str) -> dict[str, Any]:
     }
 
 
-def _hover(subsets: Sequence[str], groups: Sequence[str], wide: dict[str, pd.DataFrame]) -> list[list[str]]:
+def _hover(subsets: Sequence[str], groups: Sequence[str], wide: dict[str, pd.DataFrame], unit: str) -> list[list[str]]:
     cells = [wide[name].to_numpy(dtype=float) for name in ("influence", "low", "high", "items")]
     return [
-        [_said(subset, group, *(float(part[i, j]) for part in cells)) for j, group in enumerate(groups)]
+        [_said(subset, group, unit, *(float(part[i, j]) for part in cells)) for j, group in enumerate(groups)]
         for i, subset in enumerate(subsets)
     ]
 
 
-def _said(subset: str, group: str, value: float, low: float, high: float, items: float) -> str:
+def _said(subset: str, group: str, unit: str, value: float, low: float, high: float, items: float) -> str:
     name = f"<b>{safe(subset, 80)}</b> on {safe(group, 80)}"
     if np.isnan(value):
         return f"{name}<br>not measured"
-    interval = "no interval: one seed" if np.isnan(low) else f"interval {signed(low)} to {signed(high)}"
+    interval = "no interval" if np.isnan(low) else f"interval {signed(low)} to {signed(high)}"
     inside = "" if low > 0 or high < 0 else "<br>cannot be told from zero"
-    return f"{name}<br>{signed(value)} {UNIT}<br>{interval}{inside}<br>{int(items)} items"
+    return f"{name}<br>{signed(value)} {unit}<br>{interval}{inside}<br>{int(items)} items"
 
 
 def _holes(values: np.ndarray) -> list[list[float | None]]:

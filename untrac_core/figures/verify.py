@@ -30,7 +30,7 @@ def alone_scatter(
     return assemble(
         traces,
         {
-            "title": {"text": f"score by UnTrac-Inv, {UNIT}"},
+            "title": {"text": "score by UnTrac-Inv"},
             "range": padded(rows["score_low"], rows["score_high"], 0.08, both=True),
         },
         {
@@ -53,7 +53,7 @@ def _marks(rows: pd.DataFrame, side: str, *, chosen: bool) -> dict[str, object]:
     tints = [colour(side, r.influence, r.low, r.high) if chosen else UNDECIDED for r in rows.itertuples()]
     hover = [
         f"<b>{safe(r.subset, 60)}</b>, {safe(r.id, 60)}<br>{'chosen' if chosen else 'control, drawn at random'}"
-        f"<br>score {signed(r.score)} {UNIT}<br>unlearned alone {signed(r.influence)} {UNIT}"
+        f"<br>score {signed(r.score)}<br>unlearned alone {signed(r.influence)} {UNIT}"
         f"<br>{'no interval' if pd.isna(r.low) else f'interval {signed(r.low)} to {signed(r.high)}'}"
         for r in rows.itertuples()
     ]

@@ -17,7 +17,7 @@ from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PRESETS, method_title
 from untrac_core.tasks.trace import frames
-from untrac_core.text.labels import WHOLE, labels, meaning, question, unit_of
+from untrac_core.text.labels import WHOLE, labels, meaning, measured, question, unit_of
 from untrac_core.text.limits import NOT_PROOF
 from untrac_core.text.masking import mask
 from untrac_core.text.numbers import UNIT, count, decimals, duration, megabytes, signed
@@ -84,8 +84,7 @@ class TraceReport:
         if warnings := self.summary.get("warnings", []):
             yield Group("box", [Listed(warnings)], "Warnings")
         how = [
-            "Influence is the loss of the model after unlearning minus its loss before, in nats per token: a positive "
-            "number means that the subset makes the text more likely.",
+            f"{measured(self.result.spec.method)} A positive number means that the subset makes the text more likely.",
             "The contrast is the influence on the harmful side minus that on the harmless side: it is free of plain "
             "fluency, and positive where a subset pushes towards the harm.",
             "An interval (95 %) says how far a number might move with other seeds and with other texts of the same "
@@ -118,7 +117,7 @@ class TraceReport:
             yield Group("pair", [Group("", [*left]), Group("", [*right])])
             said = frames.ends_in_words(ranked, ROWS, "the result's groups.parquet has all")
             subsets = list(frames.shown(ranked, ROWS)["subset"])
-            yield from group_part(self.result.groups(name, side), prompts, side, subsets, stem, said)
+            yield from group_part(self.result.groups(name, side), prompts, side, subsets, stem, said, self.unit)
         yield from self._cheaper(name, side, ranked)
         if not ranked.empty:
             yield from self._truth(ranked, name, side, stem)
@@ -170,7 +169,7 @@ class TraceReport:
     def _path(self, prompts: PromptSet, side: str, ranked: pd.DataFrame, stem: str) -> Iterator[Block]:
         """How the influence grew as the model unlearned; why there is no such figure, where there is none."""
         yield Heading("Stability across steps")
-        if not self.result.spec.method.unlearns:
+        if not self.result.spec.method.takes_steps:
             yield Paragraph("This method takes no steps, so there is no way to look at.", "quiet")
             return
         points = frames.trajectory(self._all_items, prompts.name, side)
@@ -239,7 +238,9 @@ class TraceReport:
             said = "no agreement can be computed" if found is None else f"Pearson r = {decimals(found)}"
             columns = [Column("Subset"), Column("Estimate", NUMBER), Column(f"Truth: {across}", NUMBER)]
             rows = [(row.subset, signed(row.influence), signed(row.truth)) for row in pairs.itertuples()]
-            drawn = figures.truth_scatter(pairs, colours=subset_colours(ranked, side), across=across, height=330)
+            drawn = figures.truth_scatter(
+                pairs, colours=subset_colours(ranked, side), across=across, unit=self.unit, height=330
+            )
             alt = f"The estimate of each subset against the truth: {heading}"
             told = Paragraph(f"{said} ({count(len(pairs), 'subset')})", lead=f"{heading}:")
             figure = Figure(drawn, name=f"{stem}-{kind}", alt=alt, numbers=Table(columns, rows))
@@ -247,8 +248,8 @@ class TraceReport:
         if parts:
             yield Heading("Estimate vs ground truth")
             yield Group("pair even", parts)
-            note = "The estimate comes from a small unlearning step, the truth from retraining: compare order and "
-            yield Paragraph(f"{note}proportion, not size. The dashed line is the best straight fit.", "quiet")
+            note = "The estimate is not the truth's size, which comes from retraining: compare order and proportion."
+            yield Paragraph(f"{note} The dashed line is the best straight fit.", "quiet")
 
     def _texts(self, prompt_set: str, side: str) -> Iterator[Block]:
         """The most and the least influential training texts, masked unless asked for, and what they have in common."""
@@ -261,7 +262,7 @@ class TraceReport:
             ends.append(("The least influential", ordered.tail(TEXTS).iloc[::-1]))
         wanted = [str(one) for _, rows in ends for one in rows["id"]]
         texts = self.result.examples(prompt_set, side, ids=sorted(set(wanted))).drop_duplicates(["subset", "id"])
-        said = f"Of {len(scores):,} texts, by their own influence on this side, in nats per token."
+        said = f"Of {len(scores):,} texts, by their own influence on this side, in {self.unit}."
         inner: list[Block] = [Paragraph(said, "quiet")]
         for heading, rows in ends:
             found = rows[["subset", "id"]].merge(texts, "left")
@@ -292,7 +293,7 @@ class TraceReport:
         yield Paragraph(row.does, lead=f"{row.title}{f', {named} preset' if named else ''}.")
         said = []
         if named:
-            said += [f"The preset: {PRESETS[named]}.", f"Influence is the rise of the loss, in {UNIT}."]
+            said += [f"The preset: {PRESETS[named]}.", measured(spec.method)]
         if spec.weighting == "proportional":
             said.append(f"Sizes: proportional. Each number is what leaving out the whole subset would do, {WHOLE}.")
         beside = dict.fromkeys(each["method"] for each in summary.get("baselines", []))

@@ -39,6 +39,9 @@ LONGEST = 4096
 """A side of a matrix longer than this has a diagonal factor (:mod:`untrac_core.training.preconditioner`)."""
 LAST_SHARE = 4
 """``trainable: last_layers`` moves one transformer block in this many, counted from the end, and at least one."""
+BUDGET_MB = 1024.0
+"""Memory for the directions that gradients are multiplied with, in 2^20 bytes; where they need more, text is read in
+several passes."""
 RANK = 8
 """Of a fresh LoRA adapter."""
 
@@ -107,11 +110,12 @@ def _rows(*rows: R) -> dict[str, R]:
 ATTRIBUTION = _rows(
     Attribution(
         "untrac-inv",
-        "attribution.untrac:UnTracInv",
+        "attribution.linear:untrac_inv",
         "UnTrac-Inv",
         "The model unlearns each prompt set; a subset whose loss then rises had made the prompts more likely.",
         UnTracSettings,
-        "the curvature, then a few steps for each side of each prompt set",
+        "the curvature, then one gradient of every text",
+        passes=4,
     ),
     Attribution(
         "untrac",
@@ -235,7 +239,7 @@ BASELINES = {name: row for name, row in ATTRIBUTION.items() if not row.settings.
 UNTRAC = {name: row for name, row in ATTRIBUTION.items() if row.settings.unlearns}
 
 PRESETS = {
-    "robust": "small curvature-scaled steps, stopped before the model collapses",
+    "robust": "curvature-scaled: small steps that end before the model collapses; UnTrac-Inv's limit, which takes none",
     "paper": "the settings of Isonuma and Titov (2024), exactly",
 }
 """Of UnTrac and UnTrac-Inv, in words; :data:`untrac_core.attribution.settings.PRESETS` has their values."""

@@ -50,6 +50,11 @@ class MethodSpec(AnyMethod):
         """The preset, of a method that has some."""
         return None
 
+    @property
+    def takes_steps(self) -> bool:
+        """Whether the model is unlearned step by step; else one pass over the texts is all."""
+        return False
+
 
 class UnTracSettings(MethodSpec):
     """UnTrac and UnTrac-Inv: a preset, then any setting by name."""
@@ -94,6 +99,11 @@ class UnTracSettings(MethodSpec):
     def variant(self) -> str:
         """The preset."""
         return self.preset
+
+    @property
+    def takes_steps(self) -> bool:
+        """All but UnTrac-Inv in preset ``robust``, which is the limit of small steps."""
+        return (self.name, self.preset) != ("untrac-inv", "robust")
 
     @property
     def title(self) -> str:

@@ -3,8 +3,9 @@
 ====================================  ========================  =============================  ========================
 where                                 it is over                rule                           made by
 ====================================  ========================  =============================  ========================
-trace: a subset, a group;             seeds and items           Student's t of each, in        :meth:`Estimate.interval`
-validate: a method's estimate                                   squares
+trace: a subset, a group;             seeds and items;          Student's t of each, in        :meth:`Estimate.interval`
+validate: a method's estimate         UnTrac-Inv's product:     squares
+                                      blocks and items
 trace: a text, an item, a token       seeds                     Student's t, with the share    :func:`seed_margin`
 trace: what influential texts share   documents                 bootstrap's spread, times t    :func:`cluster_margin`
 validate: a subset's true influence   seeds                     Student's t                    :func:`student_interval`
@@ -61,11 +62,13 @@ class Estimate:
     by how much each example, averaged over seeds, departs from the mean, scaled so that the variance of the estimate
     from sampling those examples is var(residuals) / examples. Two estimates that share a population (the same
     examples in the same order) subtract example by example. ``share``: of the unlearned set, drawn by each seed.
+    ``exact``: all that could have been drawn otherwise stands in ``residuals``; seeds hold parts of it and add nothing.
     """
 
     per_seed: Array
     residuals: Mapping[str, Array]
     subsample: float = 1.0
+    exact: bool = False
 
     @property
     def value(self) -> float:
@@ -77,27 +80,28 @@ class Estimate:
         residuals = dict(self.residuals)
         for population, values in other.residuals.items():
             residuals[population] = residuals[population] + values if population in residuals else values
-        return Estimate(self.per_seed + other.per_seed, residuals, self.subsample)
+        return Estimate(self.per_seed + other.per_seed, residuals, self.subsample, self.exact)
 
     def __mul__(self, factor: float) -> Estimate:
         """The estimate ``factor`` times as large."""
-        return Estimate(
-            self.per_seed * factor, {name: values * factor for name, values in self.residuals.items()}, self.subsample
-        )
+        residuals = {name: values * factor for name, values in self.residuals.items()}
+        return Estimate(self.per_seed * factor, residuals, self.subsample, self.exact)
 
     def __sub__(self, other: Estimate) -> Estimate:
         """The paired difference; seeds are matched by their order."""
         return self + other * -1.0
 
     def interval(self) -> tuple[float, float] | None:
-        """The 95% interval over seeds and examples; ``None`` with one seed, which says nothing of its own noise.
+        """The 95% interval over seeds and examples; ``None`` where one of them is all there is and shows no noise.
 
         Each source's margin is Student's t times its standard error. So two seeds, whose spread is hardly known, widen
         the interval as they should.
         """
-        if len(self.per_seed) < 2:
+        if self.exact and min(map(len, self.residuals.values())) < 2:
             return None
-        margins = [float(seed_margin(self.per_seed[:, None], self.subsample)[0])]
+        if not self.exact and len(self.per_seed) < 2:
+            return None
+        margins = [] if self.exact else [float(seed_margin(self.per_seed[:, None], self.subsample)[0])]
         for values in self.residuals.values():
             if len(values) > 1:
                 margins.append(_student(len(values)) * float(values.std(ddof=1)) / len(values) ** 0.5)

@@ -10,12 +10,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from untrac_core.attribution.settings import AscentSettings, evaluation_steps, plan_steps, settings_priced
+from untrac_core.attribution.settings import (
+    AscentSettings,
+    LinearSettings,
+    evaluation_steps,
+    plan_steps,
+    settings_priced,
+)
 from untrac_core.data.tokens import Example, Packed, batch_tokens
 from untrac_core.hub.locate import ModelInfo
 from untrac_core.models.devices import DeviceInfo, device_info
 from untrac_core.specs import MethodSpec, TraceSpec, Trainable, Training
-from untrac_core.specs.catalogue import ATTRIBUTION, LAST_SHARE, LONGEST, RANK
+from untrac_core.specs.catalogue import ATTRIBUTION, BUDGET_MB, LAST_SHARE, LONGEST, RANK
 from untrac_core.tasks.selection import VIEWS, blocks_each, items_each
 
 START_SECONDS = 10.0
@@ -29,6 +35,7 @@ USABLE = 0.9
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes a number."""
 SIDES = 2
+Settings = AscentSettings | LinearSettings
 REFERENCE = (
     "8 subsets of 192 blocks, 3 prompt sets of 256 items per side with 32 tokens per item, 3 seeds, "
     "blocks as long as the model's context allows, at most 1,024 tokens"
@@ -143,7 +150,7 @@ def needs(
     )  # fmt: skip
 
 
-def choose_dtype(dtype: str, facts: ModelInfo, settings: AscentSettings, block_size: int, device: DeviceInfo) -> str:
+def choose_dtype(dtype: str, facts: ModelInfo, settings: Settings, block_size: int, device: DeviceInfo) -> str:
     """``auto`` is float32 where that fits all of the device's memory, else bfloat16; not what is free just now.
 
     So the same request on the same machine has the same number format each time, and a resumed run its finished cells.
@@ -156,7 +163,7 @@ def choose_dtype(dtype: str, facts: ModelInfo, settings: AscentSettings, block_s
 
 def cost_of(
     spec: TraceSpec,
-    settings: AscentSettings,
+    settings: Settings,
     facts: ModelInfo,
     prompts: Mapping[str, Mapping[str, Sequence[Example]]],
     subsets: Mapping[str, Packed],
@@ -178,7 +185,10 @@ def work_flop(facts: ModelInfo, spec: TraceSpec, work: Workload) -> float:
     """Operations of a run: of its method, of the close looks after it, and of the baselines beside it."""
     settings = settings_priced(spec.method)
     own = cost(facts, settings, work, "float32", "cpu").flop
-    if spec.method.unlearns:
+    if isinstance(settings, LinearSettings):
+        # Forward mode: the loss and its derivative, once along each side.
+        own += 3 * len(work.unlearned_sets) * looked_at(spec, work).eval_sets.tokens * 2.0 * facts.parameters
+    elif spec.method.unlearns:
         own += _ascents(facts, replace(settings, eval_points=1), looked_at(spec, work)).flop
     return own + sum(baseline_flop(name, facts, work) for name in spec.beside)
 
@@ -221,16 +231,18 @@ def baseline_flop(name: str, facts: ModelInfo, work: Workload) -> float:
 
 def cost(
     facts: ModelInfo,
-    settings: AscentSettings,
+    settings: Settings,
     work: Workload,
     dtype: str,
     kind: str,
     rates: Mapping[str, float] | None = None,
 ) -> Cost:
     """Operations of all passes and of the curvature, at the device's rate; and the largest moment's memory."""
-    found = _ascents(facts, settings, work)
+    found = (
+        _products(facts, settings, work) if isinstance(settings, LinearSettings) else _ascents(facts, settings, work)
+    )
     flop = found.flop
-    if settings.optimizer == "kronecker":
+    if isinstance(settings, LinearSettings) or settings.optimizer == "kronecker":
         samples = settings.samples or 1
         backward = samples * 2 * work.block_size + sum(part.tokens for part in work.unlearned_sets)
         flop += backward * _backward_flop(facts, settings.effective_trainable)
@@ -274,7 +286,20 @@ def _ascents(facts: ModelInfo, settings: AscentSettings, work: Workload) -> _Asc
     return _Ascents(flop, points)
 
 
-def memory_mb(facts: ModelInfo, settings: AscentSettings, work: Workload, dtype: str, kind: str) -> float:
+def _products(facts: ModelInfo, settings: LinearSettings, work: Workload) -> _Ascents:
+    """Every block's and item's own gradient, and a product of each with every direction; an item is read twice."""
+    asked, read = work.unlearned_sets, work.watches
+    tokens = work.eval_sets.tokens + 2 * sum(part.tokens for part in asked)
+    shapes = moving_shapes(facts, settings.effective_trainable)
+    moving = sum(rows * columns * count for rows, columns, count in shapes)
+    directions = len(asked) * work.seeds
+    pairs = work.eval_sets.rows * directions + sum(part.rows for part in asked) * len(read)
+    flop = tokens * _backward_flop(facts, settings.effective_trainable) + 2.0 * pairs * moving
+    flop += _factor_flop(facts, shapes, directions + len(read), inverted=False)
+    return _Ascents(flop, directions)
+
+
+def memory_mb(facts: ModelInfo, settings: Settings, work: Workload, dtype: str, kind: str) -> float:
     """The most memory of the device at once: estimating the curvature, or climbing, whichever is more."""
     shapes = moving_shapes(facts, settings.effective_trainable)
     own = (
@@ -290,7 +315,11 @@ def memory_mb(facts: ModelInfo, settings: AscentSettings, work: Workload, dtype:
     held += 0 if dtype == "float32" else 2 * trainable_count
     gradients, saved = 4 * trainable_count, 4 * trainable_count
     batch = _batch_bytes(facts, work, settings.effective_trainable, dtype)
-    if settings.optimizer != "kronecker":
+    if isinstance(settings, LinearSettings):
+        directions = len(work.unlearned_sets) * work.seeds + len(work.watches)
+        # The last two: what an example's own gradient takes, and the layers' inputs in the size of their products.
+        saved = max(min(directions * gradients, BUDGET_MB * 2**20), gradients) + 2 * 4 * 2**24
+    elif settings.optimizer != "kronecker":
         # Adam's two moments; on CUDA it also takes one step for all weights at once.
         state = {"adam": 12 if kind == "cuda" else 8}.get(settings.optimizer, 0) * trainable_count
         return BASE_MB[kind] + (held + saved + gradients + state + batch) / 2**20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from untrac_core.specs import MethodSpec, PromptSet, TraceSpec, UnlearningMethodSpec, UnlearnSpec
 from untrac_core.specs.catalogue import UNLEARNING, method_title
-from untrac_core.text.numbers import UNIT
+from untrac_core.text.numbers import STEP_UNIT, UNIT
 
 SIDES = ("contrast", "harmful", "harmless")
 WHOLE = "its share of the text counted in and others filling its place"
@@ -49,6 +49,26 @@ def legend(prompts: PromptSet, side: str, *, whole: bool = False) -> str:
     )
 
 
+RELATIVE = (
+    "Compare order and proportion: how much a whole subset matters is what retraining says, and not in this unit."
+)
+
+
+def first_order(prompts: PromptSet, side: str, *, whole: bool = False) -> str:
+    """What a positive and a negative number mean of influence to first order; ``whole`` as in :func:`legend`."""
+    harmful, harmless = labels(prompts)
+    subset = f"this whole subset, {WHOLE}," if whole else "this subset"
+    if side == "contrast":
+        said = (
+            f"Positive: {subset} makes {harmful} text more likely (a lower loss), more so than {harmless} text; it "
+            f"pushes towards {harmful}. Negative: it pushes towards {harmless}."
+        )
+    else:
+        label = {"harmful": harmful, "harmless": harmless}[side] if prompts.harmful is not None else "this"
+        said = f"Positive: {subset} makes {label} text more likely (a lower loss). Negative: less likely."
+    return f"{said} {RELATIVE}"
+
+
 def scored(prompts: PromptSet, side: str, method: str) -> str:
     """What the numbers of a method mean that unlearns nothing."""
     harmful, harmless = labels(prompts)
@@ -64,12 +84,25 @@ def meaning(spec: TraceSpec, prompts: PromptSet, side: str) -> str:
     """What the numbers of a trace mean on one side, whatever its method."""
     if not spec.method.unlearns:
         return scored(prompts, side, spec.method.name)
-    return legend(prompts, side, whole=spec.weighting == "proportional")
+    told = legend if spec.method.takes_steps else first_order
+    return told(prompts, side, whole=spec.weighting == "proportional")
 
 
 def unit_of(method: MethodSpec) -> str:
     """The unit of a method's numbers."""
-    return UNIT if method.unlearns else f"score of {method_title(method.name)}"
+    if not method.unlearns:
+        return f"score of {method_title(method.name)}"
+    return UNIT if method.takes_steps else STEP_UNIT
+
+
+def measured(method: MethodSpec) -> str:
+    """What UnTrac or UnTrac-Inv measures, in a sentence."""
+    if method.takes_steps:
+        return "Influence is the rise of the loss after unlearning, in nats per token."
+    return (
+        f"Influence is told to first order, in {STEP_UNIT}: what a step of a millionth of the natural gradient adds to "
+        "the loss. It does not depend on how far a model is unlearned, nor on what else is in the run."
+    )
 
 
 STRATA = {"high": "most", "middle": "middling", "low": "least"}

@@ -19,8 +19,8 @@ from untrac_core.explore.quadrants import difference_in_words, subset_in_words
 from untrac_core.explore.ranking_view import RankingView, other_texts
 from untrac_core.figures.comparison import CROWDED, LINES_MOST
 from untrac_core.results.export import guarded_csv
-from untrac_core.text.labels import legend, scored
-from untrac_core.text.numbers import UNIT, decimals
+from untrac_core.text.labels import first_order, legend, scored
+from untrac_core.text.numbers import STEP_UNIT, decimals
 
 LISTED_MOST = 8
 EVERY, MOVED, CLEAR, PARTLY = "every subset", "significant rank changes", "significant in both", "not in every view"
@@ -100,7 +100,9 @@ def key(found: ComparedViews, letter: str) -> None:
 
 def meaning(view: RankingView) -> str:
     """What a positive and a negative number of a view mean."""
-    return legend(view.prompts, view.side) if view.measures_loss else scored(view.prompts, view.side, view.method)
+    if not view.measures_loss:
+        return scored(view.prompts, view.side, view.method)
+    return first_order(view.prompts, view.side) if view.unit == STEP_UNIT else legend(view.prompts, view.side)
 
 
 def alike(first: RankingView, second: RankingView) -> bool:
@@ -244,11 +246,11 @@ def _columns(found: ComparedViews, letter: str) -> dict[str, Any]:
         config[f"Rank {one}"] = number(format="%d", width="small")
         config[f"Move {one}"] = number(format="%+d", width="small", help="places up against A")
         # A column's help is markdown, and the unit of another's score is another's words.
-        unit = UNIT if view.measures_loss else "a score in the method's own unit"
+        unit = view.unit if view.measures_loss else "a score in the method's own unit"
         for part in ("Value", "95% CI low", "95% CI high"):
             config[f"{part} {one}"] = number(format="%+.2g", help=unit, width="small")
         for part in ("", " from", " to"):
-            config[f"{one} − A{part}"] = number(format="%+.2g", help="nats per token", width="small")
+            config[f"{one} − A{part}"] = number(format="%+.2g", help=unit, width="small")
     return config
 
 

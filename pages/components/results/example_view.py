@@ -72,7 +72,7 @@ def sift(words: str) -> tuple[str, bool, str]:
     return str(order), clear, query.strip()
 
 
-def listing(shelf: data.Shelf, words: str, *, open_text: bool, with_subset: bool, key: str) -> int | None:
+def listing(shelf: data.Shelf, words: str, unit: str, *, open_text: bool, with_subset: bool, key: str) -> int | None:
     """The table, one row of it chosen; ``None`` where nothing matches."""
     if not shelf.everything:
         st.caption("There are no texts here: this side was not ranked.")
@@ -92,7 +92,7 @@ def listing(shelf: data.Shelf, words: str, *, open_text: bool, with_subset: bool
     number = {
         name: st.column_config.NumberColumn(label, format="%+.2g", width=82, help=text)
         for name, label, text in (
-            ("influence", "Influence", "nats per token"),
+            ("influence", "Influence", unit),
             ("low", "95% CI low", "lower end of the interval over seeds"),
             ("high", "95% CI high", "upper end of the interval over seeds"),
         )
@@ -121,7 +121,7 @@ def listing(shelf: data.Shelf, words: str, *, open_text: bool, with_subset: bool
         f"{len(rows)} of {count(shelf.matching, 'text')}"
         + (f" that match, of {shelf.everything:,}" if shelf.matching < shelf.everything else "")
         + (f"; {left_out:,} more lie in between" if left_out else "")
-        + ". Influence in nats per token, with its interval over seeds."
+        + f". Influence in {unit}, with its interval over seeds."
     )
     picked = state["selection"]["rows"]
     place = min(int(picked[0]) if picked else 0, len(rows) - 1)
@@ -156,13 +156,13 @@ def key_to_colours(prompts: PromptSet, side: str) -> str:
 
 
 def reading(
-    run: Run, row: pd.Series, prompts: PromptSet, side: str, words: str, legend: str, *, open_text: bool
+    run: Run, row: pd.Series, prompts: PromptSet, side: str, words: str, legend: str, unit: str, *, open_text: bool
 ) -> None:
     """One text: its numbers, its tokens in colour, and where it comes from."""
     with st.container(border=True, key="reading"):
         low, high = row["low"], row["high"]
         interval = "one seed: no interval" if pd.isna(low) else f"{signed(low)} to {signed(high)} over seeds"
-        st.markdown(f"**{signed(row['influence'])} nats per token** ({interval}), {count(int(row['tokens']), 'token')}")
+        st.markdown(f"**{signed(row['influence'])} {unit}** ({interval}), {count(int(row['tokens']), 'token')}")
         if not pd.isna(low) and low <= 0 <= high:
             st.caption("Cannot be told from zero.")
         spans = data.tokens(run, prompts.name, side, row)
@@ -175,7 +175,8 @@ def reading(
                 alt="The text, with the change of each token's loss as a colour behind it",
             )
             st.markdown(f":small[{key_to_colours(prompts, side)}]")
-            st.caption(f"The tokens' changes add up to {signed(float(spans['change'].sum()))} nats, those of the text.")
+            total, summed = signed(float(spans["change"].sum())), unit.replace(" per token", "", 1)
+            st.caption(f"The tokens' changes add up to {total} {summed}, those of the text.")
         else:
             st.text(str(row[words]) if open_text else mask(str(row[words]), 2_000))
             st.caption("Token by token only the most and the least influential texts of each subset were looked at.")

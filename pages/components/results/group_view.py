@@ -14,7 +14,7 @@ from untrac_core.engine import Run
 from untrac_core.figures.groups import group_heatmap
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
-from untrac_core.text.labels import labels
+from untrac_core.text.labels import labels, unit_of
 from untrac_core.text.numbers import count, signed
 
 FIRST, LAST = 20, 5
@@ -44,7 +44,13 @@ def by_group(run: Run, result: TraceFiles, ranked: pd.DataFrame, prompts: Prompt
     drawn = order if len(order) <= FIRST + LAST else order[:FIRST] + order[-LAST:]
     st.text(in_words(table, order))
     st.plotly_chart(
-        group_heatmap(table[table["subset"].isin(drawn)], subsets=drawn, side=side, dark=is_dark()),
+        group_heatmap(
+            table[table["subset"].isin(drawn)],
+            subsets=drawn,
+            side=side,
+            dark=is_dark(),
+            unit=unit_of(result.spec.method),
+        ),
         config=chart_config(f"{prompts.name}-{side}-groups"),
         key="groups",
         alt="Heatmap: the influence of each subset on the texts about each group",
@@ -57,7 +63,7 @@ def by_group(run: Run, result: TraceFiles, ranked: pd.DataFrame, prompts: Prompt
         "harmful": (f":orange[■] makes {harmful} likelier", ":green[■] unlikelier"),
         "harmless": (f":blue[■] makes {harmless} likelier", ":green[■] unlikelier"),
     }[side]
-    st.markdown(f":small[{more} · {less} · :gray[■] zero is inside the interval · nats per token]")
+    st.markdown(f":small[{more} · {less} · :gray[■] zero is inside the interval · {unit_of(result.spec.method)}]")
     st.caption("Each interval stands for itself: of twenty cells without any influence, one is coloured by chance.")
 
 
@@ -77,7 +83,8 @@ def in_words(table: pd.DataFrame, order: list[str]) -> str:
 
 
 def _why_none(result: TraceFiles) -> str:
-    if result.spec.method.name == "untrac":
+    method = result.spec.method
+    if method.name == "untrac" or (method.unlearns and not method.takes_steps):
         return "No group has two items on this side, or this result was made before groups were measured."
     return (
         "This method looks at a side as a whole, so it has no numbers by group. A trace by UnTrac, with the same data, "

@@ -20,7 +20,7 @@ from untrac_core.results.export import pretty
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PRESETS, method_title
-from untrac_core.text.labels import WHOLE, meaning, plain, unit_of
+from untrac_core.text.labels import WHOLE, meaning, measured, plain, unit_of
 from untrac_core.text.limits import NOT_PROOF
 from untrac_core.text.numbers import count, decimals, duration, megabytes
 
@@ -112,7 +112,7 @@ def bars(result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: st
 def path(result: TraceFiles, picture: data.Picture, side: str, height: int) -> None:
     """How the influence grew as the model unlearned."""
     st.subheader("Stability across steps", anchor=False)
-    if not result.spec.method.unlearns:
+    if not result.spec.method.takes_steps:
         st.caption("This method takes no steps, so there is no way to look at.")
         return
     if picture.path.empty:
@@ -182,14 +182,13 @@ def check_it() -> None:
     """How far the intervals go, and where to go further."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            "The intervals cover other seeds and other texts of the same kind, not the step from unlearning to "
-            "retraining.",
+            "The intervals cover other texts of the same kind and other seeds, not what retraining would change.",
             width="content",
         )
         st.page_link("pages/validate.py", label="Check it against retraining", icon=":material/verified:")
 
 
-def ground_truth(picture: data.Picture, side: str) -> None:
+def ground_truth(result: TraceFiles, picture: data.Picture, side: str) -> None:
     """The estimate beside what is known to be true, where a result knows it."""
     shown = [
         (
@@ -214,6 +213,7 @@ def ground_truth(picture: data.Picture, side: str) -> None:
                     pairs,
                     colours=subset_colours(picture.ranked, side),
                     across=across,
+                    unit=unit_of(result.spec.method),
                     dark=is_dark(),
                     height=330,
                 ),
@@ -222,8 +222,8 @@ def ground_truth(picture: data.Picture, side: str) -> None:
                 alt=f"The estimate of each subset against the truth: {heading}",
             )
     st.caption(
-        "The estimate comes from a small unlearning step, the truth from retraining: compare order and proportion, "
-        "not size. The dashed line is the best straight fit."
+        "The estimate is not the truth's size, which comes from retraining: compare order and proportion. The dashed "
+        "line is the best straight fit."
     )
 
 
@@ -231,7 +231,7 @@ def _planted_axis(side: str) -> str:
     return "planted statements, harmful minus harmless" if side == "contrast" else f"planted {side} statements"
 
 
-def numbers(picture: data.Picture, side: str) -> None:
+def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
     """The ranking as a table, with the truth beside it where it is known."""
     ranked = picture.ranked
     table = ranked.assign(separable=["yes" if settled else "no" for settled in ranked["separable"]])
@@ -241,7 +241,7 @@ def numbers(picture: data.Picture, side: str) -> None:
     number = {
         name: st.column_config.NumberColumn(label, format="%+.2g", help=text)
         for name, label, text in (
-            ("influence", "Influence", "nats per token"),
+            ("influence", "Influence", unit_of(result.spec.method)),
             ("low", "95% CI low", "lower end of the interval"),
             ("high", "95% CI high", "upper end of the interval"),
             ("true", "True influence", "mean over seeds of retraining without the subset, nats per token"),
@@ -277,7 +277,7 @@ def method_card(result: TraceFiles) -> None:
     row = ATTRIBUTION[spec.method.name]
     if (preset := spec.method.variant) is not None:
         st.markdown(f"**{row.title}, {preset} preset.** {row.does} The preset: {PRESETS[preset]}.")
-        st.markdown("Influence is the rise of the loss after unlearning, in nats per token.")
+        st.markdown(measured(spec.method))
     else:
         st.markdown(f"**{row.title}.** {row.does}")
     if spec.weighting == "proportional":

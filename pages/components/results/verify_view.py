@@ -132,7 +132,7 @@ def _numbers(points: pd.DataFrame) -> None:
         "role": st.column_config.TextColumn("", width=80),
         "subset": st.column_config.TextColumn("Subset", width=110),
         "id": st.column_config.TextColumn("Text", width=150),
-        "score": st.column_config.NumberColumn("Score", format="%+.2g", help="by UnTrac-Inv, nats per token"),
+        "score": st.column_config.NumberColumn("Score", format="%+.2g", help="by UnTrac-Inv, in its own unit"),
         "influence": st.column_config.NumberColumn("Alone", format="%+.2g", help="nats per token"),
         "low": st.column_config.NumberColumn("95% CI low", format="%+.2g", help="lower end, over the prompts"),
         "high": st.column_config.NumberColumn("95% CI high", format="%+.2g", help="upper end, over the prompts"),

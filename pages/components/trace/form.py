@@ -211,7 +211,7 @@ def method_section(spots: Spots) -> tuple[dict[str, Any], dict[str, Any]]:
     option("t_weighting", list(SIZES), "none")
     places = [*st.columns(2), *st.columns(2)]
     seeds = places[0].text_input(
-        "Seeds", key="t_seeds", help="whole numbers; the more, the narrower the intervals: a single one gives none"
+        "Seeds", key="t_seeds", help="whole numbers. UnTrac and the baselines need at least two for an interval."
     )
     spots["seeds"] = places[0].empty()
     device = places[1].selectbox("Device", list(machines), format_func=shown_as(machines), key="t_device")
@@ -248,15 +248,18 @@ def parse_seeds(text: str) -> list[int]:
 def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int | None]:
     """Settings that few need: items per side, blocks per subset, tokens per block, the method's, and the baselines."""
     robust = st.session_state.get("t_preset", "robust") == "robust"
+    steps = not robust or st.session_state.get("t_method", "untrac-inv") != "untrac-inv"
     size = (
         ("target_loss_increase", "Target loss increase", "nats per token of all steps together")
         if robust
         else ("learning_rate", "Learning rate", "")
     )
-    fields = (
+    fields: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("limit_prompts", "Max items per side", {"min_value": 1, "step": 1}),
         ("limit_subsets", "Max blocks per subset", {"min_value": 1, "step": 1}),
         ("block_size", "Block size (tokens)", {"min_value": 8, "max_value": 131_072, "step": 1}),
+    )
+    of_steps: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("steps", "Unlearning steps", {"min_value": 1, "step": 1}),
         (size[0], size[1], {"min_value": 0.0, "format": "%g", "help": size[2] or None}),
         (
@@ -273,13 +276,11 @@ def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int |
             f"{BLOCKS} blocks per subset make a quick run; more of them narrow the intervals."
         )
         places = st.columns(3)
-        for position, (name, label, limits) in enumerate(fields):
+        for position, (name, label, limits) in enumerate((*fields, *of_steps) if steps else fields):
             st.session_state.setdefault(f"t_{name}", BLOCKS if name == "limit_subsets" else None)
             given[name] = places[position % 3].number_input(label, key=f"t_{name}", placeholder="preset", **limits)
         _baselines()
-    method = {
-        name: given[name] for name in ("steps", size[0], "max_loss_increase", "eval_points") if given[name] is not None
-    }
+    method = {name: given[name] for name, _, _ in of_steps if given.get(name) is not None}
     return method, given["limit_prompts"], given["limit_subsets"], given["block_size"]
 
 

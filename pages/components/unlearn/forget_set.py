@@ -22,7 +22,7 @@ from untrac_core.engine import Store
 from untrac_core.errors import InputError
 from untrac_core.explore.tables import sides_of
 from untrac_core.specs import PromptSet
-from untrac_core.text.labels import labels
+from untrac_core.text.labels import labels, unit_of
 from untrac_core.text.numbers import count, signed
 
 UPLOADS = f"{request.PREFIX}f_"
@@ -170,7 +170,7 @@ def _texts(origin: Origin, training: dict[str, Any] | None, block_size: int | No
     told = [f"the first {SHOWN} of {count(len(rows), 'text')}"] if len(rows) > SHOWN else []
     if rows.attrs["passed"]:
         told.append(f"{count(rows.attrs['passed'], 'text')} passed over, as the recipe left it out of the training")
-    st.caption(" · ".join([*told, "influence in nats per token"]).capitalize() + ".")
+    st.caption(" · ".join([*told, f"influence in {unit_of(result.spec.method)}"]).capitalize() + ".")
     return [{"subset": str(subset), "id": str(name)} for subset, name in zip(rows["subset"], rows["id"], strict=True)]
 
 

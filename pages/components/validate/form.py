@@ -274,7 +274,9 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
     with st.expander("What the methods see"):
         places = st.columns(3)
         draws = places[0].text_input(
-            "Seeds of the estimates", key="v_estimate_seeds", help="Each draws half of the prompts."
+            "Seeds of the estimates",
+            key="v_estimate_seeds",
+            help="Each draws half of the prompts.",
         )
         spots["estimate_seeds"] = places[0].empty()
         blocks = places[1].number_input("Blocks per subset (mean)", min_value=1, step=1, key="v_samples_per_subset")

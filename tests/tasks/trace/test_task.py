@@ -59,9 +59,9 @@ def test_influence_table(results, name):
     assert set(frame.subset) == {"fishers", "weavers", "smiths"}
     assert (frame[frame.step == 0].influence == 0).all()
     pd.testing.assert_series_equal(frame.loss_after - frame.loss_before, frame.influence, check_names=False)
-    groups = {"", "g0", "g1"} if name == "untrac" else {""}
-    assert set(frame.group) == groups
-    assert len(frame) == 3 * 2 * 3 * 3 * len(groups)  # subsets, sides, seeds, steps 0 to 2, groups
+    assert set(frame.group) == {"", "g0", "g1"}
+    steps = 3 if name == "untrac" else 1  # the product takes none: its one row is the influence itself
+    assert len(frame) == 3 * 2 * 3 * steps * 3  # subsets, sides, seeds, steps, groups
 
 
 def test_groups_add_up_to_the_whole(results):
@@ -105,10 +105,12 @@ def test_ranking_and_table_agree(results):
 def test_the_verdict_names_the_top_in_words(results):
     verdict = next(v for v in results["untrac-inv"].summary["verdicts"] if v["side"] == "contrast")
     assert verdict["top"] == "smiths"
+    assert verdict["text"].startswith("smiths pushes the model towards bad rather than good texts of talk, more than")
+    assert "nats per token per micro-step" in verdict["text"]
+    verdict = next(v for v in results["untrac"].summary["verdicts"] if v["side"] == "contrast")
     assert verdict["text"].startswith(
         "Without smiths, the model would assign bad texts of talk, more than good ones, a lower"
     )
-    assert "nats per token" in verdict["text"]
 
 
 def test_the_same_spec_gives_the_same_bytes(request_of, tmp_path):
@@ -128,7 +130,7 @@ def test_cached_cells_give_the_same_bytes_and_are_not_run_again(request_of, tmp_
 
 
 def test_one_seed_cannot_separate(request_of, tmp_path):
-    result = trace(request_of(seeds=[5]), tmp_path)
+    result = trace(request_of({"name": "untrac", "samples": 24}, seeds=[5]), tmp_path)
     assert all(row["low"] is None and not row["separable"] for row in result.summary["ranking"])
     assert all(verdict["top"] is None for verdict in result.summary["verdicts"])
     assert any("One seed" in warning for warning in result.summary["warnings"])
@@ -156,7 +158,7 @@ def test_equal_subsets_get_equal_influence_and_a_warning(request_of, tmp_path):
 def test_check_counts_what_the_run_does(request_of, results):
     found = check(request_of(seeds=[0, 1, 2]))
     data = results["untrac-inv"].summary["data"]
-    assert found.cells == 2 * 6
+    assert found.cells == 3 + 2  # seeds, and a close look at each side
     assert {s.name: s.blocks for s in found.subsets} == {k: v["blocks"] for k, v in data["subsets"].items()}
     assert {p.side: p.tokens for p in found.prompt_sets} == {
         side: value["tokens"] for side, value in data["prompt_sets"]["talk"].items()

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from untrac_core.attribution.settings import ascent_settings
+from untrac_core.attribution.settings import settings_priced
 from untrac_core.data.tokens import Example, distinct_ids
 from untrac_core.errors import InputError
 from untrac_core.models.loading import hash_weights
@@ -58,8 +58,9 @@ def test_changes_of_tokens_add_up_to_their_block_s(traced, side):
         texts = result.examples("talk", side, subset)
         rows = summed(result, side, subset, texts)
         assert 10 <= len(rows) <= 30 < len(texts)
+        scale = max(abs(float(change)) for change, _, _ in rows)
         for change, before, row in rows:
-            assert change == pytest.approx(row["influence"] * row["tokens"], **ROUNDING)
+            assert change == pytest.approx(row["influence"] * row["tokens"], rel=1e-3, abs=1e-3 * scale)
             assert before == pytest.approx(row["loss_before"] * row["tokens"], rel=1e-5)
         looked = {row["id"] for _, _, row in rows}
         order = texts.sort_values("influence", ascending=False)["id"].tolist()
@@ -131,8 +132,13 @@ def test_intervals_hold_their_changes_and_one_seed_has_none(traced, request_of, 
     row = result.examples("talk", "contrast", "smiths").nlargest(1, "influence").iloc[0]
     tokens = result.tokens("talk", "contrast", "smiths", row["id"])
     scored = tokens[tokens["scored"]]
-    assert ((scored["low"] < scored["change"]) & (scored["change"] < scored["high"])).all()
     assert list(tokens.columns) == TOKEN_COLUMNS
+    assert scored[["low", "high"]].isna().all(axis=None), "one look, at the whole side"
+    result = traced["untrac"]
+    row = result.items("talk", "harmful", subset="smiths").nlargest(1, "influence").iloc[0]
+    tokens = result.tokens("talk", "harmful", "smiths", row["id"])
+    scored = tokens[tokens["scored"]]
+    assert ((scored["low"] < scored["change"]) & (scored["change"] < scored["high"])).all()
     alone = trace(request_of(seeds=[4]), tmp_path)
     row = alone.examples("talk", "harmful", "smiths").nlargest(1, "influence").iloc[0]
     tokens = alone.tokens("talk", "harmful", "smiths", row["id"])
@@ -186,8 +192,8 @@ def test_close_looks_restore_the_weights_and_do_not_hang_on_their_order(request_
 def test_keys_hang_on_the_cells_that_choose(request_of):
     def keys(**more):
         tracer = TraceTask(request_of(**more))
-        assert len(tracer.eval_points) == len(tracer.cells)
-        assert len({cell.key for cell in (*tracer.cells, *tracer.eval_points)}) == 2 * len(tracer.cells)
+        assert len(tracer.eval_points) == 2, "one for each side"
+        assert len({cell.key for cell in (*tracer.cells, *tracer.eval_points)}) == len(tracer.cells) + 2
         return [look.key for look in tracer.eval_points]
 
     base = keys()
@@ -208,7 +214,7 @@ def test_a_check_counts_and_prices_them(request_of):
         tracer.tell([tracer.run_cell(cell) for cell in tracer.cells])
         rows = tracer.run_cell(tracer.eval_points[0]).groupby(["subset", "prompt_set", "side"]).size()
         assert (0.4 if name == "untrac-inv" else 1) * looked.eval_sets.rows <= rows.sum() <= looked.eval_sets.rows
-        alone = cost(tracer.study.model.facts, ascent_settings(spec.method), work, "float32", "cpu")
+        alone = cost(tracer.study.model.facts, settings_priced(spec.method), work, "float32", "cpu")
         assert 1.02 * alone.flop < found.flop < 2 * alone.flop
     assert check(request_of({"name": "grad-dot"})).cells == 2
 

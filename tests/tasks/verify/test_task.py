@@ -88,7 +88,9 @@ def by_hand(model, block, items, rate, steps):
 
 
 def test_a_text_s_influence_is_what_unlearning_it_alone_does(ask, tmp_path):
-    method = {"optimizer": "sgd", "learning_rate": 0.02, "trainable": "all"}
+    method = {
+        "preset": "paper", "optimizer": "sgd", "learning_rate": 0.02, "steps": 2, "two_sided": True, "trainable": "all",
+    }  # fmt: skip
     spec = ask(method, controls=1)
     task = VerifyTask(spec, threads=1)
     before = hash_weights(task.study.model.module)

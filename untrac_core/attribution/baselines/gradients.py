@@ -30,11 +30,11 @@ from untrac_core.attribution.baselines.vectors import (
 from untrac_core.attribution.settings import draw
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example, examples_digest
+from untrac_core.specs.catalogue import BUDGET_MB
 from untrac_core.specs.methods import GradientSettings
 
 FOLDS = 8
 """Parts that a subset's blocks are dealt into, block by block; each gets a score of its own, for intervals."""
-BUDGET_MB = 1024.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from untrac_core.attribution.settings import settings_priced
+from untrac_core.attribution.settings import notes_of, settings_priced
 from untrac_core.data import overlap
 from untrac_core.data.prompts import PromptData
 from untrac_core.data.subsets import SubsetData
@@ -51,7 +51,7 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Trace
     settings = settings_priced(spec.method)
     prompt_data, subset_data = load_records(spec)
     warnings = same_texts(subset_data) + overlap.warnings_for(prompt_data, subset_data)
-    if len(spec.seeds) == 1:
+    if len(spec.seeds) == 1 and (spec.method.takes_steps or not spec.method.unlearns):
         warnings.append("One seed gives no interval, so nothing can be ranked. Name at least two.")
     facts = model_info(spec.model)
     encoder = read_tokenizer(fetch_tokenizer(spec.model))
@@ -78,7 +78,7 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Trace
         memory_mb=cost.memory_mb,
         disk_mb=cost.disk_mb,
         flop=cost.flop,
-        notes=(settings.notes if spec.method.unlearns else []) + cut_notes(prompt_data, subset_data, prompts, subsets),
+        notes=notes_of(spec.method) + cut_notes(prompt_data, subset_data, prompts, subsets),
         warnings=warnings,
     )
 
@@ -118,10 +118,14 @@ def _unmeasured(
 
 
 def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
-    """How many cells a run has: each unlearning has a close look after it, and a baseline has one cell per seed."""
-    own = 1
-    if spec.method.name == "untrac":
-        own = 2 * len(spec.subsets)
+    """How many cells a run has: each unlearning has a close look after it, and what takes no steps one cell per seed.
+
+    UnTrac-Inv's product has a close look at each side.
+    """
+    seeds, sides = len(spec.seeds), sum(len(data.sides) for data in prompt_data.values())
+    own = seeds
+    if spec.method.takes_steps:
+        own = 2 * seeds * (sides if spec.method.name == "untrac-inv" else len(spec.subsets))
     elif spec.method.unlearns:
-        own = 2 * sum(len(data.sides) for data in prompt_data.values())
-    return (own + len(spec.beside)) * len(spec.seeds)
+        own = seeds + sides
+    return own + seeds * len(spec.beside)

@@ -17,7 +17,7 @@ from untrac_core.results.folders import EXAMPLE_COLUMNS, ITEM_COLUMNS, TOKEN_COL
 from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.intervals import Array, seed_margin
 from untrac_core.tasks.trace.features import FeatureView, Texts, find_text_features
-from untrac_core.tasks.trace.ranking import final_changes, places
+from untrac_core.tasks.trace.ranking import final_changes, places, watched_losses
 
 
 def example_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
@@ -26,12 +26,7 @@ def example_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
     One part a side, by prompt set, side and subset; nothing of a side whose ranking was refused. Per example the
     interval is over seeds alone: it says how far the score hangs on the prompts that were drawn.
     """
-    study, changes = outcome.study, final_changes(outcome)
-    all_before = study.before("training subsets", study.all_blocks)
-    starts = np.cumsum([0, *(len(packed.blocks) for packed in study.subsets.values())])
-    before = {
-        name: all_before[start:stop] for name, start, stop in zip(study.subsets, starts, starts[1:], strict=False)
-    }
+    study, changes, before = outcome.study, final_changes(outcome), _block_losses(outcome)
     facts = {
         subset: {
             "subset": subset,
@@ -51,6 +46,11 @@ def example_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
             parts.append(pd.DataFrame(known | scores))
         whole = pd.concat(parts, ignore_index=True).assign(prompt_set=prompt_set, side=side)
         yield whole[EXAMPLE_COLUMNS]
+
+
+def _block_losses(outcome: MethodOutput) -> dict[str, Array]:
+    """Of each subset: the losses of its blocks before anything was unlearned, in nats."""
+    return {subset: losses for (subset, _, _), losses in watched_losses(outcome).items()}
 
 
 def prompt_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
@@ -89,6 +89,7 @@ def feature_table(outcome: MethodOutput) -> tuple[pd.DataFrame, list[dict[str, A
     study, changes = outcome.study, final_changes(outcome)
     blocks = study.all_blocks
     tokens = np.array([block.tokens for block in blocks], dtype=np.float64)
+    before = _block_losses(outcome)
     subsets = [subset for subset, packed in study.subsets.items() for _ in packed.blocks]
     texts = Texts(
         subsets=subsets,
@@ -98,7 +99,7 @@ def feature_table(outcome: MethodOutput) -> tuple[pd.DataFrame, list[dict[str, A
         ],
         texts=[study.model.encoder.example_text(block) for block in blocks],
         tokens=tokens,
-        loss=study.before("training subsets", blocks) / tokens,
+        loss=np.concatenate([before[subset] for subset in study.subsets]) / tokens,
     )
     views = []
     for prompt_set, side in places(study):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,13 +12,13 @@ import pandas as pd
 
 from untrac_core.attribution.base import AttributionContext
 from untrac_core.attribution.outcome import MethodOutput
-from untrac_core.attribution.untrac import NATS
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example
 from untrac_core.results.folders import INFLUENCE_COLUMNS
 from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.intervals import Estimate, estimate, excludes_zero
 from untrac_core.stats.mixture import leave_out_influence, leave_out_matrix
+from untrac_core.text.numbers import STEP_UNIT, UNIT
 
 PLACE = ["subset", "prompt_set", "side"]
 
@@ -27,20 +28,28 @@ def influence_frame(outcome: MethodOutput) -> pd.DataFrame:
 
     Sums of losses and changes over tokens; group ``""`` holds all examples of a side.
     """
-    tables = [_aggregate(outcome, cell, frame) for cell, frame in zip(outcome.cells, outcome.frames, strict=True)]
+    of_items = outcome.of_items or (outcome.frames if not outcome.inverse else [None] * len(outcome.cells))
+    tables = [
+        _aggregate(outcome, cell, frame, items)
+        for cell, frame, items in zip(outcome.cells, outcome.frames, of_items, strict=True)
+    ]
     return pd.concat(tables, ignore_index=True)[INFLUENCE_COLUMNS]
 
 
-def _aggregate(outcome: MethodOutput, cell: Cell, frame: pd.DataFrame) -> pd.DataFrame:
-    """A cell's rows of the table: places in their order, in each all examples first, then its groups by name."""
+def _aggregate(outcome: MethodOutput, cell: Cell, frame: pd.DataFrame, items: pd.DataFrame | None) -> pd.DataFrame:
+    """A cell's rows of the table: places in their order, in each all examples first, then its groups by name.
+
+    ``items``: the table that has a row per item, where the method has one.
+    """
     frame = frame.assign(place=frame.groupby(PLACE, sort=False).ngroup(), group="")
     parts = [frame]
-    if not outcome.inverse:
+    if items is not None:
+        items = items.assign(place=items.groupby(PLACE, sort=False).ngroup())
         prompts = outcome.study.prompts
-        names = [(*place, i, x.group) for place, items in _sides(prompts) for i, x in enumerate(items) if x.group]
+        names = [(*place, i, x.group) for place, of in _sides(prompts) for i, x in enumerate(of) if x.group]
         if names:
             known = pd.DataFrame(names, columns=["prompt_set", "side", "example", "group"])
-            parts.append(frame.drop(columns="group").merge(known, on=["prompt_set", "side", "example"]))
+            parts.append(items.merge(known, on=["prompt_set", "side", "example"]))
     rows = pd.concat(parts, ignore_index=True)
     sums = rows.groupby(["place", "group", "step"], sort=True).agg(
         **{name: (name, "first") for name in PLACE},
@@ -98,10 +107,14 @@ def estimates(outcome: MethodOutput) -> dict[tuple[str, str], dict[str, Estimate
     result: dict[tuple[str, str], dict[str, Estimate]] = {}
     share = outcome.method.subsample
     tokens_of = watched_tokens(outcome)
+    of_items = item_changes(outcome)
     for (subset, prompt_set, side), changes in final_changes(outcome).items():
-        tokens = tokens_of[subset, prompt_set, side]
-        population = f"subset {subset}" if outcome.inverse else f"prompts {prompt_set} {side}"
-        result.setdefault((prompt_set, side), {})[subset] = estimate(changes, tokens, population, share)
+        tokens, prompts = tokens_of[subset, prompt_set, side], f"prompts {prompt_set} {side}"
+        found = estimate(changes, tokens, f"subset {subset}" if outcome.inverse else prompts, share)
+        if outcome.of_items:  # the same influence, item by item: the other half of its uncertainty
+            other = estimate(*of_items[subset, prompt_set, side], prompts)
+            found = replace(found, residuals={**found.residuals, **other.residuals}, exact=True)
+        result.setdefault((prompt_set, side), {})[subset] = found
     if outcome.study.sizes is not None:
         result = {place: leave_out_influence(by_subset, outcome.study.sizes) for place, by_subset in result.items()}
     for prompt_set, sides in outcome.study.prompts.items():
@@ -111,14 +124,39 @@ def estimates(outcome: MethodOutput) -> dict[tuple[str, str], dict[str, Estimate
     return result
 
 
+def item_changes(outcome: MethodOutput) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
+    """Each (subset, prompt set, side)'s changes of shape (1, items), in nats, and the items' tokens.
+
+    Of a method that watches blocks and has the same influence item by item; each item stands in one cell.
+    """
+    if not outcome.of_items:
+        return {}
+    whole = pd.concat(outcome.of_items, ignore_index=True).sort_values("example", kind="stable")
+    return {
+        place: (part["change"].to_numpy()[None], part["tokens"].to_numpy(dtype=np.float64))
+        for place, part in whole.groupby(PLACE, sort=False)
+    }
+
+
+def watched_losses(outcome: MethodOutput) -> dict[tuple[str, str, str], np.ndarray]:
+    """The losses in nats of each (subset, prompt set, side)'s watched examples, before anything was unlearned."""
+    return {place: part["loss_before"].to_numpy() for place, part in _watched(outcome)}
+
+
 def watched_tokens(outcome: MethodOutput) -> dict[tuple[str, str, str], np.ndarray]:
     """The tokens of each (subset, prompt set, side)'s watched examples, as the cells have them."""
-    found: dict[tuple[str, str, str], np.ndarray] = {}
+    return {place: part["tokens"].to_numpy(dtype=np.float64) for place, part in _watched(outcome)}
+
+
+def _watched(outcome: MethodOutput) -> Iterator[tuple[tuple[str, str, str], pd.DataFrame]]:
+    """One seed's rows of each (subset, prompt set, side) at one step."""
+    seen = set()
     for frame in outcome.frames:
         first = frame[frame["step"] == frame["step"].iloc[0]]
-        for place, part in first.groupby(["subset", "prompt_set", "side"], sort=False):
-            found.setdefault(place, part["tokens"].to_numpy(dtype=np.float64))
-    return found
+        for place, part in first.groupby(PLACE, sort=False):
+            if place not in seen:
+                seen.add(place)
+                yield place, part
 
 
 def ranking_rows(outcome: MethodOutput) -> list[dict[str, Any]]:
@@ -184,7 +222,8 @@ def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str
     """The top subset, if it can be told from the second and from nothing, and a sentence that says so."""
     first, second = ranked[0], ranked[1]
     if first["low"] is None:
-        return None, "Cannot separate: one seed says nothing about its own noise. Run at least two seeds."
+        what = "one text" if outcome.of_items else "one seed"
+        return None, f"Cannot separate: {what} says nothing about its own noise. Run at least two {what[4:]}s."
     labels = outcome.study.prompt_data[prompt_set].spec.sides
     unit = outcome.method.unit
     size = f"{first['influence']:+.2g} {unit}, 95% interval {first['low']:+.2g} to {first['high']:+.2g}"
@@ -194,12 +233,17 @@ def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str
         return None, (
             f"Cannot separate: {first['subset']} comes first ({size}), but {second['subset']} lies within its noise."
         )
-    texts = f"{labels.get(side) or 'these'} texts of {prompt_set}"
+    name, texts = first["subset"], f"{labels.get(side) or 'these'} texts of {prompt_set}"
     if side == CONTRAST:
         texts = f"{labels['harmful']} texts of {prompt_set}, more than {labels['harmless']} ones,"
-    if unit != NATS:
-        return first["subset"], f"{first['subset']} scores highest with {texts.rstrip(',')} ({size})."
-    return first["subset"], f"Without {first['subset']}, the model would assign {texts} a lower probability ({size})."
+    if unit == UNIT:
+        return name, f"Without {name}, the model would assign {texts} a lower probability ({size})."
+    if unit != STEP_UNIT:
+        return name, f"{name} scores highest with {texts.rstrip(',')} ({size})."
+    if side == CONTRAST:
+        texts = f"{labels['harmful']} rather than {labels['harmless']} texts of {prompt_set}"
+        return name, f"{name} pushes the model towards {texts}, more than any other subset does ({size})."
+    return name, f"{name} makes {texts} more likely than any other subset does ({size})."
 
 
 def _stable(influence: pd.DataFrame, prompt_set: str, side: str, sizes: Mapping[str, float] | None) -> bool:

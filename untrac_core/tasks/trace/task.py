@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from untrac_core.attribution.settings import ascent_settings
+from untrac_core.attribution.settings import ascent_settings, notes_of
 from untrac_core.cells import Cell
 from untrac_core.data import overlap
 from untrac_core.fileio import write_bytes
@@ -113,7 +113,7 @@ class TraceTask:
         of_items = self.spec.method.unlearns and not outcome.inverse
         write_parts(token_frames(outcome, tables), folder / TOKENS)
         write_parts(prompt_tables(outcome) if of_items else (), folder / PROMPT_EXAMPLES)
-        groups = group_frame(outcome) if of_items else None
+        groups = group_frame(outcome) if of_items or outcome.of_items else None
         write_parts(() if groups is None else (groups,), folder / GROUPS)
         write_parts(example_tables(outcome) if of_blocks else (), folder / EXAMPLES)
         text_features, sentences = feature_table(outcome) if of_blocks else (pd.DataFrame(), [])
@@ -144,7 +144,7 @@ class TraceTask:
             "collapsed": [cell.label for cell in outcome.collapsed_cells()],
             "ended": sorted({str(frame["ended"].iloc[0]) for frame in outcome.frames}),
             "warnings": self._warnings(outcome, beside),
-            "notes": self._settings_notes() + notes,
+            "notes": notes_of(spec.method) + notes,
             "data": {
                 "prompt_sets": {
                     name: {
@@ -161,16 +161,13 @@ class TraceTask:
             "flop": work_flop(study.model.facts, spec, work),
         }
 
-    def _settings_notes(self) -> list[str]:
-        return ascent_settings(self.spec.method).notes if self.spec.method.unlearns else []
-
     def _warnings(self, outcome: Any, beside: Sequence[Any]) -> list[str]:
         study, spec = self.study, self.spec
         warnings = same_texts(study.subset_data) + overlap.warnings_for(study.prompt_data, study.subset_data)
         warnings += large_shares(study.sizes or {})
-        if len(spec.seeds) == 1:
+        if len(spec.seeds) == 1 and not outcome.of_items:
             warnings.append("One seed: there is no interval, so nothing can be ranked. Run at least two seeds.")
-        settings = ascent_settings(spec.method) if spec.method.unlearns else None
+        settings = ascent_settings(spec.method) if spec.method.takes_steps else None
         if spec.method.name == "untrac-inv" and settings and settings.subsample == 1.0 and settings.batch_size is None:
             warnings.append(
                 "Every seed unlearns the whole prompt set as one batch, so seeds do not differ: the intervals are over "

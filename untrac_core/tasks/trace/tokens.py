@@ -1,8 +1,9 @@
-"""The second stage of a trace: its unlearnings again, with a few chosen texts watched token by token.
+"""The second stage of a trace: a few chosen texts, watched token by token.
 
 Which texts are chosen hangs on the tables of the first stage: UnTrac-Inv looks at the training blocks at both ends of
 every subset's order, UnTrac at the prompts' items that any subset moves most, the same for all subsets. A close look
-takes the same draw and the same steps as the cell that it repeats, so its numbers add up to that cell's.
+at an unlearning takes the same draw and the same steps as the cell that it repeats, so its numbers add up to that
+cell's; one at a product of gradients takes the whole side, so its numbers add up to the influence of the text.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from untrac_core.attribution.base import AttributionContext, Method
-from untrac_core.attribution.outcome import MethodOutput
+from untrac_core.attribution.linear import LinearInfluence
+from untrac_core.attribution.outcome import MethodOutput, method_output
 from untrac_core.attribution.untrac import Unlearner
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example, ExampleSet
@@ -35,14 +37,17 @@ Chosen = Mapping[Place, Sequence[int]]
 
 
 class TokenPass:
-    """The cells of the second stage, one for each cell of the method; none for a method that does not unlearn."""
+    """The cells of the second stage: one for each unlearning, or for each side of a product of gradients."""
 
     def __init__(self, study: AttributionContext, title: str, method: Method, cells: Sequence[Cell]) -> None:
         self.study, self.title = study, title
-        self.method = method if isinstance(method, Unlearner) else None
+        self.method = method if isinstance(method, Unlearner | LinearInfluence) else None
         self.repeated = list(cells) if self.method else []
-        """The cells that are looked at again."""
-        self.cells = [self._look(cell) for cell in self.repeated]
+        """The cells of the first stage that are looked at again."""
+        places = self.repeated
+        if isinstance(method, LinearInfluence):
+            places = [replace(cells[0], prompt_set=part.prompt_set, side=part.side) for part in study.prompt_parts()]
+        self.cells = [self._look(cell) for cell in places]
         self._chosen: Chosen = {}
         self._steps: dict[str, int] = {}
         self._before: dict[str, Losses] = {}
@@ -52,7 +57,8 @@ class TokenPass:
         content = {
             "close look": LAYOUT,
             "at": cell.key,
-            "chosen by": [other.key for other in self.repeated if other.prompt_set == cell.prompt_set],
+            "side": [cell.prompt_set, cell.side],
+            "chosen by": [other.key for other in self.repeated if other.prompt_set in ("", cell.prompt_set)],
             "choice": [choices.ENDS, choices.ROWS, _views(self.study)],
         }
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -62,9 +68,10 @@ class TokenPass:
     def tell(self, frames: Sequence[pd.DataFrame]) -> None:
         """Choose what is looked at; ``frames``: the tables of the repeated cells, in their order."""
         if self.method is not None:
-            outcome = MethodOutput(self.study, self.method, self.title, self.repeated, frames)
+            outcome = method_output(self.study, self.method, self.title, self.repeated, frames)
             self._chosen = chosen(outcome)
-            self._steps = {cell.key: step for cell, step in zip(self.cells, final_steps(outcome), strict=True)}
+            if outcome.takes_steps:
+                self._steps = {cell.key: step for cell, step in zip(self.cells, final_steps(outcome), strict=True)}
 
     def run(self, look: Cell) -> pd.DataFrame:
         """One row per chosen example of the cell's parts, with :data:`COLUMNS`; none where the ranking was refused.
@@ -75,6 +82,8 @@ class TokenPass:
         study, method = self.study, self.method
         if method is None:
             raise ValueError("a method that does not unlearn has no close looks")
+        if isinstance(method, LinearInfluence):
+            return self._products(method, look)
         eval_sets = [
             (part, i) for part in method.eval_sets(study, method.part_of(study, look)) for i in self._chosen_of(part)
         ]
@@ -86,17 +95,36 @@ class TokenPass:
         before = self._before[look.prompt_set]
         done = method.ascents(study, look, lambda: study.token_losses(seen), before, until=self._steps[look.key])
         step, loss_increase, change = done.changes()[-1]
-        ends = np.cumsum([example.tokens for example in seen])[:-1]
-        rows = [
-            (part.subset, part.prompt_set, part.side, i, step, loss_increase, of_before, of_change)
-            for (part, i), of_before, of_change in zip(
-                eval_sets, np.split(before, ends), np.split(change, ends), strict=True
-            )
-        ]
-        return pd.DataFrame(rows, columns=COLUMNS)
+        return _table(eval_sets, step, loss_increase, before, change)
+
+    def _products(self, method: LinearInfluence, look: Cell) -> pd.DataFrame:
+        """As :meth:`run`, of one side's direction."""
+        study = self.study
+        side = next(p for p in study.prompt_parts() if (p.prompt_set, p.side) == (look.prompt_set, look.side))
+        parts = [replace(part, prompt_set=look.prompt_set, side=look.side) for part in study.subset_parts()]
+        eval_sets = [(part, i) for part in parts for i in self._chosen_of(part)]
+        if not eval_sets:
+            return pd.DataFrame([], columns=COLUMNS)
+        study.progress.phase(look.label)
+        before, change = method.token_changes(study, side, [part.examples[i] for part, i in eval_sets])
+        return _table(eval_sets, 1, 0.0, before, change)
 
     def _chosen_of(self, part: ExampleSet) -> Sequence[int]:
         return self._chosen.get((part.subset, part.prompt_set, part.side), ())
+
+
+def _table(
+    eval_sets: Sequence[tuple[ExampleSet, int]], step: int, loss_increase: float, before: Losses, change: Losses
+) -> pd.DataFrame:
+    """A row per example; ``before`` and ``change``: of all their scored tokens, one example after the other."""
+    ends = np.cumsum([part.examples[i].tokens for part, i in eval_sets])[:-1]
+    rows = [
+        (part.subset, part.prompt_set, part.side, i, step, loss_increase, of_before, of_change)
+        for (part, i), of_before, of_change in zip(
+            eval_sets, np.split(before, ends), np.split(change, ends), strict=True
+        )
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def chosen(outcome: MethodOutput) -> Chosen:

@@ -51,8 +51,17 @@ class VerifyCheck(Check):
 
 
 def verified_method(method: MethodSpec) -> MethodSpec:
-    """How texts of a trace are unlearned: as its method does, else, for one that does not unlearn, as UnTrac does."""
-    return method if method.unlearns else method_spec("untrac", trainable=getattr(method, "trainable", None))
+    """How texts of a trace are unlearned: as its method does, else, for one that takes no steps, as UnTrac does.
+
+    The first method keeps the curvature of the second: UnTrac-Inv's product is the limit of just these steps.
+    """
+    if method.takes_steps:
+        return method
+    kept = {
+        name: getattr(method, name, None)
+        for name in ("trainable", *(("samples", "damping") if method.unlearns else ()))
+    }
+    return method_spec("untrac", **kept)
 
 
 def verified_trace(spec: VerifySpec) -> TraceSpec:
@@ -116,6 +125,7 @@ def check_verify(spec: VerifySpec, *, rates: Mapping[str, float] | None = None) 
     ``rates``: floating point operations a second by device, as measured. Where only transformers can read the
     tokenizer, the texts' ids are looked up when the run starts.
     """
+    settings_priced(spec.trace.method)  # refuses settings that do not go together
     trace = verified_trace(spec)
     settings = alone_settings(trace.method)
     prompt_data, subset_data = load_records(trace)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from untrac_core.attribution.base import AttributionContext
-from untrac_core.attribution.untrac import NATS, Unlearner
+from untrac_core.attribution.untrac import Unlearner
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example, ExampleSet
 from untrac_core.fileio import write_bytes
@@ -32,6 +32,7 @@ from untrac_core.tasks.prepare import cut_notes
 from untrac_core.tasks.trace.context import build_context, context_environment
 from untrac_core.tasks.verify.check import VerifiedExample, alone_settings, few_controls, texts_of, verified_trace
 from untrac_core.tasks.verify.frames import check_frame, comparison_rows, side_estimates
+from untrac_core.text.numbers import UNIT
 
 LAYOUT = 1
 """Goes up when a cell's table would be another one."""
@@ -130,7 +131,7 @@ class VerifyTask:
             "prompt_set": self.spec.prompt_set,
             "method": self.trace.method.name,
             "preset": self.trace.method.variant,
-            "unit": NATS,
+            "unit": UNIT,
             "sides": comparison_rows(self.texts, sides, prompts),
             "warnings": few_controls(self.spec, self.texts) + self._broken(ends, loss_increases),
             "notes": [NO_SEEDS, *self.method.settings.notes, *cut],
