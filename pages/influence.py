@@ -57,14 +57,15 @@ def show(run: Run, result: TraceFiles) -> None:
         view.limits()
         export_section(run, result, view.tables(result, ranked, prompts, side))
         return
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([3, 2], gap="large") if result.spec.method.takes_steps else (st.container(), None)
     with left:
         clicked = view.bars(result, picture, prompts, side)
     if clicked is not None:
         query = {"run": run.id, "of_set": prompts.name, "of_side": side, "subset": clicked}
         st.switch_page("pages/examples.py", query_params=query)
-    with right:
-        view.path(result, picture, side, height=min(600, max(280, 34 * len(ranked) + 20)))
+    if right is not None:
+        with right:
+            view.path(result, picture, side, height=min(600, max(280, 34 * len(ranked) + 20)))
     lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
     view.check_it()
     by_group(run, result, ranked, prompts, side)

@@ -84,7 +84,7 @@ def test_it_says_what_a_reader_must_know(demo):
         "recorded",
         "2f00d35c495765338a2201513e275f13",
         "kind: trace",
-        "The preset: curvature-scaled",
+        "The preset: scaled by the model's curvature",
     ):
         assert words in said
 

@@ -113,8 +113,12 @@ class TraceReport:
         ranked = frames.ranking(self.summary, name, side)
         stem = f"{self._file_names[name]}-{side}"
         if not ranked.empty:
-            left, right = self._bars(prompts, side, ranked, stem), self._path(prompts, side, ranked, stem)
-            yield Group("pair", [Group("", [*left]), Group("", [*right])])
+            bars = self._bars(prompts, side, ranked, stem)
+            if self.result.spec.method.takes_steps:
+                path = self._path(prompts, side, ranked, stem)
+                yield Group("pair", [Group("", [*bars]), Group("", [*path])])
+            else:
+                yield from bars
             said = frames.ends_in_words(ranked, ROWS, "the result's groups.parquet has all")
             subsets = list(frames.shown(ranked, ROWS)["subset"])
             yield from group_part(self.result.groups(name, side), prompts, side, subsets, stem, said, self.unit)
@@ -169,9 +173,6 @@ class TraceReport:
     def _path(self, prompts: PromptSet, side: str, ranked: pd.DataFrame, stem: str) -> Iterator[Block]:
         """How the influence grew as the model unlearned; why there is no such figure, where there is none."""
         yield Heading("Stability across steps")
-        if not self.result.spec.method.takes_steps:
-            yield Paragraph("This method takes no steps, so there is no way to look at.", "quiet")
-            return
         points = frames.trajectory(self._all_items, prompts.name, side)
         drawn = frames.shown(ranked, LINES)
         points = points[points["subset"].isin(set(drawn["subset"]))]

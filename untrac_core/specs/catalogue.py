@@ -239,7 +239,8 @@ BASELINES = {name: row for name, row in ATTRIBUTION.items() if not row.settings.
 UNTRAC = {name: row for name, row in ATTRIBUTION.items() if row.settings.unlearns}
 
 PRESETS = {
-    "robust": "curvature-scaled: small steps that end before the model collapses; UnTrac-Inv's limit, which takes none",
+    "robust": "scaled by the model's curvature: UnTrac takes small steps and ends before the model collapses; "
+    "UnTrac-Inv is the limit of such steps",
     "paper": "the settings of Isonuma and Titov (2024), exactly",
 }
 """Of UnTrac and UnTrac-Inv, in words; :data:`untrac_core.attribution.settings.PRESETS` has their values."""

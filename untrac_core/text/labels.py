@@ -49,9 +49,7 @@ def legend(prompts: PromptSet, side: str, *, whole: bool = False) -> str:
     )
 
 
-RELATIVE = (
-    "Compare order and proportion: how much a whole subset matters is what retraining says, and not in this unit."
-)
+RELATIVE = "Compare order and proportions: how much retraining would change cannot be read from this unit."
 
 
 def first_order(prompts: PromptSet, side: str, *, whole: bool = False) -> str:

@@ -110,11 +110,8 @@ def bars(result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: st
 
 
 def path(result: TraceFiles, picture: data.Picture, side: str, height: int) -> None:
-    """How the influence grew as the model unlearned."""
+    """How the influence grew as the model unlearned, step by step."""
     st.subheader("Stability across steps", anchor=False)
-    if not result.spec.method.takes_steps:
-        st.caption("This method takes no steps, so there is no way to look at.")
-        return
     if picture.path.empty:
         st.caption("The two sides were not measured at a common step, so there is no line to draw.")
         return
