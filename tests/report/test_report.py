@@ -161,7 +161,7 @@ def test_one_seed_has_no_interval_and_says_so(edited):
             row["low"] = row["high"] = None
 
     seen = edited(change)
-    assert "one seed: none" in seen.said
+    assert "no interval" in seen.said
     assert "NaN" not in seen.scripts[0]
 
 

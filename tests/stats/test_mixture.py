@@ -103,7 +103,7 @@ def of(values, population, share=0.5):
 
 
 def made(seed, population, share=0.5):
-    return of(np.random.default_rng(seed).normal(size=(3, 7)), population, share)
+    return of(np.random.default_rng(seed).normal(size=(3, 9)), population, share)
 
 
 def test_sums_and_multiples_of_estimates_carry_their_residuals():
@@ -135,7 +135,9 @@ def test_an_estimate_less_itself_is_nothing_without_noise():
 
 def test_independent_noise_of_a_sum_adds_up_in_squares():
     """With seeds that agree, examples alone make the interval."""
-    still = [Estimate(np.full(3, 1.0), {name: np.array([-1.0, 0.0, 1.0, 2.0, -2.0])}) for name in ("a", "b")]
+    still = [
+        Estimate(np.full(3, 1.0), {name: np.array([-1.0, 0.0, 1.0, 2.0, -2.0, 0.5, -0.5, 0.0])}) for name in ("a", "b")
+    ]
     reach = still[0].interval()[1] - 1.0
     low, high = (still[0] + still[1]).interval()
     assert (high - low) / 2 == pytest.approx(2**0.5 * reach)
@@ -161,7 +163,7 @@ def test_removed_estimates_are_the_matrix_times_the_values_seed_by_seed_and_exam
 
 def test_what_all_subsets_share_cancels_in_the_noise_too():
     """Prompts that move all subsets alike say nothing about leaving one out."""
-    shared, tokens = np.random.default_rng(5).normal(size=(3, 7)), np.arange(1.0, 8.0)
+    shared, tokens = np.random.default_rng(5).normal(size=(3, 9)), np.arange(1.0, 10.0)
     names = ["a", "b", "c"]
     found = {name: of(shared + number * tokens, "prompts") for number, name in enumerate(names)}
     for shares in ({"a": 1.0, "b": 1.0, "c": 1.0}, {"a": 1.0, "b": 5.0, "c": 2.0}):
@@ -207,3 +209,9 @@ def test_a_subset_of_a_third_of_the_training_is_warned_of_and_equal_ones_are_not
     assert "'hate' is 30%" in warnings[0]
     assert "1.4 times" in warnings[0]
     assert large_shares(dict.fromkeys("abc", 1.0)) == [] == large_shares(dict.fromkeys("abcdefgh", 1.0))
+
+
+@pytest.mark.parametrize("sizes", [{"a": 80, "b": 10, "c": 10}, {"a": 90, "b": 5, "c": 3, "d": 2}])
+def test_one_of_few_subsets_that_is_nearly_all_of_the_training_is_warned_of(sizes):
+    [warning] = large_shares(sizes)
+    assert f"'a' is {sizes['a']}%" in warning

@@ -69,6 +69,11 @@ class MethodOutput:
         return isinstance(self.method, Unlearner)
 
     @property
+    def seeds_needed(self) -> bool:
+        """Whether only a second seed would show the noise of its numbers."""
+        return len(self.study.seeds) == 1 and not self.of_items
+
+    @property
     def inverse(self) -> bool:
         """Whether the watched examples are those of the training subsets."""
         return self.method.inverse

@@ -66,8 +66,12 @@ def draw(count: int, share: float, seed: int) -> list[int]:
     (s2 / (n/2)) * (1 - 1/2) = s2 / n. So the spread over seeds that each draw half says how far the result hangs on
     which examples happened to be in the set.
     """
-    kept = max(1, math.ceil(count * share))
-    return [int(i) for i in np.random.default_rng(seed).permutation(count)[:kept]]
+    return [int(i) for i in np.random.default_rng(seed).permutation(count)[: drawn(count, share)]]
+
+
+def drawn(count: int, share: float) -> int:
+    """How many of ``count`` examples a seed draws."""
+    return max(1, math.ceil(count * share))
 
 
 def plan_steps(count: int, settings: AscentSettings) -> int:

@@ -121,7 +121,7 @@ def subset_in_words(
         if letter not in row["views"]:
             told.append(f"{letter} ({name}): not in this view")
             continue
-        ends = "no interval: one seed"
+        ends = "no interval"
         if not pd.isna(row[f"low_{letter}"]):
             ends = f"{signed(row[f'low_{letter}'])} to {signed(row[f'high_{letter}'])}"
         at = f"rank {int(row[f'rank_{letter}'])} of {len(view.values)}"

@@ -130,7 +130,7 @@ def _name_places(
 def _point_hover(row: Mapping[str, Any], across: str, upwards: str) -> str:
     lines = [f"<b>{safe(row['subset'], 80)}</b>", safe(row["words"], 120)]
     for axis, name in (("x", across), ("y", upwards)):
-        ends = "no interval: one seed"
+        ends = "no interval"
         if not pd.isna(row[f"{axis}_low"]):
             ends = f"{signed(row[f'{axis}_low'])} to {signed(row[f'{axis}_high'])}"
         lines.append(f"{safe(name, 60)}: {signed(row[axis])} ({ends})")

@@ -210,7 +210,7 @@ def _closed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(row: Any) -> str:
-    return "no interval: one seed" if row.open else f"interval {signed(row.low)} to {signed(row.high)}"
+    return "no interval" if row.open else f"interval {signed(row.low)} to {signed(row.high)}"
 
 
 def _brackets(names: list[str], groups: Sequence[Sequence[str]], ink: str) -> tuple[list[dict[str, Any]], int]:

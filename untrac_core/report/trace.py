@@ -317,4 +317,4 @@ TEXT_COLUMNS = [
 
 def interval(row: Any) -> str:
     """An interval in words; that there is none, where there is none."""
-    return "one seed: none" if pd.isna(row.low) or pd.isna(row.high) else f"{signed(row.low)} to {signed(row.high)}"
+    return "no interval" if pd.isna(row.low) or pd.isna(row.high) else f"{signed(row.low)} to {signed(row.high)}"

@@ -17,7 +17,7 @@ verify: a text unlearned alone        items                     Student's t of e
                                                                 squares
 verify: chosen texts against others   items and texts           the same, and t of each kind   :func:`around`
                                                                 of texts
-unlearn: what a set of texts loses    items and seeds           sum of variances, times z      :func:`change_interval`
+unlearn: what a set of texts loses    items and seeds           as of a trace                  :func:`change_interval`
 compare: agreement of two rankings    each number's interval    draws from these intervals,    ``bootstrap.interval``
                                                                 percentiles
 ====================================  ========================  =============================  ========================
@@ -27,9 +27,6 @@ compare: agreement of two rankings    each number's interval    draws from these
   population, most often of half samples.
 * Items are many, so that t is all but normal for them. What is watched on the same items is subtracted item by item;
   the two sides of a prompt set are different items, so their margins add in squares.
-* An unlearning takes z, with two seeds too: its variance is mostly that of the items, which are many, and t of one
-  degree of freedom would widen their part sixfold. Where seeds differ more than items this is too narrow: with two
-  seeds, and nothing but their noise, it holds the truth seven times in ten.
 * Texts of one document are not independent, so documents are drawn, and t is that of so many documents.
 * An agreement is no mean: noise lowers it, so that its interval lies unevenly about it, and the study is drawn again
   instead. Two rankings that are compared have no more in common than that each number has an interval, so theirs are
@@ -50,8 +47,8 @@ from scipy.special import stdtrit
 
 Array = npt.NDArray[np.float64]
 LEVEL = 0.95
-NORMAL = 1.96
-"""What :data:`LEVEL` is in standard deviations of a normal, rounded as usual."""
+LEAST = 8
+"""Of fewer examples there is no interval: their spread says too little of their noise, and one's nothing at all."""
 
 
 @dataclass(frozen=True)
@@ -63,48 +60,53 @@ class Estimate:
     from sampling those examples is var(residuals) / examples. Two estimates that share a population (the same
     examples in the same order) subtract example by example. ``share``: of the unlearned set, drawn by each seed.
     ``exact``: all that could have been drawn otherwise stands in ``residuals``; seeds hold parts of it and add nothing.
+    ``drawn_from``: examples of the set of which each seed draws its share.
     """
 
     per_seed: Array
     residuals: Mapping[str, Array]
     subsample: float = 1.0
     exact: bool = False
+    drawn_from: int = LEAST
 
     @property
     def value(self) -> float:
         """The mean over seeds."""
         return float(self.per_seed.mean())
 
+    @property
+    def fewest(self) -> int:
+        """Examples of the smallest population that it hangs on."""
+        return min([self.drawn_from, *map(len, self.residuals.values())])
+
     def __add__(self, other: Estimate) -> Estimate:
         """The paired sum; seeds are matched by their order."""
         residuals = dict(self.residuals)
         for population, values in other.residuals.items():
             residuals[population] = residuals[population] + values if population in residuals else values
-        return Estimate(self.per_seed + other.per_seed, residuals, self.subsample, self.exact)
+        drawn_from = min(self.drawn_from, other.drawn_from)
+        return Estimate(self.per_seed + other.per_seed, residuals, self.subsample, self.exact, drawn_from)
 
     def __mul__(self, factor: float) -> Estimate:
         """The estimate ``factor`` times as large."""
         residuals = {name: values * factor for name, values in self.residuals.items()}
-        return Estimate(self.per_seed * factor, residuals, self.subsample, self.exact)
+        return Estimate(self.per_seed * factor, residuals, self.subsample, self.exact, self.drawn_from)
 
     def __sub__(self, other: Estimate) -> Estimate:
         """The paired difference; seeds are matched by their order."""
         return self + other * -1.0
 
     def interval(self) -> tuple[float, float] | None:
-        """The 95% interval over seeds and examples; ``None`` where one of them is all there is and shows no noise.
+        """The 95% interval over seeds and examples; ``None`` with one seed, or fewer than :data:`LEAST` examples.
 
         Each source's margin is Student's t times its standard error. So two seeds, whose spread is hardly known, widen
         the interval as they should.
         """
-        if self.exact and min(map(len, self.residuals.values())) < 2:
-            return None
-        if not self.exact and len(self.per_seed) < 2:
+        if self.fewest < LEAST or (len(self.per_seed) < 2 and not self.exact):
             return None
         margins = [] if self.exact else [float(seed_margin(self.per_seed[:, None], self.subsample)[0])]
         for values in self.residuals.values():
-            if len(values) > 1:
-                margins.append(_student(len(values)) * float(values.std(ddof=1)) / len(values) ** 0.5)
+            margins.append(_student(len(values)) * float(values.std(ddof=1)) / len(values) ** 0.5)
         return around(self.value, margins)
 
 
@@ -152,15 +154,10 @@ def items_margin(found: Estimate) -> float:
 def change_interval(changes: Array, tokens: Array) -> tuple[float, float, float]:
     """A change in nats per token with its 95% interval; ``changes``: sums over items, shape (seeds, items).
 
-    The variance is that of the items plus that of the mean over seeds. Few seeds move by normal multiples of their
-    deviation, as in :mod:`untrac_core.stats.bootstrap`; one seed leaves the items alone.
+    That of an :class:`Estimate`; its ends are not numbers for one seed, or fewer than :data:`LEAST` items.
     """
     found = estimate(changes, tokens, "items")
-    residuals, seeds = found.residuals["items"], len(found.per_seed)
-    variance = float(residuals.var(ddof=1)) / len(residuals) if len(residuals) > 1 else math.nan
-    if seeds > 1:
-        variance += float(found.per_seed.var(ddof=1)) / seeds
-    return found.value, *around(found.value, [NORMAL * math.sqrt(variance)])
+    return found.value, *(found.interval() or (math.nan, math.nan))
 
 
 def cluster_margin(drawn: Array, clusters: int) -> Array:

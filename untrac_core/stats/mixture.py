@@ -22,6 +22,8 @@ from untrac_core.stats.intervals import Estimate
 
 LARGE = 0.25
 """From this share on an estimate to first order can be badly wrong (``benchmarks/accuracy``: a subset of 30%)."""
+UNEVEN = 1.25
+"""Of few subsets, each is large; one is named where it is this many times an equal share."""
 LEAST_BLOCKS = 8
 """Of a small subset that methods look at, as long as it has so many."""
 
@@ -68,5 +70,5 @@ def large_shares(sizes: Mapping[str, float]) -> list[str]:
         f"Subset {name!r} is {size / total:.0%} of the training: without so much of it the rest would be read "
         f"{1 / (1 - size / total):.1f} times as often, which no estimate here knows. Believe retraining about it."
         for name, size in sizes.items()
-        if size >= LARGE * total and len(sizes) > round(1 / LARGE)
+        if size >= max(LARGE, UNEVEN / len(sizes)) * total
     ]

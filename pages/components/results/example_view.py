@@ -161,7 +161,7 @@ def reading(
     """One text: its numbers, its tokens in colour, and where it comes from."""
     with st.container(border=True, key="reading"):
         low, high = row["low"], row["high"]
-        interval = "one seed: no interval" if pd.isna(low) else f"{signed(low)} to {signed(high)} over seeds"
+        interval = "no interval" if pd.isna(low) else f"{signed(low)} to {signed(high)} over seeds"
         st.markdown(f"**{signed(row['influence'])} {unit}** ({interval}), {count(int(row['tokens']), 'token')}")
         if not pd.isna(low) and low <= 0 <= high:
             st.caption("Cannot be told from zero.")

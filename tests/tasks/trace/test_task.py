@@ -136,6 +136,28 @@ def test_one_seed_cannot_separate(request_of, tmp_path):
     assert any("One seed" in warning for warning in result.summary["warnings"])
 
 
+def test_one_block_or_one_prompt_gets_no_interval_and_no_verdict(request_of, world, tmp_path):
+    """They once had the narrowest interval of all, and a confident sentence."""
+    tiny = tmp_path / "tiny.jsonl"
+    tiny.write_text(json.dumps({"text": "the anvil waits by the forge."}) + "\n")
+    rest = [subset.model_dump() for subset in request_of().subsets]
+    subsets = [{"name": "tiny", "source": {"file": str(tiny)}}, *rest]
+    summary = trace(request_of(subsets=subsets), tmp_path / "one-block").summary
+    rows = {row["subset"]: row for row in summary["ranking"] if row["side"] == "harmful"}
+    assert rows["tiny"]["low"] is None
+    assert not rows["tiny"]["separable"]
+    assert rows["smiths"]["low"] is not None
+    assert any(warning.startswith("Subset 'tiny' has 1 block: of fewer than 8") for warning in summary["warnings"])
+
+    prompts = [request_of().prompts[0].model_dump() | {"limit": 1}]
+    for method in ({"samples": 24}, {"name": "untrac", "samples": 24}, {"name": "grad-dot"}):
+        folder = tmp_path / f"one-prompt-{method.get('name')}"
+        summary = trace(request_of(method, prompts=prompts), folder).summary
+        assert all(row["low"] is None for row in summary["ranking"])
+        assert all(verdict["top"] is None for verdict in summary["verdicts"])
+        assert all("fewer than 8" in verdict["text"] for verdict in summary["verdicts"])
+
+
 def test_a_collapsed_run_refuses_a_ranking(request_of, tmp_path):
     method = {"preset": "paper", "learning_rate": 0.05, "steps": 20}
     summary = trace(request_of(method), tmp_path).summary

@@ -12,11 +12,12 @@ import pandas as pd
 
 from untrac_core.attribution.base import AttributionContext
 from untrac_core.attribution.outcome import MethodOutput
+from untrac_core.attribution.settings import drawn
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example
 from untrac_core.results.folders import INFLUENCE_COLUMNS
 from untrac_core.specs.parts import CONTRAST
-from untrac_core.stats.intervals import Estimate, estimate, excludes_zero
+from untrac_core.stats.intervals import LEAST, Estimate, estimate, excludes_zero
 from untrac_core.stats.mixture import leave_out_influence, leave_out_matrix
 from untrac_core.text.numbers import STEP_UNIT, UNIT
 
@@ -105,19 +106,22 @@ def final_steps(outcome: MethodOutput) -> list[int]:
 def estimates(outcome: MethodOutput) -> dict[tuple[str, str], dict[str, Estimate]]:
     """(Prompt set, side) to subset to its estimate; ``contrast`` is harmful minus harmless, paired."""
     result: dict[tuple[str, str], dict[str, Estimate]] = {}
-    share = outcome.method.subsample
+    study = outcome.study
     tokens_of = watched_tokens(outcome)
     of_items = item_changes(outcome)
     for (subset, prompt_set, side), changes in final_changes(outcome).items():
         tokens, prompts = tokens_of[subset, prompt_set, side], f"prompts {prompt_set} {side}"
+        drawn_from = len(study.prompts[prompt_set][side] if outcome.inverse else study.subsets[subset].blocks)
+        share = drawn(drawn_from, outcome.method.subsample) / drawn_from
         found = estimate(changes, tokens, f"subset {subset}" if outcome.inverse else prompts, share)
+        found = replace(found, drawn_from=drawn_from)
         if outcome.of_items:  # the same influence, item by item: the other half of its uncertainty
             other = estimate(*of_items[subset, prompt_set, side], prompts)
             found = replace(found, residuals={**found.residuals, **other.residuals}, exact=True)
         result.setdefault((prompt_set, side), {})[subset] = found
-    if outcome.study.sizes is not None:
-        result = {place: leave_out_influence(by_subset, outcome.study.sizes) for place, by_subset in result.items()}
-    for prompt_set, sides in outcome.study.prompts.items():
+    if study.sizes is not None:
+        result = {place: leave_out_influence(by_subset, study.sizes) for place, by_subset in result.items()}
+    for prompt_set, sides in study.prompts.items():
         if len(sides) == 2:
             harmful, harmless = result[prompt_set, "harmful"], result[prompt_set, "harmless"]
             result[prompt_set, CONTRAST] = {subset: harmful[subset] - harmless[subset] for subset in harmful}
@@ -221,9 +225,10 @@ def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]], influence: p
 def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str, side: str) -> tuple[str | None, str]:
     """The top subset, if it can be told from the second and from nothing, and a sentence that says so."""
     first, second = ranked[0], ranked[1]
+    if first["low"] is None and outcome.seeds_needed:
+        return None, "Cannot separate: one seed says nothing about its own noise. Run at least two seeds."
     if first["low"] is None:
-        what = "one text" if outcome.of_items else "one seed"
-        return None, f"Cannot separate: {what} says nothing about its own noise. Run at least two {what[4:]}s."
+        return None, f"Cannot separate: of fewer than {LEAST} texts or blocks it cannot be told how far chance goes."
     labels = outcome.study.prompt_data[prompt_set].spec.sides
     unit = outcome.method.unit
     size = f"{first['influence']:+.2g} {unit}, 95% interval {first['low']:+.2g} to {first['high']:+.2g}"

@@ -11,6 +11,7 @@ import pandas as pd
 from untrac_core.attribution.settings import ascent_settings, notes_of
 from untrac_core.cells import Cell
 from untrac_core.data import overlap
+from untrac_core.data.balancing import amounts
 from untrac_core.fileio import write_bytes
 from untrac_core.progress import Progress, Silent
 from untrac_core.results.folders import (
@@ -29,11 +30,13 @@ from untrac_core.results.folders import (
 )
 from untrac_core.specs import TraceSpec, method_spec
 from untrac_core.specs.files import to_yaml
+from untrac_core.stats.intervals import LEAST
 from untrac_core.stats.mixture import large_shares
 from untrac_core.tasks.base import Place
 from untrac_core.tasks.costs import work_flop, workload_of
 from untrac_core.tasks.prepare import cut_notes, same_texts
 from untrac_core.tasks.trace.context import build_context, context_environment
+from untrac_core.text.numbers import count
 
 
 class TraceTask:
@@ -91,12 +94,12 @@ class TraceTask:
 
         self.progress.phase("writing the result")
         folder.mkdir(parents=True, exist_ok=True)
-        count = len(self.cells)
-        outcome, *beside = self.panel.outcomes(self.study, self.cells, frames[:count])
+        first, later = frames[: len(self.cells)], frames[len(self.cells) :]
+        outcome, *beside = self.panel.outcomes(self.study, self.cells, first)
         influence = influence_frame(outcome)
         tables = [influence_frame(other) for other in beside if other.failed is None]
         write_frame(pd.concat([influence, *tables], ignore_index=True), folder / INFLUENCE)
-        text_features = self._write_texts(folder, outcome, frames[count:])
+        text_features = self._write_texts(folder, outcome, later)
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(context_environment(self.spec, self.study), folder / ENVIRONMENT)
         summary = self._summary(outcome, beside, influence, run)
@@ -164,8 +167,9 @@ class TraceTask:
     def _warnings(self, outcome: Any, beside: Sequence[Any]) -> list[str]:
         study, spec = self.study, self.spec
         warnings = same_texts(study.subset_data) + overlap.warnings_for(study.prompt_data, study.subset_data)
-        warnings += large_shares(study.sizes or {})
-        if len(spec.seeds) == 1 and not outcome.of_items:
+        warnings += large_shares(study.sizes or amounts(study.subset_data))
+        warnings += few_texts(study)
+        if outcome.seeds_needed:
             warnings.append("One seed: there is no interval, so nothing can be ranked. Run at least two seeds.")
         settings = ascent_settings(spec.method) if spec.method.takes_steps else None
         if spec.method.name == "untrac-inv" and settings and settings.subsample == 1.0 and settings.batch_size is None:
@@ -191,6 +195,21 @@ class TraceTask:
                 why = other.failed or f"{cells[0].label} ended in numbers that are none."
                 warnings.append(f"The baseline {other.title} has no ranking: {why}")
         return warnings
+
+
+def few_texts(study: Any) -> list[str]:
+    """A warning for what is too small for an interval: a side of a prompt set, or a subset."""
+    sizes = {
+        f"The {side} side of prompt set {name!r}": (len(items), "item")
+        for name, sides in study.prompts.items()
+        for side, items in sides.items()
+    }
+    sizes |= {f"Subset {name!r}": (len(packed.blocks), "block") for name, packed in study.subsets.items()}
+    return [
+        f"{what} has {count(number, noun)}: of fewer than {LEAST} there is no interval, so it gets no verdict."
+        for what, (number, noun) in sizes.items()
+        if number < LEAST
+    ]
 
 
 def open_task(spec: TraceSpec, place: Place) -> TraceTask:
