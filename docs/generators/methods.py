@@ -103,12 +103,16 @@ def _rows() -> list[tuple[str, Attribution]]:
 def _compares(row: Attribution) -> str:
     if row.settings.unlearns:
         return "losses before and after"
+    if row.reads == "losses":
+        return "losses with and without"
     return row.reads if row.passes or row.reads == "texts" else "nothing"
 
 
 def _passes(row: Attribution) -> str:
     if row.settings.unlearns:
         return "see presets"
+    if row.reads == "losses":
+        return "a training per subset"
     return f"{row.passes:g}" + (f", and {row.products} products with the Hessian" if row.products else "")
 
 

@@ -9,6 +9,7 @@ from itertools import groupby
 import pandas as pd
 
 from untrac_core.attribution.base import BLOCKS, ITEMS, AttributionContext, Method, failed_frame, make_method
+from untrac_core.attribution.continuation import Continuation
 from untrac_core.attribution.untrac import Unlearner
 from untrac_core.cells import Cell
 from untrac_core.errors import InputError
@@ -64,6 +65,11 @@ class MethodOutput:
     """Of a method that watches blocks and has the same influence item by item as well: each seed's own items."""
 
     @property
+    def leaves_out(self) -> bool:
+        """Whether a number is already that of leaving the whole subset out."""
+        return isinstance(self.method, Continuation)
+
+    @property
     def takes_steps(self) -> bool:
         """Whether a model was unlearned, step by step."""
         return isinstance(self.method, Unlearner)
@@ -106,7 +112,12 @@ class MethodOutput:
 def method_output(
     study: AttributionContext, method: Method, title: str, cells: Sequence[Cell], tables: Sequence[pd.DataFrame]
 ) -> MethodOutput:
-    """The cells of a method with their tables, those of the two populations apart."""
+    """The cells of a method with their tables, those of the two populations apart.
+
+    Of a :class:`Continuation`, those without a subset less that with everything of the same seed.
+    """
+    if isinstance(method, Continuation):
+        return _differences(study, method, title, cells, tables)
     frames, of_items = [], []
     for table in tables:
         if "population" in table:
@@ -115,3 +126,25 @@ def method_output(
         else:
             frames.append(table)
     return MethodOutput(study, method, title, cells, frames, of_items)
+
+
+def _differences(
+    study: AttributionContext, method: Method, title: str, cells: Sequence[Cell], tables: Sequence[pd.DataFrame]
+) -> MethodOutput:
+    """Each training without a subset against that with everything; where one has failed or collapsed, all say so."""
+    with_all = {cell.seed: table for cell, table in zip(cells, tables, strict=True) if not cell.subset}
+    broken = next((table for table in tables if "loss" not in table or table["collapsed"].iloc[0]), None)
+    own, frames = [], []
+    for cell, table in zip(cells, tables, strict=True):
+        if not cell.subset:
+            continue
+        own.append(cell)
+        if broken is not None and "loss" not in broken:
+            frames.append(broken)
+            continue
+        before = with_all[cell.seed]["loss"]
+        frame = table.drop(columns="loss").assign(loss_before=before, change=table["loss"] - before)
+        frames.append(frame.assign(collapsed=broken is not None))
+        if "seconds" in frame and cell.subset == own[0].subset:  # of each seed, the first pays for the one with all
+            frames[-1]["seconds"] += with_all[cell.seed]["seconds"]
+    return MethodOutput(study, method, title, own, frames)

@@ -18,6 +18,7 @@ import numpy as np
 
 from untrac_core.errors import InputError
 from untrac_core.specs import MethodSpec, Optimizer, Trainable
+from untrac_core.specs.methods import ContinuationSettings
 
 MATRICES_ONLY = "the curvature is one of weight matrices: vectors and position tables stay put"
 
@@ -221,4 +222,6 @@ def settings_priced(spec: MethodSpec) -> AscentSettings | LinearSettings:
     if spec.unlearns:
         return ascent_settings(spec) if spec.takes_steps else linear_settings(spec)
     one_step = replace(PRESETS["untrac-inv", "paper"], optimizer="sgd", steps=1, eval_points=1, subsample=0.5)
+    if isinstance(spec, ContinuationSettings):
+        one_step = replace(one_step, optimizer="adam")
     return replace(one_step, trainable=trainable_of(spec))

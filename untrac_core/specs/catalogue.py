@@ -18,6 +18,7 @@ from untrac_core.specs.methods import (
     AnyMethod,
     ArnoldiSettings,
     AscentOnlySettings,
+    ContinuationSettings,
     EkFacSettings,
     FisherSettings,
     GradDiffSettings,
@@ -82,7 +83,7 @@ class Attribution(Row[MethodSpec]):
     """Over the training blocks, counted in forward passes; a forward and a backward pass are three."""
     products: int = 0
     """Products with the Hessian, each of 256 blocks and about four passes."""
-    reads: Literal["gradients", "texts"] = "gradients"
+    reads: Literal["gradients", "texts", "losses"] = "gradients"
     """What is compared; a method that compares texts with texts asks nothing about what the model learned."""
 
 
@@ -124,6 +125,15 @@ ATTRIBUTION = _rows(
         "The model unlearns each training subset; a prompt set whose loss then rises had been made likelier by it.",
         UnTracSettings,
         "the curvature, then a few steps for each subset",
+    ),
+    Attribution(
+        "continuation",
+        "attribution.continuation:Continuation",
+        "Continuation",
+        "The model is trained a little further, with everything and without each subset, on the same batches.",
+        ContinuationSettings,
+        "slow: a short training for each subset and one more, for every seed",
+        reads="losses",
     ),
     Attribution(
         "shampoo-dot",
@@ -235,6 +245,8 @@ ATTRIBUTION = _rows(
     ),
 )
 """Attribution methods in the order in which pages offer them."""
+CONTINUATION = "continuation"
+"""Trains as often as there are subsets, and once more, where other baselines look once."""
 BASELINES = {name: row for name, row in ATTRIBUTION.items() if not row.settings.unlearns}
 UNTRAC = {name: row for name, row in ATTRIBUTION.items() if row.settings.unlearns}
 

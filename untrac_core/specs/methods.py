@@ -165,6 +165,21 @@ class ArnoldiSettings(GradientSettings):
     """Products with the Hessian, and directions; as in Isonuma and Titov (ACL 2024), section 5, for their T5."""
 
 
+class ContinuationSettings(MethodSpec):
+    """How the finished model is trained on, with and without each subset."""
+
+    steps: Annotated[int, Field(ge=10, le=100_000, multiple_of=10)] = 60
+    """Steps; more of them agree better with retraining, and go on from those that are kept."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Blocks of every subset per step; the noise of small batches costs more than few steps do."""
+    learning_rate: Positive = 5e-4
+    """AdamW's, constant; about a quarter of the highest of the model's own training."""
+    weight_decay: Weight = 0.01
+    """AdamW's."""
+    trainable: Trainable = "all"
+    """Which parameters may move."""
+
+
 # --- unlearning ------------------------------------------------------------------------------------------------------
 
 

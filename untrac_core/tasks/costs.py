@@ -20,8 +20,9 @@ from untrac_core.attribution.settings import (
 from untrac_core.data.tokens import Example, Packed, batch_tokens
 from untrac_core.hub.locate import ModelInfo
 from untrac_core.models.devices import DeviceInfo, device_info
-from untrac_core.specs import MethodSpec, TraceSpec, Trainable, Training
+from untrac_core.specs import MethodSpec, TraceSpec, Trainable, Training, method_spec
 from untrac_core.specs.catalogue import ATTRIBUTION, BUDGET_MB, LAST_SHARE, LONGEST, RANK
+from untrac_core.specs.methods import ContinuationSettings
 from untrac_core.tasks.selection import VIEWS, blocks_each, items_each
 
 START_SECONDS = 10.0
@@ -190,7 +191,10 @@ def work_flop(facts: ModelInfo, spec: TraceSpec, work: Workload) -> float:
         own += 3 * len(work.unlearned_sets) * looked_at(spec, work).eval_sets.tokens * 2.0 * facts.parameters
     elif spec.method.unlearns:
         own += _ascents(facts, replace(settings, eval_points=1), looked_at(spec, work)).flop
-    return own + sum(baseline_flop(name, facts, work) for name in spec.beside)
+    read = work.turned() if spec.method.name == "untrac" else work
+    if not spec.method.unlearns:
+        own = baseline_flop(spec.method, facts, read)
+    return own + sum(baseline_flop(method_spec(name), facts, read) for name in spec.beside)
 
 
 def looked_at(spec: TraceSpec, work: Workload) -> Workload:
@@ -219,14 +223,28 @@ def _texts_mb(spec: TraceSpec, work: Workload) -> float:
     return sides * (tokens * (16 * work.seeds + 24) + texts) / 2**20
 
 
-def baseline_flop(name: str, facts: ModelInfo, work: Workload) -> float:
-    """Operations of a method that unlearns nothing: prompt sets and training blocks are both passed through once."""
+def baseline_flop(method: MethodSpec, facts: ModelInfo, work: Workload) -> float:
+    """Operations of a method that unlearns nothing: prompt sets and training blocks are both passed through once.
+
+    ``work``: with the training blocks watched.
+    """
+    if isinstance(method, ContinuationSettings):
+        return _continuation_flop(method, facts, work)
+    name = method.name
     tokens = work.eval_sets.tokens + sum(part.tokens for part in work.unlearned_sets)
     whole = 2.0 * facts.parameters
     sides = len(work.unlearned_sets) * work.seeds if name == "lissa" else 1
     row = ATTRIBUTION[name]
     products = row.products * sides * 256 * work.block_size * 4
     return whole * (row.passes * tokens + products)
+
+
+def _continuation_flop(method: ContinuationSettings, facts: ModelInfo, work: Workload) -> float:
+    """A training without each subset, and one with everything, for each seed; items are evaluated every ten steps."""
+    trainings = (len(work.watches) + 1) * work.seeds
+    read = method.steps * method.batch_size * len(work.watches) * work.block_size
+    asked = method.steps / 10 * sum(part.tokens for part in work.unlearned_sets)
+    return trainings * (read * _backward_flop(facts, method.trainable) + asked * 2.0 * facts.parameters)
 
 
 def cost(

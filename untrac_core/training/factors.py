@@ -70,14 +70,14 @@ class FactorCache:
             partial.unlink(missing_ok=True)
             return
         self._saved = time.monotonic()
-        _sweep(self.path.parent)
+        sweep(self.path.parent)
 
 
 def _tensors(factors: dict[str, FactorSums]) -> dict[str, torch.Tensor]:
     return {f"{side} {name}": getattr(held, side) for name, held in factors.items() for side in ("left", "right")}
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Remove what was used longest ago, until the folder is small enough; never the newest."""
     files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
     total = 0

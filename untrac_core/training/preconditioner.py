@@ -129,11 +129,17 @@ def _invert(moment: torch.Tensor, damping: float) -> KroneckerFactor:
 
 
 def mean_gradient(
-    model: LoadedModel, examples: Sequence[Example], weight: float = 1.0, *, together: bool = False
+    model: LoadedModel,
+    examples: Sequence[Example],
+    weight: float = 1.0,
+    *,
+    together: bool = False,
+    per_example: Sequence[float] | None = None,
 ) -> None:
     """Leave ``weight`` times the gradient of the examples' mean loss per token in the parameters, in micro-batches.
 
-    ``together``: as one batch in the order given, where that fits. float16 has little range below 1: the loss is
+    ``together``: as one batch in the order given, where that fits. ``per_example``: what the summed loss of each
+    example counts, where that is not the same for all. float16 has little range below 1: the loss is
     scaled up for the way back, by less where that overflows, and the gradients, which are float32, down again.
     """
     most = batch_tokens(model.facts.vocab_size)
@@ -141,11 +147,11 @@ def mean_gradient(
     if together and len(examples) * max(example.size for example in examples) <= most:
         plan = [list(range(len(examples)))]
     if model.dtype != torch.float16:
-        _accumulate(model, examples, plan, weight)
+        _accumulate(model, examples, plan, weight, per_example)
         return
     scale = START_SCALE
     while True:
-        _accumulate(model, examples, plan, scale)
+        _accumulate(model, examples, plan, scale, per_example)
         gradients = [parameter.grad for parameter in model.module.parameters() if parameter.grad is not None]
         if scale <= 1.0 or all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
             break
@@ -154,12 +160,22 @@ def mean_gradient(
         gradient.mul_(weight / scale)
 
 
-def _accumulate(model: LoadedModel, examples: Sequence[Example], plan: list[list[int]], weight: float) -> None:
+def _accumulate(
+    model: LoadedModel,
+    examples: Sequence[Example],
+    plan: list[list[int]],
+    weight: float,
+    per_example: Sequence[float] | None,
+) -> None:
     model.module.zero_grad(set_to_none=True)
     tokens = sum(example.tokens for example in examples)
     for part in plan:
         losses = batch_losses(model.module, [examples[i] for i in part], model.device, model.dtype)
-        (weight * (losses.sum() / tokens)).backward()  # type: ignore[no-untyped-call]
+        if per_example is None:
+            mean = losses.sum() / tokens
+        else:
+            mean = losses @ losses.new_tensor([per_example[i] for i in part])
+        (weight * mean).backward()  # type: ignore[no-untyped-call]
 
 
 def quadratic_form(model: LoadedModel, preconditioner: KroneckerPreconditioner, examples: Sequence[Example]) -> float:

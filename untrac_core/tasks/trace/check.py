@@ -14,6 +14,7 @@ from untrac_core.data.tokens import read_tokenizer
 from untrac_core.hub.locate import ModelInfo, fetch_tokenizer, model_info
 from untrac_core.models.devices import DeviceInfo, device_info
 from untrac_core.specs import TraceSpec
+from untrac_core.specs.catalogue import CONTINUATION
 from untrac_core.tasks.base import Check
 from untrac_core.tasks.costs import USABLE, cost_of
 from untrac_core.tasks.prepare import (
@@ -128,4 +129,7 @@ def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
         own = 2 * seeds * (sides if spec.method.name == "untrac-inv" else len(spec.subsets))
     elif spec.method.unlearns:
         own = seeds + sides
-    return own + seeds * len(spec.beside)
+    trainings = seeds * (len(spec.subsets) + 1)
+    if spec.method.name == CONTINUATION:
+        own = trainings
+    return own + sum(trainings if name == CONTINUATION else seeds for name in spec.beside)

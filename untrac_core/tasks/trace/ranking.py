@@ -119,7 +119,7 @@ def estimates(outcome: MethodOutput) -> dict[tuple[str, str], dict[str, Estimate
             other = estimate(*of_items[subset, prompt_set, side], prompts)
             found = replace(found, residuals={**found.residuals, **other.residuals}, exact=True)
         result.setdefault((prompt_set, side), {})[subset] = found
-    if study.sizes is not None:
+    if study.sizes is not None and not outcome.leaves_out:
         result = {place: leave_out_influence(by_subset, study.sizes) for place, by_subset in result.items()}
     for prompt_set, sides in study.prompts.items():
         if len(sides) == 2:
@@ -206,11 +206,11 @@ def places(study: AttributionContext) -> list[tuple[str, str]]:
 
 def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]], influence: pd.DataFrame) -> list[dict[str, Any]]:
     """For each prompt set and side: the answer in words, its top subset or ``None``, and whether to trust it."""
-    result = []
-    for prompt_set, side in places(outcome.study):
+    result, study = [], outcome.study
+    for prompt_set, side in places(study):
         ranked = [row for row in rows if (row["prompt_set"], row["side"]) == (prompt_set, side)]
         collapsed = outcome.refused(prompt_set, side)
-        stable = not collapsed and _stable(influence, prompt_set, side, outcome.study.sizes)
+        stable = not collapsed and _stable(influence, prompt_set, side, None if outcome.leaves_out else study.sizes)
         top, text = None, "No ranking: the unlearning went so far that the model collapsed. Take smaller steps."
         if not collapsed:
             top, text = _answer(outcome, ranked, prompt_set, side)

@@ -127,7 +127,7 @@ def validation_flop(spec: ValidateSpec, facts: ModelInfo, work: Workload) -> flo
 def method_flop(method: MethodSpec, facts: ModelInfo, work: Workload) -> float:
     """Operations of one method on the full model."""
     if not method.unlearns:
-        return baseline_flop(method.name, facts, work)
+        return baseline_flop(method, facts, work)
     if method.name == "untrac":
         work = work.turned()
     return cost(facts, settings_priced(method), work, "float32", "cpu").flop

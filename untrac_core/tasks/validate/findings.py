@@ -176,7 +176,7 @@ class Findings:
                 [tokens[subset, *place] for subset in self.subsets],
                 outcome.method.subsample,
                 of_items=not outcome.inverse,
-                sizes=None if outcome.study.sizes is None else self._sizes(outcome.study.sizes),
+                sizes=None if outcome.study.sizes is None or outcome.leaves_out else self._sizes(outcome.study.sizes),
             )
             for place in self.truths
         }
