@@ -59,7 +59,7 @@ def truth_of(true, seeds=(0, 1), noise=0.01):
 def outcome_of(method, says, draws=(0, 1, 2), noise=0.02, seed=0):
     """A method that says what it is told, with noise; a score a token for every subset, on each side."""
     draw = np.random.default_rng(seed)
-    study = SimpleNamespace(prompts={"talk": {side: [] for side in says}}, sizes=None)
+    study = SimpleNamespace(prompts={"talk": {side: [None] * ITEMS for side in says}}, sizes=None)
     cells, frames = [], []
     for number in draws:
         scores = {}

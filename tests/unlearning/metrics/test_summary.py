@@ -205,7 +205,7 @@ def test_collateral_says_what_every_set_lost_by_each_method_and_by_the_retrained
     assert gone.after == pytest.approx((55 + 85) / 2 / 15)
     assert gone.retrained == pytest.approx(90 / 15)
     assert news.change == pytest.approx((2 + 6) / 2 / 10)
-    assert news.low < 0 < news.high  # two seeds that far apart tell nothing of the sign
+    assert np.isnan(news.low), "two texts tell nothing of their noise"
     assert found.loc[("npo", "books")].change == 0
     assert found.loc[("retrained", "subset toxic")].change == pytest.approx(90 / 15)
     assert collateral_frame({("before", 0): before, ("npo", 0): first}, ["npo"], sets()).retrained.isna().all()
