@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from pages.components.layout.downloads import chart_config
-from pages.components.layout.results import cached_folder
-from pages.components.layout.shell import is_dark
+from pages.components.layout.results import cached_folder, drawn_once
 from untrac_core.engine import Run
 from untrac_core.figures.groups import group_heatmap
 from untrac_core.results.folders import TraceFiles
@@ -43,8 +43,9 @@ def by_group(run: Run, result: TraceFiles, ranked: pd.DataFrame, prompts: Prompt
     order = ranked["subset"].tolist()
     drawn = order if len(order) <= FIRST + LAST else order[:FIRST] + order[-LAST:]
     st.text(in_words(table, order))
+    draw = partial(group_heatmap, table[table["subset"].isin(drawn)], subsets=drawn, side=side)
     st.plotly_chart(
-        group_heatmap(table[table["subset"].isin(drawn)], subsets=drawn, side=side, dark=is_dark()),
+        drawn_once(draw, "groups", run.folder, run.changed, prompts.name, side),
         config=chart_config(f"{prompts.name}-{side}-groups"),
         key="groups",
         alt="Heatmap: the influence of each subset on the texts about each group",
