@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.layout.labels import finished
+from pages.components.layout.results import cached_result
 from pages.components.layout.run_from_url import opened, readable
 from pages.components.layout.shell import shell, title
 from pages.components.results import example_data as data
@@ -112,6 +113,13 @@ def none(run: Run, result: TraceFiles) -> None:
     )
 
 
+@st.fragment
+def page(store: Store, run: Run, kind: str) -> None:
+    """All but the navigation, so that a switch draws no more than this anew."""
+    with readable():
+        show(store, run, cached_result(run), kind)
+
+
 def main() -> None:
     store = shell("Examples")
     found = opened(store, (NAME, QUESTION))
@@ -122,8 +130,7 @@ def main() -> None:
     if kind is None:
         none(run, result)
         return
-    with readable():
-        show(store, run, result, kind)
+    page(store, run, kind)
 
 
 main()
