@@ -89,6 +89,7 @@ def test_a_newcomers_walk_to_a_ranked_plot(server, window, shot, belongings):
     expect(page.get_by_role("heading", name="Which subsets make the model write these prompts?")).to_be_visible()
     page.get_by_text("Sizes and settings").click()
     fill(page, "Max blocks per subset", "24")
+    fill(page, "Seeds", "0, 1")
     page.wait_for_url("**draft=**")
     page.wait_for_timeout(1000)
     shot(page, "trace-own")
@@ -223,14 +224,13 @@ def test_hostile_names_in_the_library_stay_text(server, window):
 
 
 def test_wide_windows_are_filled(server, window, shot):
-    for look in ("light", "dark"):
+    pages = {
+        "light": (("models", "/models?model=demo"), ("trace", "/trace")),
+        "dark": (("prompts", "/prompts?prompts=demo-toxicity"), ("subsets", "/subsets?subset=demo-forum")),
+    }
+    for look, some in pages.items():
         page = window(look, width=1920, height=1300)
-        for name, path in (
-            ("models", "/models?model=demo"),
-            ("prompts", "/prompts?prompts=demo-toxicity"),
-            ("subsets", "/subsets?subset=demo-forum"),
-            ("trace", "/trace"),
-        ):
+        for name, path in some:
             page.goto(server.url + path)
             expect(page.locator("h1")).to_be_visible()
             page.wait_for_timeout(2500)
