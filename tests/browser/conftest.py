@@ -24,6 +24,9 @@ ARGUMENTS = [
     "--disable-dev-shm-usage",
 ]
 
+MOVING = "[data-testid=stSkeleton], .stApp:not([data-test-script-state=notRunning])"
+"""What a page has whose script runs, or whose parts are still drawn."""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -76,15 +79,15 @@ def window(browser, server):
 
 
 @pytest.fixture
-def shot(tmp_path_factory):
-    """Keep a picture of a page, in ``UNTRAC_SCREENSHOTS`` or a temporary folder."""
-    folder = Path(os.environ.get("UNTRAC_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
+def shot():
+    """Wait until a page stands still, and keep a picture of it where ``UNTRAC_SCREENSHOTS`` names a folder for them."""
+    folder = os.environ.get("UNTRAC_SCREENSHOTS")
 
     def take(page: Page, name: str) -> None:
-        with suppress(TimeoutError):  # parts that are drawn late
-            page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')", timeout=5_000)
-        page.wait_for_timeout(400)  # animations end
-        page.screenshot(path=folder / f"{name}.png")
+        with suppress(TimeoutError):  # a page that shows a run never stands still for long
+            page.wait_for_function(f"!document.querySelector('{MOVING}')", timeout=5_000)
+        if folder:
+            page.wait_for_timeout(400)  # animations end
+            page.screenshot(path=Path(folder) / f"{name}.png")
 
     return take
