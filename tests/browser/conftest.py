@@ -1,15 +1,15 @@
 """The real server and a real browser, in a home of their own; nothing may leave this machine."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.helpers.homes import PATIENCE
 from tests.helpers.servers import Server
+from tests.helpers.windows import still
 
 expect.set_options(timeout=1000 * PATIENCE)
 CHROMIUM = os.environ.get("UNTRAC_CHROMIUM", "/usr/bin/chromium")
@@ -23,9 +23,6 @@ ARGUMENTS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-
-MOVING = "[data-testid=stSkeleton], .stApp:not([data-test-script-state=notRunning])"
-"""What a page has whose script runs, or whose parts are still drawn."""
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +81,7 @@ def shot():
     folder = os.environ.get("UNTRAC_SCREENSHOTS")
 
     def take(page: Page, name: str) -> None:
-        with suppress(TimeoutError):  # a page that shows a run never stands still for long
-            page.wait_for_function(f"!document.querySelector('{MOVING}')", timeout=5_000)
+        still(page)
         if folder:
             page.wait_for_timeout(400)  # animations end
             page.screenshot(path=Path(folder) / f"{name}.png")

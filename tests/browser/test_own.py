@@ -16,6 +16,7 @@ from tests.helpers.hub_stand_in import HubStandIn
 from tests.helpers.making import HOSTILE, add_own, texts_jsonl
 from tests.helpers.malformed import malformed
 from tests.helpers.servers import Server
+from tests.helpers.windows import still
 from tests.helpers.worlds import WORDS, sentences, write_jsonl
 from untrac_core.engine import Library, Store
 from untrac_core.paths import DEMO
@@ -213,7 +214,7 @@ def test_hostile_names_in_the_library_stay_text(server, window):
     ):
         page.goto(server.url + path)
         expect(page.locator("h1")).to_be_visible()
-        page.wait_for_timeout(2500)
+        still(page)
         for toggle in page.get_by_test_id("stCheckbox").all():
             toggle.locator("label").click()
         page.wait_for_timeout(800)
@@ -233,7 +234,6 @@ def test_wide_windows_are_filled(server, window, shot):
         for name, path in some:
             page.goto(server.url + path)
             expect(page.locator("h1")).to_be_visible()
-            page.wait_for_timeout(2500)
             shot(page, f"{name}-{look}-wide")
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
