@@ -58,6 +58,20 @@ def show(store: Store, run: Run, result: TraceFiles, kind: str) -> None:
                 "pages/influence.py", label="Back to the ranking", icon=":material/bar_chart:",
                 query_params={"run": run.id, "set": prompts.name, "side": side},
             )  # fmt: skip
+    below(store, run, kind, prompts, side, subset)
+
+
+@st.fragment
+def below(store: Store, run: Run, kind: str, prompts: PromptSet, side: str, subset: str | None) -> None:
+    """The list and all after it: what is drawn anew when another order, a part of a text or a row is asked for."""
+    with readable():
+        listed(store, run, cached_result(run), kind, prompts, side, subset)
+
+
+def listed(
+    store: Store, run: Run, result: TraceFiles, kind: str, prompts: PromptSet, side: str, subset: str | None
+) -> None:
+    """The list, the text that is chosen in it, and what can be done with its first texts."""
     words = "text" if kind == "texts" else "completion"
     order, clear, query = view.sift(words)
     open_text = st.toggle("Show the texts (they may be harmful)", key="show_texts")
