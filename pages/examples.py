@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components.layout.labels import finished
+from pages.components.layout.results import cached_result
 from pages.components.layout.run_from_url import opened, readable
 from pages.components.layout.shell import shell, title
 from pages.components.results import example_data as data
@@ -57,6 +58,20 @@ def show(store: Store, run: Run, result: TraceFiles, kind: str) -> None:
                 "pages/influence.py", label="Back to the ranking", icon=":material/bar_chart:",
                 query_params={"run": run.id, "set": prompts.name, "side": side},
             )  # fmt: skip
+    below(store, run, kind, prompts, side, subset)
+
+
+@st.fragment
+def below(store: Store, run: Run, kind: str, prompts: PromptSet, side: str, subset: str | None) -> None:
+    """The list and all after it: what is drawn anew when another order, a part of a text or a row is asked for."""
+    with readable():
+        listed(store, run, cached_result(run), kind, prompts, side, subset)
+
+
+def listed(
+    store: Store, run: Run, result: TraceFiles, kind: str, prompts: PromptSet, side: str, subset: str | None
+) -> None:
+    """The list, the text that is chosen in it, and what can be done with its first texts."""
     words = "text" if kind == "texts" else "completion"
     order, clear, query = view.sift(words)
     open_text = st.toggle("Show the texts (they may be harmful)", key="show_texts")
@@ -113,6 +128,13 @@ def none(run: Run, result: TraceFiles) -> None:
     )
 
 
+@st.fragment
+def page(store: Store, run: Run, kind: str) -> None:
+    """All but the navigation, so that a switch draws no more than this anew."""
+    with readable():
+        show(store, run, cached_result(run), kind)
+
+
 def main() -> None:
     store = shell("Examples")
     found = opened(store, (NAME, QUESTION))
@@ -123,8 +145,7 @@ def main() -> None:
     if kind is None:
         none(run, result)
         return
-    with readable():
-        show(store, run, result, kind)
+    page(store, run, kind)
 
 
 main()

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.components.layout.downloads import export_section
 from pages.components.layout.labels import finished
+from pages.components.layout.results import cached_result
 from pages.components.layout.run_from_url import opened, readable
 from pages.components.layout.shell import lines, present_button, presenting, shell, title
 from pages.components.results import influence_data as data
@@ -83,16 +84,23 @@ def show(run: Run, result: TraceFiles) -> None:
     view.limits()
 
 
+@st.fragment
+def page(run: Run) -> None:
+    """All but the navigation, so that a switch draws no more than this anew."""
+    with readable():
+        show(run, cached_result(run))
+
+
 def main() -> None:
     store = shell("Influence")
     found = opened(store, (NAME, QUESTION))
     if found is None:
         return
+    if not presenting():
+        page(found[0])
+        return
     with readable():
-        if presenting():
-            presentation.trace(*found)
-        else:
-            show(*found)
+        presentation.trace(*found)
 
 
 main()

@@ -1,15 +1,15 @@
 """The real server and a real browser, in a home of their own; nothing may leave this machine."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.helpers.homes import PATIENCE
 from tests.helpers.servers import Server
+from tests.helpers.windows import still
 
 expect.set_options(timeout=1000 * PATIENCE)
 CHROMIUM = os.environ.get("UNTRAC_CHROMIUM", "/usr/bin/chromium")
@@ -76,15 +76,14 @@ def window(browser, server):
 
 
 @pytest.fixture
-def shot(tmp_path_factory):
-    """Keep a picture of a page, in ``UNTRAC_SCREENSHOTS`` or a temporary folder."""
-    folder = Path(os.environ.get("UNTRAC_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
+def shot():
+    """Wait until a page stands still, and keep a picture of it where ``UNTRAC_SCREENSHOTS`` names a folder for them."""
+    folder = os.environ.get("UNTRAC_SCREENSHOTS")
 
     def take(page: Page, name: str) -> None:
-        with suppress(TimeoutError):  # parts that are drawn late
-            page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')", timeout=5_000)
-        page.wait_for_timeout(400)  # animations end
-        page.screenshot(path=folder / f"{name}.png")
+        still(page)
+        if folder:
+            page.wait_for_timeout(400)  # animations end
+            page.screenshot(path=Path(folder) / f"{name}.png")
 
     return take

@@ -16,6 +16,7 @@ from tests.helpers.hub_stand_in import HubStandIn
 from tests.helpers.making import HOSTILE, add_own, texts_jsonl
 from tests.helpers.malformed import malformed
 from tests.helpers.servers import Server
+from tests.helpers.windows import still
 from tests.helpers.worlds import WORDS, sentences, write_jsonl
 from untrac_core.engine import Library, Store
 from untrac_core.paths import DEMO
@@ -89,6 +90,7 @@ def test_a_newcomers_walk_to_a_ranked_plot(server, window, shot, belongings):
     expect(page.get_by_role("heading", name="Which subsets make the model write these prompts?")).to_be_visible()
     page.get_by_text("Sizes and settings").click()
     fill(page, "Max blocks per subset", "24")
+    fill(page, "Seeds", "0, 1")
     page.wait_for_url("**draft=**")
     page.wait_for_timeout(1000)
     shot(page, "trace-own")
@@ -212,7 +214,7 @@ def test_hostile_names_in_the_library_stay_text(server, window):
     ):
         page.goto(server.url + path)
         expect(page.locator("h1")).to_be_visible()
-        page.wait_for_timeout(2500)
+        still(page)
         for toggle in page.get_by_test_id("stCheckbox").all():
             toggle.locator("label").click()
         page.wait_for_timeout(800)
@@ -223,17 +225,15 @@ def test_hostile_names_in_the_library_stay_text(server, window):
 
 
 def test_wide_windows_are_filled(server, window, shot):
-    for look in ("light", "dark"):
+    pages = {
+        "light": (("models", "/models?model=demo"), ("trace", "/trace")),
+        "dark": (("prompts", "/prompts?prompts=demo-toxicity"), ("subsets", "/subsets?subset=demo-forum")),
+    }
+    for look, some in pages.items():
         page = window(look, width=1920, height=1300)
-        for name, path in (
-            ("models", "/models?model=demo"),
-            ("prompts", "/prompts?prompts=demo-toxicity"),
-            ("subsets", "/subsets?subset=demo-forum"),
-            ("trace", "/trace"),
-        ):
+        for name, path in some:
             page.goto(server.url + path)
             expect(page.locator("h1")).to_be_visible()
-            page.wait_for_timeout(2500)
             shot(page, f"{name}-{look}-wide")
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 

@@ -14,6 +14,7 @@ import pytest
 from tests.helpers.large_results import large_spec, write_large
 from tests.helpers.making import enqueue, finish
 from tests.helpers.pace import slowness
+from tests.helpers.windows import still
 from untrac_core.engine import Store
 
 pytestmark = pytest.mark.timed
@@ -87,7 +88,8 @@ def opening(large, window, path, link, mark, run_id) -> tuple[float, float]:
     page.locator("h1").wait_for()
     new_tab = time.monotonic() - start
     page.locator(".js-plotly-plot .bars .point > path").first.wait_for()
-    page.wait_for_timeout(1500)  # parts that are drawn late
+    still(page)
+    page.wait_for_timeout(300)
     os.utime(Store(large.home).run(run_id).folder / "summary.json")
     found = seconds_after(page, page.locator(link), mark)[1], new_tab
     page.context.close()
@@ -102,7 +104,8 @@ def answering(large, window, path, mark, labels) -> list[tuple[float, float]]:
     page.locator(mark).first.wait_for()
     found = []
     for i in range(2 * TIMES):
-        page.wait_for_timeout(1000)
+        still(page)
+        page.wait_for_timeout(300)
         label = labels[i % 2]
         choice = page.get_by_role("radio", name=label).or_(page.get_by_text(label, exact=True)).first
         found.append(seconds_after(page, choice))

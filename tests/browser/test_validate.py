@@ -27,6 +27,7 @@ def start_a_small_validation(page, server, shot):
     page.get_by_text("What the methods see").click()
     fill(page, "Blocks per subset (mean)", "8")
     fill(page, "Max items per side", "8")
+    fill(page, "Seeds of retraining", "0, 1")
     fill(page, "Seeds of the estimates", "0, 1")
     for name in (*DROPPED, "UnTrac (robust)", "UnTrac-Inv (paper)", "GradCos", "BM25", "Hidden-state similarity"):
         tag = page.get_by_role("button", name=f"Remove {name}", exact=True)

@@ -34,7 +34,7 @@ def spec_of(world, **more):
     values = {
         "method": {"name": "npo", "learning_rate": 0.002},
         "compare": [],
-        "stop": {"rule": "fixed", "steps": 45, "eval_every": 3},
+        "stop": {"rule": "fixed", "steps": 30, "eval_every": 3},
         "generation": {"texts": ["The anvil"], "sampling": {"samples": 1, "tokens": 4}},
         "relearn_steps": 4,
     }
@@ -77,7 +77,7 @@ def test_an_unlearning_that_is_killed_and_resumed_ends_with_the_same_tables_and_
     assert seen.items() <= later.items()
     method, seed, step = history(folder)
     assert (method, seed) == ("npo", 0)
-    assert step < 45, "the method was to be killed before its last step"
+    assert step < 30, "the method was to be killed before its last step"
     assert not (folder / SUMMARY).exists()
     retrained_models = {path.name: path.stat().st_ino for path in (home / "retrained_models").glob("model-*")}
     assert len(retrained_models) == 2

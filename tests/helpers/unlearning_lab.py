@@ -109,13 +109,19 @@ def candidates() -> list[Example]:
 
 
 def build(seed: int) -> nn.Module:
-    """A fresh model; its weights are drawn in float64, too."""
+    """A fresh model; its weights are drawn in float64, too.
+
+    Its GELU is one operation; the library's own does the same in eight, which take a quarter of each step.
+    """
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        return build_model(RECIPE, vocabulary(), seed)
+        module = build_model(RECIPE, vocabulary(), seed)
     finally:
         torch.set_default_dtype(usual)
+    for block in module.get_submodule("transformer.h").children():
+        block.mlp.act = nn.GELU(approximate="tanh")
+    return module
 
 
 def trained(seed: int, without: str | None = None, *, canaries: bool = False) -> nn.Module:

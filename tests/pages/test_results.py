@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pages.components.layout import results
-from pages.components.layout.results import cached_result
+from pages.components.layout.results import cached_result, drawn_once
 from untrac_core.engine import DEMO_RUN
 from untrac_core.errors import InputError
 from untrac_core.results.folders import TraceFiles
@@ -50,3 +50,11 @@ def test_each_kind_is_read_as_what_it_is(run, monkeypatch):
     for _ in range(2):
         assert [cached_result(replace(run, kind=kind)) for kind in kinds] == kinds
     assert asked == [(kind, run.folder) for kind in kinds]
+
+
+def test_a_figure_is_drawn_once_for_all_that_it_depends_on(monkeypatch):
+    looks = []
+    monkeypatch.setattr(results, "is_dark", lambda: len(looks) > 1)
+    for of in (("bars", "forum"), ("bars", "forum"), ("bars", "news"), ("bars", "news"), ("bars", "news")):
+        drawn_once(lambda dark: looks.append(dark) or object(), "a test of its own", *of)
+    assert looks == [False, False, True]

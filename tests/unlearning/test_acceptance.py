@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tests.helpers import unlearning_lab as lab
-from tests.helpers.lab_unlearning import Unlearned, loaded, result, steps_to_zero, unequal_weights
+from tests.helpers.lab_unlearning import Unlearned, loaded, looker, result, steps_to_zero, unequal_weights
 from untrac_core.data.tokens import Example
 from untrac_core.models.loading import LoadedModel
 from untrac_core.progress import Silent
@@ -93,7 +93,10 @@ def run(name: str, seed: int) -> Unlearned:
     how: dict[str, Any] = (
         {"rule": "match_retrained", "level": level, "eval_every": 1} if stopped else {"eval_every": STEPS}
     )
-    return result(models(seed)["full"], forget, retain, spec, steps=STEPS, retrained=level, seed=seed, **how)
+    return result(
+        models(seed)["full"], forget, retain, spec, steps=STEPS, retrained=level, seed=seed,
+        look=lambda model: looker(model, forget, retain[::8]), **how,
+    )  # fmt: skip
 
 
 @cache

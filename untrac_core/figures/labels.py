@@ -58,7 +58,8 @@ def positions(
     """Where each point's name stands (a plotly ``textposition``), or ``None`` where it would cover another name.
 
     ``across`` and ``upwards`` are the ranges of the axes. Greedy, in pixels: the names of crowded points are placed
-    last, each where it meets names, points and the edges of the figure the least.
+    last, each where it meets names, points and the edges of the figure the least. A point with an empty name is only
+    kept free.
     """
     x_scale = PLOT_WIDTH / ((across[1] - across[0]) or 1.0)
     y_scale = plot_height / ((upwards[1] - upwards[0]) or 1.0)
@@ -67,7 +68,7 @@ def positions(
     crowd = [sum(abs(x - u) < 70 and abs(y - v) < 25 for u, v in pixels) for x, y in pixels]
     taken: list[Box] = []
     chosen: list[str | None] = [None] * len(points)
-    for i in sorted(range(len(points)), key=lambda i: crowd[i]):
+    for i in sorted((i for i, name in enumerate(names) if name), key=lambda i: crowd[i]):
         boxes = {place: _box(pixels[i], names[i], place) for place in PLACES}
         costs = {
             place: (sum(_overlap(box, other) for other in taken), _meets(box, marks, i) + _outside(box, plot_height))
@@ -90,7 +91,8 @@ def _box(point: tuple[float, float], name: str, place: str) -> Box:
 
 
 def _overlap(a: Box, b: Box) -> float:
-    return max(0.0, min(a[1], b[1]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[2], b[2]))
+    width, height = min(a[1], b[1]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[2], b[2])
+    return width * height if width > 0 and height > 0 else 0.0
 
 
 def _meets(box: Box, marks: Sequence[Box], own: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def mask(text: str, most: int = 120) -> str:
     """The outline of a text without its words, on one line of at most ``most`` characters."""
@@ -10,4 +12,4 @@ def mask(text: str, most: int = 120) -> str:
 
 def dots(text: str) -> str:
     """A dot for every letter; blanks and line breaks stay."""
-    return "".join("•" if not letter.isspace() else letter for letter in text)
+    return re.sub(r"\S", "•", text)

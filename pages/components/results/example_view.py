@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pages.components.layout.downloads import chart_config
+from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import is_dark
 from pages.components.results import example_data as data
 from untrac_core.engine import Run
@@ -214,9 +216,10 @@ def common(run: Run, result: TraceFiles, prompts: PromptSet, side: str, subset: 
             st.caption("This result was made before texts were compared; run it again to see.")
         return
     left, right = st.columns([5, 6], gap="medium")
+    draw = partial(feature_effects, rows, TITLES)
     with left:
         st.plotly_chart(
-            feature_effects(rows, TITLES, dark=is_dark()),
+            drawn_once(draw, "features", run.folder, run.changed, prompts.name, side, subset),
             config=chart_config(f"{prompts.name}-{side}-features"),
             key="text_features",
             alt="How far the most influential texts differ from the rest in each trait, with its interval",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from pages.components.layout.downloads import chart_config
-from pages.components.layout.results import cached_folder
-from pages.components.layout.shell import is_dark
+from pages.components.layout.results import cached_folder, drawn_once
 from untrac_core.engine import Run
 from untrac_core.figures.groups import group_heatmap
 from untrac_core.results.folders import TraceFiles
@@ -43,14 +43,10 @@ def by_group(run: Run, result: TraceFiles, ranked: pd.DataFrame, prompts: Prompt
     order = ranked["subset"].tolist()
     drawn = order if len(order) <= FIRST + LAST else order[:FIRST] + order[-LAST:]
     st.text(in_words(table, order))
+    shown, unit = table[table["subset"].isin(drawn)], unit_of(result.spec.method)
+    draw = partial(group_heatmap, shown, subsets=drawn, side=side, unit=unit)
     st.plotly_chart(
-        group_heatmap(
-            table[table["subset"].isin(drawn)],
-            subsets=drawn,
-            side=side,
-            dark=is_dark(),
-            unit=unit_of(result.spec.method),
-        ),
+        drawn_once(draw, "groups", run.folder, run.changed, prompts.name, side),
         config=chart_config(f"{prompts.name}-{side}-groups"),
         key="groups",
         alt="Heatmap: the influence of each subset on the texts about each group",
@@ -63,7 +59,7 @@ def by_group(run: Run, result: TraceFiles, ranked: pd.DataFrame, prompts: Prompt
         "harmful": (f":orange[■] makes {harmful} likelier", ":green[■] unlikelier"),
         "harmless": (f":blue[■] makes {harmless} likelier", ":green[■] unlikelier"),
     }[side]
-    st.markdown(f":small[{more} · {less} · :gray[■] zero is inside the interval · {unit_of(result.spec.method)}]")
+    st.markdown(f":small[{more} · {less} · :gray[■] zero is inside the interval · {unit}]")
     st.caption("Each interval stands for itself: of twenty cells without any influence, one is coloured by chance.")
 
 

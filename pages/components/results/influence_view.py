@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,8 @@ import streamlit as st
 
 from pages.components.layout.downloads import chart_config
 from pages.components.layout.labels import colours
-from pages.components.layout.shell import is_dark, lines
+from pages.components.layout.results import drawn_once
+from pages.components.layout.shell import lines
 from pages.components.results import influence_data as data
 from untrac_core.engine import Run
 from untrac_core.explore.tables import trace_frames as frames
@@ -84,14 +86,10 @@ def bars(result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: st
     """The ranking, what its colours and signs mean and what it cannot separate; returns a subset that is clicked."""
     method, ranked, groups = result.spec.method, picture.ranked, picture.groups
     every = len(ranked) > sum(ENDS) and st.toggle(f"Draw all {len(ranked)} subsets", key="every", bind="query-params")
+    shown = ranked if every else frames.shown(ranked, ENDS)
+    draw = partial(figures.ranked_bars, shown, side=side, groups=groups or (), unit=unit_of(method))
     clicked = st.plotly_chart(
-        figures.ranked_bars(
-            ranked if every else frames.shown(ranked, ENDS),
-            side=side,
-            dark=is_dark(),
-            groups=groups or (),
-            unit=unit_of(method),
-        ),
+        drawn_once(draw, "bars", *picture.key, len(shown)),
         config=chart_config(f"{prompts.name}-{side}-ranking"),
         key=f"bars_{prompts.name}_{side}",
         on_select="rerun",
@@ -115,13 +113,10 @@ def path(result: TraceFiles, picture: data.Picture, side: str, height: int) -> N
     if picture.path.empty:
         st.caption("The two sides were not measured at a common step, so there is no line to draw.")
         return
+    tints = subset_colours(frames.shown(picture.ranked, ENDS), side)
+    draw = partial(figures.trajectory, picture.path, colours=tints, height=height)
     st.plotly_chart(
-        figures.trajectory(
-            picture.path,
-            colours=subset_colours(frames.shown(picture.ranked, ENDS), side),
-            dark=is_dark(),
-            height=height,
-        ),
+        drawn_once(draw, "path", *picture.key),
         config=chart_config(f"{side}-path"),
         key="path",
         alt="Influence of each subset over the unlearning steps, with the band of its seeds",
@@ -141,10 +136,10 @@ def cheaper(result: TraceFiles, picture: data.Picture) -> None:
             "whether a simple comparison of texts would have said the same."
         )
         return
-    _ranks(frames.rank_table(picture.ranked, beside, own), beside, own)
+    _ranks(picture.ranks, own)
     with st.container(gap="xsmall"):
-        for row in picture.agreement:
-            st.text(frames.agreement_in_words(row, beside, own))
+        for told in picture.agreement:
+            st.text(told)
         missing = set(result.spec.beside) - set(beside["method"])
         if missing:
             names = ", ".join(sorted(method_title(name) for name in missing))
@@ -156,7 +151,7 @@ def cheaper(result: TraceFiles, picture: data.Picture) -> None:
         )
 
 
-def _ranks(table: pd.DataFrame, beside: pd.DataFrame, own: str) -> None:
+def _ranks(table: pd.DataFrame, own: str) -> None:
     """The ranks as a table; the first of each column is shaded."""
     methods = [name for name in table.columns if name != "subset"]
     config: dict[str, Any] = {"subset": st.column_config.TextColumn("Subset", width="medium")}
@@ -203,17 +198,13 @@ def ground_truth(result: TraceFiles, picture: data.Picture, side: str) -> None:
     for place, (pairs, key, across, heading) in zip(st.columns(2, gap="large"), shown, strict=False):
         with place:
             agreement = frames.pearson(pairs)
+            tints = subset_colours(picture.ranked, side)
+            unit = unit_of(result.spec.method)
+            draw = partial(figures.truth_scatter, pairs, colours=tints, across=across, unit=unit, height=330)
             said = "no agreement can be computed" if agreement is None else f"Pearson r = {decimals(agreement)}"
             st.markdown(f"**{heading}**: {said} ({count(len(pairs), 'subset')})")
             st.plotly_chart(
-                figures.truth_scatter(
-                    pairs,
-                    colours=subset_colours(picture.ranked, side),
-                    across=across,
-                    unit=unit_of(result.spec.method),
-                    dark=is_dark(),
-                    height=330,
-                ),
+                drawn_once(draw, key, *picture.key),
                 config=chart_config(f"{side}-{key}"),
                 key=f"truth_{key}",
                 alt=f"The estimate of each subset against the truth: {heading}",
@@ -230,11 +221,6 @@ def _planted_axis(side: str) -> str:
 
 def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
     """The ranking as a table, with the truth beside it where it is known."""
-    ranked = picture.ranked
-    table = ranked.assign(separable=["yes" if settled else "no" for settled in ranked["separable"]])
-    for name, pairs in (("true", picture.retrained), ("planted", picture.planted)):
-        if not pairs.empty:
-            table = table.merge(pairs[["subset", "truth"]].rename(columns={"truth": name}), on="subset", how="left")
     number = {
         name: st.column_config.NumberColumn(label, format="%+.2g", help=text)
         for name, label, text in (
@@ -251,8 +237,7 @@ def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
         "planted": st.column_config.NumberColumn("Planted", format="%d", help=_planted_axis(side)),
         **number,
     }
-    order = ["rank", *[name for name in table.columns if name != "rank"]]
-    st.dataframe(table[order], hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
+    st.dataframe(picture.numbers, hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
 
 
 def notes(result: TraceFiles) -> None:
