@@ -32,11 +32,12 @@ SIDES: dict[str, tuple[str | None, str | None]] = {
 BOTH = ("toxigen", "real_toxicity_prompts")
 """The probes of which the first study asked both sides."""
 METHODS = [
+    method_spec("untrac-inv"),
     # One look, at the end: only the last is held against the truth.
-    method_spec("untrac-inv", eval_points=1),
     method_spec("untrac", eval_points=1),
     method_spec("untrac-inv", preset="paper", eval_points=1),
     method_spec("untrac", preset="paper", eval_points=1),
+    method_spec("continuation"),
     method_spec("shampoo-dot"),
     method_spec("grad-dot"),
     method_spec("grad-cos"),
