@@ -42,7 +42,7 @@ def test_the_subset_that_speaks_like_the_prompts_ranks_first(request_of, tmp_pat
     contrast = result.ranking("talk", "contrast")
     assert list(contrast.subset)[:: len(contrast) - 1] == ["smiths", "weavers"]
     assert contrast.influence.iloc[0] > 0 > contrast.influence.iloc[-1]
-    assert result.summary["unit"] == "nats per token"
+    assert result.summary["unit"] == "nats per token of continued training"
 
 
 def test_without_a_subset_the_batches_are_the_same_but_for_its_blocks(request_of, batches):

@@ -206,7 +206,7 @@ def _summary(folder: Path, spec: TraceSpec, names: list[str], truth: dict) -> di
                 {**place, "method": name, "spearman": 0.6, "same_top": True}
                 for name in ("bm25", "grad-dot", "grad-cos")
             ]
-            text = f"Without {names[order[0]]}, the model would assign these texts a lower probability."
+            text = f"Unlearning {names[order[0]]} makes these texts less likely than unlearning any other subset."
             told = {"top": names[order[0]], "text": text, "collapsed": False, "stable": True}
             verdicts.append({**place, **told})
     return {

@@ -35,7 +35,7 @@ from untrac_core.errors import InputError
 from untrac_core.models.loading import weights_restored
 from untrac_core.models.losses import Losses, collapse_loss
 from untrac_core.specs.methods import ContinuationSettings
-from untrac_core.text.numbers import UNIT
+from untrac_core.text.numbers import CONTINUED_UNIT
 from untrac_core.training.factors import SAVE_SECONDS, sweep
 from untrac_core.training.preconditioner import mean_gradient
 
@@ -52,7 +52,7 @@ class Continuation:
 
     name: ClassVar[str] = "continuation"
     inverse: ClassVar[bool] = False
-    unit: ClassVar[str] = UNIT
+    unit: ClassVar[str] = CONTINUED_UNIT
     subsample: ClassVar[float] = 1.0
 
     def __init__(self, spec: ContinuationSettings) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from untrac_core.specs import MethodSpec, PromptSet, TraceSpec, UnlearningMethodSpec, UnlearnSpec
-from untrac_core.specs.catalogue import UNLEARNING, method_title
-from untrac_core.text.numbers import STEP_UNIT, UNIT
+from untrac_core.specs.catalogue import ATTRIBUTION, UNLEARNING, method_title
+from untrac_core.text.numbers import CONTINUED_UNIT, STEP_UNIT, UNIT
 
 SIDES = ("contrast", "harmful", "harmless")
 WHOLE = "its share of the text counted in and others filling its place"
@@ -80,7 +80,8 @@ def scored(prompts: PromptSet, side: str, method: str) -> str:
 
 def meaning(spec: TraceSpec, prompts: PromptSet, side: str) -> str:
     """What the numbers of a trace mean on one side, whatever its method."""
-    if not spec.method.unlearns:
+    trained = ATTRIBUTION[spec.method.name].reads == "losses"
+    if not spec.method.unlearns and not trained:
         return scored(prompts, side, spec.method.name)
     told = legend if spec.method.takes_steps else first_order
     return told(prompts, side, whole=spec.weighting == "proportional")
@@ -88,6 +89,8 @@ def meaning(spec: TraceSpec, prompts: PromptSet, side: str) -> str:
 
 def unit_of(method: MethodSpec) -> str:
     """The unit of a method's numbers."""
+    if ATTRIBUTION[method.name].reads == "losses":
+        return CONTINUED_UNIT
     if not method.unlearns:
         return f"score of {method_title(method.name)}"
     return UNIT if method.takes_steps else STEP_UNIT

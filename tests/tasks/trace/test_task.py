@@ -109,7 +109,7 @@ def test_the_verdict_names_the_top_in_words(results):
     assert "nats per token per micro-step" in verdict["text"]
     verdict = next(v for v in results["untrac"].summary["verdicts"] if v["side"] == "contrast")
     assert verdict["text"].startswith(
-        "Without smiths, the model would assign bad texts of talk, more than good ones, a lower"
+        "Unlearning smiths makes bad rather than good texts of talk less likely, more so than unlearning any other"
     )
 
 

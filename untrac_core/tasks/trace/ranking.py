@@ -19,7 +19,7 @@ from untrac_core.results.folders import INFLUENCE_COLUMNS
 from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.intervals import LEAST, Estimate, estimate, excludes_zero
 from untrac_core.stats.mixture import leave_out_influence, leave_out_matrix
-from untrac_core.text.numbers import STEP_UNIT, UNIT
+from untrac_core.text.numbers import CONTINUED_UNIT, STEP_UNIT, UNIT
 
 PLACE = ["subset", "prompt_set", "side"]
 
@@ -240,15 +240,23 @@ def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str
         )
     name, texts = first["subset"], f"{labels.get(side) or 'these'} texts of {prompt_set}"
     if side == CONTRAST:
-        texts = f"{labels['harmful']} texts of {prompt_set}, more than {labels['harmless']} ones,"
-    if unit == UNIT:
-        return name, f"Without {name}, the model would assign {texts} a lower probability ({size})."
-    if unit != STEP_UNIT:
-        return name, f"{name} scores highest with {texts.rstrip(',')} ({size})."
-    if side == CONTRAST:
         texts = f"{labels['harmful']} rather than {labels['harmless']} texts of {prompt_set}"
-        return name, f"{name} pushes the model towards {texts}, more than any other subset does ({size})."
-    return name, f"{name} makes {texts} more likely than any other subset does ({size})."
+    if outcome.inverse and unit == UNIT:
+        return name, f"Unlearning {texts} makes {name} less likely, more so than any other subset ({size})."
+    return name, says(unit, name, texts, size, contrast=side == CONTRAST)
+
+
+def says(unit: str, name: str, texts: str, size: str, *, contrast: bool) -> str:
+    """That a subset comes first, about the quantity that was measured and no other; ``size``: it, with its interval."""
+    if unit == UNIT:
+        return f"Unlearning {name} makes {texts} less likely, more so than unlearning any other subset ({size})."
+    if unit == CONTINUED_UNIT:
+        return f"Training on without {name} makes {texts} less likely, more so than without any other subset ({size})."
+    if unit != STEP_UNIT:
+        return f"{name} scores highest with {texts} ({size})."
+    if contrast:
+        return f"{name} pushes the model towards {texts}, more than any other subset does ({size})."
+    return f"{name} makes {texts} more likely than any other subset does ({size})."
 
 
 def _stable(influence: pd.DataFrame, prompt_set: str, side: str, sizes: Mapping[str, float] | None) -> bool:
