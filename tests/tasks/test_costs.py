@@ -14,9 +14,10 @@ from untrac_core.hub.locate import inspect_model
 from untrac_core.models.devices import DeviceInfo
 from untrac_core.specs import method_spec
 from untrac_core.specs.files import to_yaml
-from untrac_core.tasks.costs import choose_dtype, cost_of, needs, reference_workload
+from untrac_core.tasks.costs import choose_dtype, cost_of, needs
 from untrac_core.tasks.trace.check import check
 from untrac_core.tasks.trace.task import TraceTask
+from untrac_core.tasks.workload import reference_workload
 
 CPU = DeviceInfo("cpu", "CPU", 16_000)
 MEASURE = """

@@ -25,7 +25,6 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from untrac_core.attribution.base import AttributionContext
@@ -36,7 +35,7 @@ from untrac_core.models.loading import weights_restored
 from untrac_core.models.losses import Losses, collapse_loss
 from untrac_core.specs.methods import ContinuationSettings
 from untrac_core.text.numbers import CONTINUED_UNIT
-from untrac_core.training.factors import SAVE_SECONDS, sweep
+from untrac_core.training.factors import SAVE_SECONDS, keep
 from untrac_core.training.preconditioner import mean_gradient
 
 EVERY = 10
@@ -229,13 +228,5 @@ class _States:
             tensors[f"mean {name}"], tensors[f"square {name}"] = (
                 state[key].cpu().contiguous() for key in ("exp_avg", "exp_avg_sq")
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.parent / f".{path.name}.{os.getpid()}.part"
-        try:
-            save_file(tensors, partial)
-            os.replace(partial, path)
-        except (OSError, SafetensorError):  # a full disk, say: the training itself goes on
-            partial.unlink(missing_ok=True)
-            return
-        self._saved = time.monotonic()
-        sweep(path.parent)
+        if keep(tensors, path):
+            self._saved = time.monotonic()

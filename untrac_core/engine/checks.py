@@ -5,7 +5,7 @@ from __future__ import annotations
 from untrac_core.demo.requests import BLOCKS, RECIPE, UNLEARN_ITEMS, demo_unlearning, demo_validation
 from untrac_core.models.devices import device_info, devices
 from untrac_core.tasks.base import Check
-from untrac_core.tasks.costs import REFERENCE, Load, Workload, needs
+from untrac_core.tasks.costs import needs
 from untrac_core.tasks.prepare import BLOCK
 from untrac_core.tasks.registry import check
 from untrac_core.tasks.trace.check import TraceCheck
@@ -13,6 +13,7 @@ from untrac_core.tasks.unlearn.check import UnlearnCheck
 from untrac_core.tasks.unlearn.data import read_records, unlearn_inputs
 from untrac_core.tasks.validate.check import ValidateCheck
 from untrac_core.tasks.verify.check import price
+from untrac_core.tasks.workload import REFERENCE, Load, Workload
 
 __all__ = [
     "BLOCK",

@@ -23,7 +23,7 @@ from untrac_core.models.devices import DeviceInfo, device_info
 from untrac_core.specs import MethodSpec, TraceSpec, Trainable, Training, method_spec
 from untrac_core.specs.catalogue import ATTRIBUTION, BUDGET_MB, LAST_SHARE, LONGEST, RANK
 from untrac_core.specs.methods import ContinuationSettings
-from untrac_core.tasks.selection import VIEWS, blocks_each, items_each
+from untrac_core.tasks.workload import Workload, looked_at, reference_workload, workload_of
 
 START_SECONDS = 10.0
 """Of a job: interpreter, torch, transformers, model."""
@@ -35,13 +35,7 @@ USABLE = 0.9
 """Share of a device's memory that a run is let plan with."""
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes a number."""
-SIDES = 2
 Settings = AscentSettings | LinearSettings
-REFERENCE = (
-    "8 subsets of 192 blocks, 3 prompt sets of 256 items per side with 32 tokens per item, 3 seeds, "
-    "blocks as long as the model's context allows, at most 1,024 tokens"
-)
-"""The request that :func:`needs` prices, in words."""
 
 
 @dataclass(frozen=True)
@@ -65,70 +59,6 @@ class Needs(Cost):
     dtype: str
     fits: bool
     """Whether all of the device's memory would do; what else runs there now is not looked at."""
-
-
-@dataclass(frozen=True)
-class Load:
-    """A set of examples: how many, and how many tokens they pass through the model."""
-
-    rows: int
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What a request makes a model do: the sets that are unlearned, what is watched, and for how many seeds."""
-
-    unlearned_sets: Sequence[Load]
-    watches: Sequence[Load]
-    block_size: int
-    """Tokens of a training block."""
-    longest: int
-    """Tokens of the longest example."""
-    seeds: int
-
-    @property
-    def eval_sets(self) -> Load:
-        """All that is watched together."""
-        return Load(sum(part.rows for part in self.watches), sum(part.tokens for part in self.watches))
-
-    def turned(self) -> Workload:
-        """The same data, with what was watched unlearned."""
-        return replace(self, unlearned_sets=self.watches, watches=self.unlearned_sets)
-
-
-def workload_of(
-    spec: TraceSpec, prompts: Mapping[str, Mapping[str, Sequence[Example]]], subsets: Mapping[str, Packed]
-) -> Workload:
-    """The work of a spec whose data are encoded."""
-    work = inverse_workload(prompts, subsets, len(spec.seeds))
-    return work.turned() if spec.method.name == "untrac" else work
-
-
-def inverse_workload(
-    prompts: Mapping[str, Mapping[str, Sequence[Example]]], subsets: Mapping[str, Packed], seeds: int
-) -> Workload:
-    """The work of a method that watches the training subsets."""
-    examples = [block for packed in subsets.values() for block in packed.blocks]
-    items = [item for by_side in prompts.values() for side in by_side.values() for item in side]
-    return Workload(
-        unlearned_sets=[_load(items) for by_side in prompts.values() for items in by_side.values()],
-        watches=[_load(packed.blocks) for packed in subsets.values()],
-        block_size=max(block.size for block in examples),
-        longest=max(example.size for example in (*examples, *items)),
-        seeds=seeds,
-    )
-
-
-def reference_workload(method: str, block_size: int) -> Workload:
-    """The work of the :data:`REFERENCE` request."""
-    blocks, sides = [Load(192, 192 * block_size)] * 8, [Load(256, 256 * 32)] * (3 * SIDES)
-    work = Workload(sides, blocks, block_size, max(block_size, 32), 3)
-    return work.turned() if method == "untrac" else work
-
-
-def _load(examples: Sequence[Example]) -> Load:
-    return Load(len(examples), sum(example.size for example in examples))
 
 
 def needs(
@@ -195,23 +125,6 @@ def work_flop(facts: ModelInfo, spec: TraceSpec, work: Workload) -> float:
     if not spec.method.unlearns:
         own = baseline_flop(spec.method, facts, read)
     return own + sum(baseline_flop(method_spec(name), facts, read) for name in spec.beside)
-
-
-def looked_at(spec: TraceSpec, work: Workload) -> Workload:
-    """The work of the close looks: the same unlearnings, with only what is looked at token by token watched.
-
-    A few more texts than there will be, as a text may be chosen for several reasons.
-    """
-    sizes = sum(part.tokens / part.rows for part in work.watches)
-    if spec.method.name == "untrac":
-        most = 2 * items_each(sizes, len(work.unlearned_sets))
-    else:
-        paired = len(work.unlearned_sets) - len(spec.prompts)
-        views = [VIEWS[2]] * paired + [VIEWS[1]] * (len(spec.prompts) - paired)
-        most = 2 * blocks_each(sizes, views) * max(views)
-    rows = [min(part.rows, most) for part in work.watches]
-    watches = [Load(count, part.tokens * count // part.rows) for count, part in zip(rows, work.watches, strict=True)]
-    return replace(work, watches=watches)
 
 
 def _texts_mb(spec: TraceSpec, work: Workload) -> float:

@@ -61,23 +61,32 @@ class FactorCache:
         """Keep the sums of ``count`` samples, when the pass has ended or the last saving is long ago; whole or not."""
         if self.path is None or not (last or time.monotonic() - self._saved > SAVE_SECONDS):
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.parent / f".{self.path.name}.{os.getpid()}.part"
-        try:
-            save_file({name: t.cpu() for name, t in _tensors(factors).items()}, partial, {SAMPLES: str(count)})
-            os.replace(partial, self.path)
-        except (OSError, SafetensorError):  # a full disk, say: the pass itself goes on
-            partial.unlink(missing_ok=True)
-            return
-        self._saved = time.monotonic()
-        sweep(self.path.parent)
+        if keep({name: t.cpu() for name, t in _tensors(factors).items()}, self.path, {SAMPLES: str(count)}):
+            self._saved = time.monotonic()
+
+
+def keep(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> bool:
+    """Write a file whole or not at all, and make room for it; false where it could not be written.
+
+    Whoever computes goes on then: a disk may be full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.{os.getpid()}.part"
+    try:
+        save_file(tensors, partial, metadata)
+        os.replace(partial, path)
+    except (OSError, SafetensorError):
+        partial.unlink(missing_ok=True)
+        return False
+    _sweep(path.parent)
+    return True
 
 
 def _tensors(factors: dict[str, FactorSums]) -> dict[str, torch.Tensor]:
     return {f"{side} {name}": getattr(held, side) for name, held in factors.items() for side in ("left", "right")}
 
 
-def sweep(folder: Path) -> None:
+def _sweep(folder: Path) -> None:
     """Remove what was used longest ago, until the folder is small enough; never the newest."""
     files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
     total = 0

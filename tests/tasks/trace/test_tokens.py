@@ -12,10 +12,11 @@ from untrac_core.data.tokens import Example, distinct_ids
 from untrac_core.errors import InputError
 from untrac_core.models.loading import hash_weights
 from untrac_core.results.folders import EXAMPLES, PROMPT_EXAMPLES, TEXT_FEATURES, TOKEN_COLUMNS, TOKENS, write_parts
-from untrac_core.tasks.costs import cost, looked_at, workload_of
+from untrac_core.tasks.costs import cost
 from untrac_core.tasks.run import trace
 from untrac_core.tasks.trace.check import check
 from untrac_core.tasks.trace.task import TraceTask
+from untrac_core.tasks.workload import looked_at, workload_of
 
 pytestmark = pytest.mark.slow  # traces that keep every token
 

@@ -33,9 +33,10 @@ from untrac_core.specs.files import to_yaml
 from untrac_core.stats.intervals import LEAST
 from untrac_core.stats.mixture import large_shares
 from untrac_core.tasks.base import Place
-from untrac_core.tasks.costs import work_flop, workload_of
+from untrac_core.tasks.costs import work_flop
 from untrac_core.tasks.prepare import cut_notes, same_texts
 from untrac_core.tasks.trace.context import build_context, context_environment
+from untrac_core.tasks.workload import workload_of
 from untrac_core.text.numbers import count
 
 

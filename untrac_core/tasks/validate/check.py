@@ -15,18 +15,9 @@ from untrac_core.models.devices import device_info
 from untrac_core.specs import MethodSpec, Training, ValidateSpec
 from untrac_core.stats.mixture import allocate_samples
 from untrac_core.tasks.base import Check
-from untrac_core.tasks.costs import (
-    BASE_MB,
-    RATES,
-    START_SECONDS,
-    USABLE,
-    Load,
-    Workload,
-    baseline_flop,
-    cost,
-    one_training_flop,
-)
+from untrac_core.tasks.costs import BASE_MB, RATES, START_SECONDS, USABLE, baseline_flop, cost, one_training_flop
 from untrac_core.tasks.prepare import PromptFacts, SubsetFacts, load_records, same_texts
+from untrac_core.tasks.workload import Load, Workload
 
 CHARACTERS = 2.5
 """A token, of English text under a small vocabulary; only for the cost, before a tokenizer is trained."""

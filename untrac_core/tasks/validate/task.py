@@ -26,9 +26,9 @@ from untrac_core.specs import MethodSpec, ModelRef, ValidateSpec
 from untrac_core.specs.files import to_yaml
 from untrac_core.stats.mixture import large_shares
 from untrac_core.tasks.base import Place
-from untrac_core.tasks.costs import inverse_workload
 from untrac_core.tasks.prepare import cut_notes, encode_prompts, load_records, same_texts
 from untrac_core.tasks.validate.check import recipe_facts, unread_prompts, validation_flop
+from untrac_core.tasks.workload import inverse_workload
 
 if TYPE_CHECKING:
     from untrac_core.attribution.base import AttributionContext

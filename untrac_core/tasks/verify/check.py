@@ -23,8 +23,9 @@ from untrac_core.hub.locate import ModelInfo, fetch_tokenizer, model_info
 from untrac_core.models.devices import DeviceInfo, device_info
 from untrac_core.specs import MethodSpec, TraceSpec, VerifySpec, method_spec
 from untrac_core.tasks.base import Check
-from untrac_core.tasks.costs import USABLE, Cost, Load, Workload, choose_dtype, cost
+from untrac_core.tasks.costs import USABLE, Cost, choose_dtype, cost
 from untrac_core.tasks.prepare import context_and_block, encode, load_records
+from untrac_core.tasks.workload import Load, Workload
 
 CONTROL_SEED = 20240818
 """Of the controls: the same ones each time."""
@@ -57,11 +58,8 @@ def verified_method(method: MethodSpec) -> MethodSpec:
     """
     if method.takes_steps:
         return method
-    kept = {
-        name: getattr(method, name, None)
-        for name in ("trainable", *(("samples", "damping") if method.unlearns else ()))
-    }
-    return method_spec("untrac", **kept)
+    names = ("trainable", "samples", "damping") if method.unlearns else ("trainable",)
+    return method_spec("untrac", **{name: getattr(method, name, None) for name in names})
 
 
 def verified_trace(spec: VerifySpec) -> TraceSpec:
