@@ -120,7 +120,7 @@ def test_keys_change_with_what_a_result_depends_on(request_of):
     assert not set(keys({"samples": 25})) & set(base)
     by_steps = keys({"name": "untrac"})
     assert keys({"name": "untrac"}, seeds=[0, 1, 2])[: len(by_steps)] == by_steps
-    assert not set(keys({"name": "untrac", "target_loss_increase": 0.3})) & set(by_steps)
+    assert not set(keys({"name": "untrac", "relative_step": 0.3})) & set(by_steps)
     assert not set(keys(block_size=16)) & set(base)
     subsets = [subset.model_dump() for subset in request_of().subsets]
     assert not set(keys(subsets=[subsets[0] | {"name": "renamed"}, *subsets[1:]])) & set(base)

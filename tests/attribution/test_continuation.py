@@ -92,7 +92,7 @@ def test_more_steps_go_on_from_those_that_are_kept_and_end_with_the_same_bits(re
 
 
 def test_a_training_that_was_stopped_goes_on(request_of, tmp_path, batches, monkeypatch):
-    monkeypatch.setattr("untrac_core.attribution.continuation.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("untrac_core.training.states.SAVE_SECONDS", 0.0)
     task = TraceTask(request_of(SHORT, seeds=[0]), cache=tmp_path)
     study = task.study
     original, calls = study.losses, []

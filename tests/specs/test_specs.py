@@ -139,8 +139,10 @@ def test_the_papers_settings_are_exact():
 
 
 def test_a_setting_without_effect_is_refused():
+    with pytest.raises(InputError, match="'learning_rate' has no effect on UnTrac with preset 'robust'"):
+        settings_priced(method_spec("untrac", learning_rate=0.1))
     with pytest.raises(InputError, match="learning_rate"):
-        ascent_settings(method_spec("untrac", learning_rate=0.1))
+        ascent_settings(method_spec("untrac", preset="paper", optimizer="kronecker", learning_rate=0.1))
     with pytest.raises(InputError, match="'steps' has no effect on UnTrac-Inv with preset 'robust'"):
         settings_priced(method_spec(steps=2))
     with pytest.raises(InputError, match="target_loss_increase"):
@@ -150,8 +152,8 @@ def test_a_setting_without_effect_is_refused():
 def test_a_setting_by_name_replaces_the_presets():
     settings = ascent_settings(method_spec("untrac", preset="paper", steps=7))
     assert (settings.steps, settings.epochs) == (7, None)
-    settings = ascent_settings(method_spec("untrac", optimizer="adam"))
-    assert (settings.learning_rate, settings.target_loss_increase, settings.samples) == (5e-5, None, None)
+    settings = ascent_settings(method_spec("untrac", preset="paper", optimizer="kronecker"))
+    assert (settings.learning_rate, settings.target_loss_increase, settings.samples) == (None, 0.05, 300)
 
 
 def test_recipe_refuses_a_shape_that_does_not_fit():

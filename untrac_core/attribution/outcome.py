@@ -10,6 +10,7 @@ import pandas as pd
 
 from untrac_core.attribution.base import BLOCKS, ITEMS, AttributionContext, Method, failed_frame, make_method
 from untrac_core.attribution.continuation import Continuation
+from untrac_core.attribution.rest_flow import RestFlow
 from untrac_core.attribution.untrac import Unlearner
 from untrac_core.cells import Cell
 from untrac_core.errors import InputError
@@ -67,11 +68,11 @@ class MethodOutput:
     @property
     def leaves_out(self) -> bool:
         """Whether a number is already that of leaving the whole subset out."""
-        return isinstance(self.method, Continuation)
+        return isinstance(self.method, Continuation | RestFlow)
 
     @property
     def takes_steps(self) -> bool:
-        """Whether a model was unlearned, step by step."""
+        """Whether a model climbed a loss, step by step."""
         return isinstance(self.method, Unlearner)
 
     @property
@@ -88,7 +89,7 @@ class MethodOutput:
     def one_size(self) -> bool:
         """Whether steps compare over all sets of a prompt set, so that the last common one is taken."""
         scaled = isinstance(self.method, Unlearner) and self.method.settings.optimizer == "kronecker"
-        return self.inverse or scaled
+        return self.inverse or scaled or isinstance(self.method, RestFlow)
 
     @property
     def failed(self) -> str | None:

@@ -1,9 +1,9 @@
 """The settings behind each method's presets, and how a spec changes them.
 
 ``paper``: Isonuma and Titov (ACL 2024), section 5: Adam, rate 5e-5 constant, no clipping; UnTrac: batch 1, one epoch;
-UnTrac-Inv: all test examples as one batch, 5 steps. ``robust``, UnTrac: a small curvature-scaled step to both sides
-(see :mod:`untrac_core.training.preconditioner`), each seed on a random half of the set, ended before the model
-collapses; UnTrac-Inv: the limit of smaller and smaller such steps, which takes none.
+UnTrac-Inv: all test examples as one batch, 5 steps. ``robust``, UnTrac: a curvature-scaled flow in which the rest of
+the training text holds the model (:mod:`untrac_core.attribution.rest_flow`), each seed on a random half of every
+subset; UnTrac-Inv: the limit of smaller and smaller steps, which takes none.
 
 Free of torch, so that a check can plan and price an unlearning.
 """
@@ -11,6 +11,7 @@ Free of torch, so that a check can plan and price an unlearning.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,25 +103,11 @@ _PAPER = AscentSettings(
     eval_points=5,
     trainable="all",
 )
-_ROBUST = AscentSettings(
-    optimizer="kronecker",
-    learning_rate=None,
-    target_loss_increase=0.05,
-    damping=0.1,
-    samples=300,
-    batch_size=None,
-    steps=2,
-    epochs=None,
-    subsample=0.5,
-    two_sided=True,
-    max_loss_increase=0.5,
-    eval_points=2,
-    trainable="matrices",
-)
+TARGET, DAMPING, SAMPLES = 0.05, 0.1, 300
+"""Of the curvature-scaled step: nats per token, share of the mean eigenvalue, micro-batches."""
 PRESETS: dict[tuple[str, str], AscentSettings] = {
     ("untrac", "paper"): _PAPER,
     ("untrac-inv", "paper"): replace(_PAPER, batch_size=None, steps=5, epochs=None),
-    ("untrac", "robust"): _ROBUST,
 }
 
 
@@ -136,6 +123,44 @@ class LinearSettings:
     """The parameters whose gradients count: weight matrices, as no others have a curvature."""
 
 
+@dataclass(frozen=True)
+class FlowSettings:
+    """Of UnTrac in which the rest holds the model (:mod:`untrac_core.attribution.rest_flow`)."""
+
+    samples: int
+    """Micro-batches of training text for the curvature."""
+    damping: float
+    """Share of the mean eigenvalue that is added to each factor."""
+    steps: int
+    batch_size: int | None
+    """Blocks of every subset in a step; ``None``: 16, or as many as a smaller subset has."""
+    relative_step: float
+    """Length of a step, in units of the longest that stays in a quadratic valley."""
+    subsample: float
+    """Share of every subset that a seed draws, without replacement."""
+    eval_points: int
+    effective_trainable: Trainable
+    """The parameters that move: weight matrices, as no others have a curvature."""
+
+
+BLOCKS_PER_BATCH = 16
+"""Of every subset that has so many, in a step of UnTrac's flow; the noise of small batches makes it run away."""
+POWER_STEPS = 12
+"""Of the power iteration for the largest eigenvalue; its last steps change it by a few percent."""
+FLOW_HELD = 5
+"""Vectors in memory besides those of the subsets: weights, a gradient, their sum, and what is being scaled."""
+FLOW_ROWS = 4
+"""Vectors that a subset needs: where it is, its speed, its ascent, and its gradient at the start."""
+FLOW = FlowSettings(
+    samples=SAMPLES,
+    damping=1.0,
+    steps=20,
+    batch_size=None,
+    relative_step=0.8,
+    subsample=0.5,
+    eval_points=4,
+    effective_trainable="matrices",
+)
 STEP_SETTINGS = (
     "optimizer",
     "learning_rate",
@@ -155,6 +180,7 @@ _OF_KRONECKER = ("target_loss_increase", "damping", "samples")
 def ascent_settings(spec: MethodSpec) -> AscentSettings:
     """The preset with the spec's own values in it; :class:`InputError` where a setting would have no effect."""
     given = _given(spec)
+    _refuse(given, ("relative_step",), "an ascent")
     settings = PRESETS[spec.name, given.pop("preset")]
     optimizer = given.get("optimizer", settings.optimizer)
     foreign = ("learning_rate",) if optimizer == "kronecker" else _OF_KRONECKER
@@ -164,7 +190,8 @@ def ascent_settings(spec: MethodSpec) -> AscentSettings:
                 f"{name!r} has no effect with optimizer {optimizer!r}", field="method", hint="remove one of the two"
             )
     if optimizer == "kronecker":
-        defaults = {name: getattr(_ROBUST, name) for name in _OF_KRONECKER} | {"learning_rate": None}
+        defaults: dict[str, Any] = dict(zip(_OF_KRONECKER, (TARGET, DAMPING, SAMPLES), strict=True))
+        defaults |= {"learning_rate": None}
     else:
         defaults = {
             "target_loss_increase": None,
@@ -184,19 +211,34 @@ def ascent_settings(spec: MethodSpec) -> AscentSettings:
 def linear_settings(spec: MethodSpec) -> LinearSettings:
     """The preset ``robust`` of UnTrac-Inv with the spec's own values; :class:`InputError` for a setting of steps."""
     given = _given(spec)
-    for name in STEP_SETTINGS:
+    _refuse(given, (*STEP_SETTINGS, "relative_step"), "UnTrac-Inv with preset 'robust', which takes no steps")
+    return LinearSettings(
+        samples=given.get("samples", SAMPLES),
+        damping=given.get("damping", DAMPING),
+        effective_trainable=_matrices(given),
+    )
+
+
+def flow_settings(spec: MethodSpec) -> FlowSettings:
+    """The preset ``robust`` of UnTrac with the spec's own values; :class:`InputError` for a setting of an ascent."""
+    given = _given(spec)
+    names = ("samples", "damping", "steps", "batch_size", "relative_step", "subsample", "eval_points")
+    _refuse(given, set(STEP_SETTINGS) - set(names), "UnTrac with preset 'robust', in which the rest holds the model")
+    values = {name: given[name] for name in names if name in given}
+    return replace(FLOW, effective_trainable=_matrices(given), **values)
+
+
+def _refuse(given: Mapping[str, Any], names: Iterable[str], what: str) -> None:
+    for name in names:
         if name in given:
             raise InputError(
-                f"{name!r} has no effect on UnTrac-Inv with preset 'robust', which takes no steps",
-                field="method",
-                hint="remove it, or set 'preset: paper'",
+                f"{name!r} has no effect on {what}", field="method", hint="remove it, or set 'preset: paper'"
             )
-    trainable = given.get("trainable", _ROBUST.trainable)
-    return LinearSettings(
-        samples=given.get("samples", _ROBUST.samples or 1),
-        damping=given.get("damping", _ROBUST.damping or 0.1),
-        effective_trainable="matrices" if trainable == "all" else trainable,
-    )
+
+
+def _matrices(given: Mapping[str, Any]) -> Trainable:
+    trainable: Trainable = given.get("trainable", "matrices")
+    return "matrices" if trainable == "all" else trainable
 
 
 def _given(spec: MethodSpec) -> dict[str, Any]:
@@ -214,13 +256,17 @@ def trainable_of(spec: MethodSpec) -> Trainable:
     """The parameters that a method needs gradients of."""
     if spec.takes_steps:
         return ascent_settings(spec).effective_trainable
-    return linear_settings(spec).effective_trainable if spec.unlearns else getattr(spec, "trainable", "all")
+    return _smooth(spec).effective_trainable if spec.unlearns else getattr(spec, "trainable", "all")
 
 
-def settings_priced(spec: MethodSpec) -> AscentSettings | LinearSettings:
+def _smooth(spec: MethodSpec) -> LinearSettings | FlowSettings:
+    return linear_settings(spec) if spec.name == "untrac-inv" else flow_settings(spec)
+
+
+def settings_priced(spec: MethodSpec) -> AscentSettings | LinearSettings | FlowSettings:
     """What a method's cost is told from: its own settings, or one step of unlearning for any other method."""
     if spec.unlearns:
-        return ascent_settings(spec) if spec.takes_steps else linear_settings(spec)
+        return ascent_settings(spec) if spec.takes_steps else _smooth(spec)
     one_step = replace(PRESETS["untrac-inv", "paper"], optimizer="sgd", steps=1, eval_points=1, subsample=0.5)
     if isinstance(spec, ContinuationSettings):
         one_step = replace(one_step, optimizer="adam")

@@ -120,11 +120,11 @@ ATTRIBUTION = _rows(
     ),
     Attribution(
         "untrac",
-        "attribution.untrac:UnTrac",
+        "attribution.rest_flow:untrac",
         "UnTrac",
         "The model unlearns each training subset; a prompt set whose loss then rises had been made likelier by it.",
         UnTracSettings,
-        "the curvature, then a few steps for each subset",
+        "the curvature, then a short training on the rest for each subset and seed",
     ),
     Attribution(
         "continuation",
@@ -251,8 +251,8 @@ BASELINES = {name: row for name, row in ATTRIBUTION.items() if not row.settings.
 UNTRAC = {name: row for name, row in ATTRIBUTION.items() if row.settings.unlearns}
 
 PRESETS = {
-    "robust": "scaled by the model's curvature: UnTrac takes small steps and ends before the model collapses; "
-    "UnTrac-Inv is the limit of such steps",
+    "robust": "scaled by the model's curvature: UnTrac unlearns a subset while it trains on the rest; "
+    "UnTrac-Inv is the limit of small steps",
     "paper": "the settings of Isonuma and Titov (2024), exactly",
 }
 """Of UnTrac and UnTrac-Inv, in words; :data:`untrac_core.attribution.settings.PRESETS` has their values."""

@@ -52,7 +52,7 @@ class MethodSpec(AnyMethod):
 
     @property
     def takes_steps(self) -> bool:
-        """Whether the model is unlearned step by step; else one pass over the texts is all."""
+        """Whether the model climbs the loss of each set, step by step."""
         return False
 
 
@@ -73,13 +73,14 @@ class UnTracSettings(MethodSpec):
     samples: Count | None = None
     """For ``kronecker``: micro-batches of training text for the curvature."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Examples per step; unset where a preset takes the whole set as one batch."""
+    """Examples per step; unset where a preset takes the whole set as one batch. Of UnTrac with ``robust``: blocks of
+    every subset."""
     steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Steps of an ascent."""
+    """Steps of an ascent, or of UnTrac's flow."""
     epochs: Annotated[int, Field(ge=1, le=1_000)] | None = None
     """Passes over the drawn examples, in place of ``steps``."""
     subsample: Share | None = None
-    """Share of the set that a seed draws, without replacement, for its own ascent."""
+    """Share of the set that a seed draws, without replacement."""
     two_sided: bool | None = None
     """Also descend from the same weights, and take half the difference: even-order terms cancel."""
     max_loss_increase: Positive | None = None
@@ -88,6 +89,9 @@ class UnTracSettings(MethodSpec):
     """How many points of the trajectory are kept."""
     trainable: Trainable | None = None
     """Which parameters may move: all, the weight matrices, the last blocks' matrices, or a LoRA adapter alone."""
+
+    relative_step: Positive | None = None
+    """For preset ``robust`` of UnTrac: a step's length, in units of the longest that stays in a quadratic valley."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -102,8 +106,8 @@ class UnTracSettings(MethodSpec):
 
     @property
     def takes_steps(self) -> bool:
-        """All but UnTrac-Inv in preset ``robust``, which is the limit of small steps."""
-        return (self.name, self.preset) != ("untrac-inv", "robust")
+        """Of preset ``paper``; with ``robust``, UnTrac-Inv is a limit and UnTrac a flow that the rest holds."""
+        return self.preset == "paper"
 
     @property
     def title(self) -> str:

@@ -11,7 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from untrac_core.attribution.settings import (
+    BLOCKS_PER_BATCH,
+    FLOW_HELD,
+    FLOW_ROWS,
+    POWER_STEPS,
     AscentSettings,
+    FlowSettings,
     LinearSettings,
     evaluation_steps,
     plan_steps,
@@ -35,7 +40,7 @@ USABLE = 0.9
 """Share of a device's memory that a run is let plan with."""
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes a number."""
-Settings = AscentSettings | LinearSettings
+Settings = AscentSettings | LinearSettings | FlowSettings
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ def work_flop(facts: ModelInfo, spec: TraceSpec, work: Workload) -> float:
     if isinstance(settings, LinearSettings):
         # Forward mode: the loss and its derivative, once along each side.
         own += 3 * len(work.unlearned_sets) * looked_at(spec, work).eval_sets.tokens * 2.0 * facts.parameters
+    elif isinstance(settings, FlowSettings):
+        own += 2.0 * facts.parameters * work.seeds * len(work.unlearned_sets) * looked_at(spec, work).eval_sets.tokens
     elif spec.method.unlearns:
         own += _ascents(facts, replace(settings, eval_points=1), looked_at(spec, work)).flop
     read = work.turned() if spec.method.name == "untrac" else work
@@ -169,11 +176,9 @@ def cost(
     rates: Mapping[str, float] | None = None,
 ) -> Cost:
     """Operations of all passes and of the curvature, at the device's rate; and the largest moment's memory."""
-    found = (
-        _products(facts, settings, work) if isinstance(settings, LinearSettings) else _ascents(facts, settings, work)
-    )
+    found = _passes(facts, settings, work)
     flop = found.flop
-    if isinstance(settings, LinearSettings) or settings.optimizer == "kronecker":
+    if not isinstance(settings, AscentSettings) or settings.optimizer == "kronecker":
         samples = settings.samples or 1
         backward = samples * 2 * work.block_size + sum(part.tokens for part in work.unlearned_sets)
         flop += backward * _backward_flop(facts, settings.effective_trainable)
@@ -195,6 +200,32 @@ class _Ascents:
 
     flop: float
     points: int
+
+
+def _passes(facts: ModelInfo, settings: Settings, work: Workload) -> _Ascents:
+    if isinstance(settings, LinearSettings):
+        return _products(facts, settings, work)
+    if isinstance(settings, FlowSettings):
+        return _flows(facts, settings, work)
+    return _ascents(facts, settings, work)
+
+
+def _flows(facts: ModelInfo, settings: FlowSettings, work: Workload) -> _Ascents:
+    """A short training on the rest for every subset and seed, and one gradient of every subset's draw."""
+    subsets, steps = len(work.unlearned_sets), settings.steps
+    batch = drawn = 0.0
+    for part in work.unlearned_sets:
+        rows = max(1, math.ceil(part.rows * settings.subsample))
+        drawn += part.tokens * rows / part.rows
+        batch += part.tokens / part.rows * min(settings.batch_size or BLOCKS_PER_BATCH, rows)
+    points = len(evaluation_steps(steps, settings.eval_points))
+    # All but one subset for every subset, and all of them at the start: a batch for each.
+    backward = work.seeds * (steps * subsets * batch + drawn) + POWER_STEPS * batch
+    asked = work.seeds * points * subsets * work.eval_sets.tokens
+    flop = backward * _backward_flop(facts, settings.effective_trainable) + asked * 2.0 * facts.parameters
+    shapes = moving_shapes(facts, settings.effective_trainable)
+    flop += _factor_flop(facts, shapes, work.seeds * steps * subsets + POWER_STEPS, inverted=False)
+    return _Ascents(flop, points * work.seeds * subsets)
 
 
 def _ascents(facts: ModelInfo, settings: AscentSettings, work: Workload) -> _Ascents:
@@ -250,6 +281,9 @@ def memory_mb(facts: ModelInfo, settings: Settings, work: Workload, dtype: str, 
         directions = len(work.unlearned_sets) * work.seeds + len(work.watches)
         # The last two: what an example's own gradient takes, and the layers' inputs in the size of their products.
         saved = max(min(directions * gradients, BUDGET_MB * 2**20), gradients) + 2 * 4 * 2**24
+    elif isinstance(settings, FlowSettings):
+        rows = FLOW_ROWS * len(work.unlearned_sets) + FLOW_HELD
+        saved = max(min(rows * gradients, BUDGET_MB * 2**20), (FLOW_ROWS + FLOW_HELD) * gradients) + gradients
     elif settings.optimizer != "kronecker":
         # Adam's two moments; on CUDA it also takes one step for all weights at once.
         state = {"adam": 12 if kind == "cuda" else 8}.get(settings.optimizer, 0) * trainable_count

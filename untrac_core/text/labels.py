@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from untrac_core.specs import MethodSpec, PromptSet, TraceSpec, UnlearningMethodSpec, UnlearnSpec
 from untrac_core.specs.catalogue import ATTRIBUTION, UNLEARNING, method_title
-from untrac_core.text.numbers import CONTINUED_UNIT, STEP_UNIT, UNIT
+from untrac_core.text.numbers import CONTINUED_UNIT, PARTIAL_UNIT, STEP_UNIT, UNIT
 
 SIDES = ("contrast", "harmful", "harmless")
 WHOLE = "its share of the text counted in and others filling its place"
@@ -93,13 +93,20 @@ def unit_of(method: MethodSpec) -> str:
         return CONTINUED_UNIT
     if not method.unlearns:
         return f"score of {method_title(method.name)}"
-    return UNIT if method.takes_steps else STEP_UNIT
+    if method.takes_steps:
+        return UNIT
+    return STEP_UNIT if method.name == "untrac-inv" else PARTIAL_UNIT
 
 
 def measured(method: MethodSpec) -> str:
     """What UnTrac or UnTrac-Inv measures, in a sentence."""
     if method.takes_steps:
         return "Influence is the rise of the loss after unlearning, in nats per token."
+    if method.name == "untrac":
+        return (
+            "Influence is the rise of the loss after a subset was unlearned while the rest was trained on, in "
+            f"{PARTIAL_UNIT}: a part of what retraining without it would show, the same part for all subsets of a run."
+        )
     return (
         f"Influence is told to first order, in {STEP_UNIT}: what a step of a millionth of the natural gradient adds to "
         "the loss. It does not depend on how far a model is unlearned, nor on what else is in the run."

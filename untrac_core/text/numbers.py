@@ -10,6 +10,8 @@ STEP_UNIT = f"{UNIT} per micro-step"
 """Of influence to first order: what a step of a millionth of the natural gradient adds to a loss."""
 CONTINUED_UNIT = f"{UNIT} of continued training"
 """Of what a short training without a subset adds to a loss, against one with it."""
+PARTIAL_UNIT = f"{UNIT} of partial retraining"
+"""Of what UnTrac with preset ``robust`` adds to a loss: a part of the way to a model trained without a subset."""
 NO_RETRAINED, NONE = "no retrained model", "–"
 TURNS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 NAME_CHARACTERS = 32

@@ -135,8 +135,10 @@ def mean_gradient(
     *,
     together: bool = False,
     per_example: Sequence[float] | None = None,
-) -> None:
+) -> torch.Tensor:
     """Leave ``weight`` times the gradient of the examples' mean loss per token in the parameters, in micro-batches.
+
+    Returns that mean loss, a scalar on the model's device.
 
     ``together``: as one batch in the order given, where that fits. ``per_example``: what the summed loss of each
     example counts, where that is not the same for all. float16 has little range below 1: the loss is
@@ -147,17 +149,17 @@ def mean_gradient(
     if together and len(examples) * max(example.size for example in examples) <= most:
         plan = [list(range(len(examples)))]
     if model.dtype != torch.float16:
-        _accumulate(model, examples, plan, weight, per_example)
-        return
+        return _accumulate(model, examples, plan, weight, per_example)
     scale = START_SCALE
     while True:
-        _accumulate(model, examples, plan, scale, per_example)
+        loss = _accumulate(model, examples, plan, scale, per_example)
         gradients = [parameter.grad for parameter in model.module.parameters() if parameter.grad is not None]
         if scale <= 1.0 or all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
             break
         scale /= 16.0
     for gradient in gradients:
         gradient.mul_(weight / scale)
+    return loss
 
 
 def _accumulate(
@@ -166,8 +168,9 @@ def _accumulate(
     plan: list[list[int]],
     weight: float,
     per_example: Sequence[float] | None,
-) -> None:
+) -> torch.Tensor:
     model.module.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=model.device)
     tokens = sum(example.tokens for example in examples)
     for part in plan:
         losses = batch_losses(model.module, [examples[i] for i in part], model.device, model.dtype)
@@ -176,6 +179,8 @@ def _accumulate(
         else:
             mean = losses @ losses.new_tensor([per_example[i] for i in part])
         (weight * mean).backward()  # type: ignore[no-untyped-call]
+        total += mean.detach()
+    return total
 
 
 def quadratic_form(model: LoadedModel, preconditioner: KroneckerPreconditioner, examples: Sequence[Example]) -> float:

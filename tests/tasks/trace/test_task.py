@@ -58,9 +58,12 @@ def test_influence_table(results, name):
     assert list(frame.columns) == INFLUENCE_COLUMNS
     assert set(frame.subset) == {"fishers", "weavers", "smiths"}
     assert (frame[frame.step == 0].influence == 0).all()
+    if name == "untrac":  # a seed may stop early; all have the first look
+        assert set(frame.step) <= {0, 5, 10, 15, 20}
+        frame = frame[frame.step <= 5]
     pd.testing.assert_series_equal(frame.loss_after - frame.loss_before, frame.influence, check_names=False)
     assert set(frame.group) == {"", "g0", "g1"}
-    steps = 3 if name == "untrac" else 1  # the product takes none: its one row is the influence itself
+    steps = 2 if name == "untrac" else 1  # the product takes none: its one row is the influence itself
     assert len(frame) == 3 * 2 * 3 * steps * 3  # subsets, sides, seeds, steps, groups
 
 
@@ -90,7 +93,8 @@ def test_example_scores_average_to_the_subsets(results):
 def test_ranking_and_table_agree(results):
     for result in results.values():
         frame = result.influence
-        last = frame[(frame.step == frame.step.max()) & (frame.group == "")]
+        end = frame.groupby("seed").step.max().min()  # the last that all seeds have
+        last = frame[(frame.step == end) & (frame.group == "")]
         means = last.groupby(["side", "subset"]).influence.mean()
         ranking = result.ranking("talk", "harmful")
         assert list(ranking["rank"]) == [1, 2, 3]
@@ -109,7 +113,7 @@ def test_the_verdict_names_the_top_in_words(results):
     assert "nats per token per micro-step" in verdict["text"]
     verdict = next(v for v in results["untrac"].summary["verdicts"] if v["side"] == "contrast")
     assert verdict["text"].startswith(
-        "Unlearning smiths makes bad rather than good texts of talk less likely, more so than unlearning any other"
+        "Unlearning smiths while the rest is trained on makes bad rather than good texts of talk less likely, more so"
     )
 
 

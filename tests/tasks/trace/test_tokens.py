@@ -214,9 +214,10 @@ def test_a_check_counts_and_prices_them(request_of):
         assert looked.unlearned_sets == work.unlearned_sets
         tracer.tell([tracer.run_cell(cell) for cell in tracer.cells])
         rows = tracer.run_cell(tracer.eval_points[0]).groupby(["subset", "prompt_set", "side"]).size()
-        assert (0.4 if name == "untrac-inv" else 1) * looked.eval_sets.rows <= rows.sum() <= looked.eval_sets.rows
+        most = looked.eval_sets.rows * (1 if name == "untrac-inv" else len(tracer.study.subsets))
+        assert (0.4 if name == "untrac-inv" else 1) * most <= rows.sum() <= most
         alone = cost(tracer.study.model.facts, settings_priced(spec.method), work, "float32", "cpu")
-        assert 1.02 * alone.flop < found.flop < 2 * alone.flop
+        assert 1.01 * alone.flop < found.flop < 2 * alone.flop
     assert check(request_of({"name": "grad-dot"})).cells == 2
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from untrac_core.attribution.settings import notes_of, settings_priced
+from untrac_core.attribution.settings import LinearSettings, notes_of, settings_priced
 from untrac_core.data import overlap
 from untrac_core.data.prompts import PromptData
 from untrac_core.data.subsets import SubsetData
@@ -52,7 +52,7 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Trace
     settings = settings_priced(spec.method)
     prompt_data, subset_data = load_records(spec)
     warnings = same_texts(subset_data) + overlap.warnings_for(prompt_data, subset_data)
-    if len(spec.seeds) == 1 and (spec.method.takes_steps or not spec.method.unlearns):
+    if len(spec.seeds) == 1 and not isinstance(settings, LinearSettings):
         warnings.append("One seed gives no interval, so nothing can be ranked. Name at least two.")
     facts = model_info(spec.model)
     encoder = read_tokenizer(fetch_tokenizer(spec.model))
@@ -128,7 +128,7 @@ def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
     if spec.method.takes_steps:
         own = 2 * seeds * (sides if spec.method.name == "untrac-inv" else len(spec.subsets))
     elif spec.method.unlearns:
-        own = seeds + sides
+        own = seeds + (sides if spec.method.name == "untrac-inv" else seeds)
     trainings = seeds * (len(spec.subsets) + 1)
     if spec.method.name == CONTINUATION:
         own = trainings

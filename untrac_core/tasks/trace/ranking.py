@@ -19,7 +19,7 @@ from untrac_core.results.folders import INFLUENCE_COLUMNS
 from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.intervals import LEAST, Estimate, estimate, excludes_zero
 from untrac_core.stats.mixture import leave_out_influence, leave_out_matrix
-from untrac_core.text.numbers import CONTINUED_UNIT, STEP_UNIT, UNIT
+from untrac_core.text.numbers import CONTINUED_UNIT, PARTIAL_UNIT, STEP_UNIT, UNIT
 
 PLACE = ["subset", "prompt_set", "side"]
 
@@ -250,6 +250,11 @@ def says(unit: str, name: str, texts: str, size: str, *, contrast: bool) -> str:
     """That a subset comes first, about the quantity that was measured and no other; ``size``: it, with its interval."""
     if unit == UNIT:
         return f"Unlearning {name} makes {texts} less likely, more so than unlearning any other subset ({size})."
+    if unit == PARTIAL_UNIT:
+        return (
+            f"Unlearning {name} while the rest is trained on makes {texts} less likely, more so than unlearning any "
+            f"other subset ({size})."
+        )
     if unit == CONTINUED_UNIT:
         return f"Training on without {name} makes {texts} less likely, more so than without any other subset ({size})."
     if unit != STEP_UNIT:

@@ -179,7 +179,12 @@ class TraceTask:
                 "training examples alone, and too narrow."
             )
         stopped = sum(str(frame["ended"].iloc[0]).startswith("stopped before") for frame in outcome.frames)
-        if stopped and settings:
+        if stopped and settings is None:
+            warnings.append(
+                f"In {stopped} of {len(outcome.cells)} seeds the unlearning was stopped early, before it ran away, and "
+                "all seeds are taken at the last step that they share: a larger 'batch_size' would carry it further."
+            )
+        elif stopped and settings:
             warnings.append(
                 f"In {stopped} of {len(outcome.cells)} cells the unlearning was stopped early, as its loss increase "
                 "neared "

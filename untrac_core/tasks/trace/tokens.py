@@ -2,8 +2,8 @@
 
 Which texts are chosen hangs on the tables of the first stage: UnTrac-Inv looks at the training blocks at both ends of
 every subset's order, UnTrac at the prompts' items that any subset moves most, the same for all subsets. A close look
-at an unlearning takes the same draw and the same steps as the cell that it repeats, so its numbers add up to that
-cell's; one at a product of gradients takes the whole side, so its numbers add up to the influence of the text.
+at an unlearning goes to where the cell that it repeats went, so its numbers add up to that cell's; one at a product of
+gradients takes the whole side, so its numbers add up to the influence of the text.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pandas as pd
 from untrac_core.attribution.base import AttributionContext, Method
 from untrac_core.attribution.linear import LinearInfluence
 from untrac_core.attribution.outcome import MethodOutput, method_output
+from untrac_core.attribution.rest_flow import RestFlow
 from untrac_core.attribution.untrac import Unlearner
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example, ExampleSet
@@ -41,7 +42,7 @@ class TokenPass:
 
     def __init__(self, study: AttributionContext, title: str, method: Method, cells: Sequence[Cell]) -> None:
         self.study, self.title = study, title
-        self.method = method if isinstance(method, Unlearner | LinearInfluence) else None
+        self.method = method if isinstance(method, Unlearner | RestFlow | LinearInfluence) else None
         self.repeated = list(cells) if self.method else []
         """The cells of the first stage that are looked at again."""
         places = self.repeated
@@ -62,7 +63,7 @@ class TokenPass:
             "choice": [choices.ENDS, choices.ROWS, _views(self.study)],
         }
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-        what = cell.subset or f"{cell.prompt_set}, {cell.side} side"
+        what = cell.subset or (f"{cell.prompt_set}, {cell.side} side" if cell.prompt_set else "every subset")
         return replace(cell, key=key, label=f"token by token: {what}, seed {cell.seed}")
 
     def tell(self, frames: Sequence[pd.DataFrame]) -> None:
@@ -70,7 +71,7 @@ class TokenPass:
         if self.method is not None:
             outcome = method_output(self.study, self.method, self.title, self.repeated, frames)
             self._chosen = chosen(outcome)
-            if outcome.takes_steps:
+            if not isinstance(self.method, LinearInfluence):
                 self._steps = {cell.key: step for cell, step in zip(self.cells, final_steps(outcome), strict=True)}
 
     def run(self, look: Cell) -> pd.DataFrame:
@@ -84,6 +85,8 @@ class TokenPass:
             raise ValueError("a method that does not unlearn has no close looks")
         if isinstance(method, LinearInfluence):
             return self._products(method, look)
+        if isinstance(method, RestFlow):
+            return self._flow(method, look)
         eval_sets = [
             (part, i) for part in method.eval_sets(study, method.part_of(study, look)) for i in self._chosen_of(part)
         ]
@@ -108,6 +111,23 @@ class TokenPass:
         study.progress.phase(look.label)
         before, change = method.token_changes(study, side, [part.examples[i] for part, i in eval_sets])
         return _table(eval_sets, 1, 0.0, before, change)
+
+    def _flow(self, method: RestFlow, look: Cell) -> pd.DataFrame:
+        """As :meth:`run`, of every subset at the end of a seed's flow."""
+        study, step = self.study, self._steps[look.key]
+        one = next(iter(study.subsets))  # all look at the same items
+        sides = [(part, i) for part in study.prompt_parts() for i in self._chosen_of(replace(part, subset=one))]
+        if not sides:
+            return pd.DataFrame([], columns=COLUMNS)
+        seen = [part.examples[i] for part, i in sides]
+        before = study.token_losses(seen)
+        tables = []
+        cell = next(cell for cell in self.repeated if cell.seed == look.seed)
+        with method.visited(study, cell, step) as visits:
+            for subset, own in visits:
+                parts = [(replace(part, subset=subset), i) for part, i in sides]
+                tables.append(_table(parts, step, own, before, study.token_losses(seen) - before))
+        return pd.concat(tables, ignore_index=True)
 
     def _chosen_of(self, part: ExampleSet) -> Sequence[int]:
         return self._chosen.get((part.subset, part.prompt_set, part.side), ())

@@ -51,15 +51,20 @@ class VerifyCheck(Check):
     controls: int
 
 
-def verified_method(method: MethodSpec) -> MethodSpec:
-    """How texts of a trace are unlearned: as its method does, else, for one that takes no steps, as UnTrac does.
+SMALL_STEPS = {"optimizer": "kronecker", "steps": 2, "two_sided": True, "max_loss_increase": 0.5}
+"""To both sides along the natural gradient, so that even orders of the step cancel."""
 
-    The first method keeps the curvature of the second: UnTrac-Inv's product is the limit of just these steps.
+
+def verified_method(method: MethodSpec) -> MethodSpec:
+    """How texts of a trace are unlearned: as its method does, else by a small step along the natural gradient.
+
+    It keeps the curvature of the trace's method: UnTrac-Inv's product is the limit of just these steps.
     """
     if method.takes_steps:
         return method
     names = ("trainable", "samples", "damping") if method.unlearns else ("trainable",)
-    return method_spec("untrac", **{name: getattr(method, name, None) for name in names})
+    given = {"trainable": "matrices"} | {name: getattr(method, name) for name in names if getattr(method, name, None)}
+    return method_spec("untrac", preset="paper", **SMALL_STEPS, **given)
 
 
 def verified_trace(spec: VerifySpec) -> TraceSpec:

@@ -130,7 +130,7 @@ class VerifyTask:
             "of": self.spec.of,
             "prompt_set": self.spec.prompt_set,
             "method": self.trace.method.name,
-            "preset": self.trace.method.variant,
+            "preset": self.spec.trace.method.variant,
             "unit": UNIT,
             "sides": comparison_rows(self.texts, sides, prompts),
             "warnings": few_controls(self.spec, self.texts) + self._broken(ends, loss_increases),
