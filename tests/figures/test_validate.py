@@ -32,6 +32,7 @@ def noise(titles=("toxicity: harmful", "bias: harmful")):
             "high": [0.95, math.nan],
             "ceiling": [0.97, 0.6],
             "resolvable": [True, False],
+            "resolution": ["yes", "noise: cannot separate"],
         }
     )
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from untrac_core.engine import Entry, Event, Run
 from untrac_core.tasks.base import Check
 from untrac_core.text.labels import SIDES
-from untrac_core.text.numbers import duration
+from untrac_core.text.numbers import decimals, duration, figure, percent
 
 if TYPE_CHECKING:
     from untrac_core.tasks.trace.check import TraceCheck
@@ -190,7 +190,32 @@ def leaderboard(summary: dict[str, Any]) -> None:
     headings = ("method", "r, resolvable sides", "r, all sides", "time", "memory", "")
     out = console()
     out.print(table("Agreement with retraining (Pearson)", [(heading, False) for heading in headings], rows))
+    if summary.get("calibration"):
+        out.print(_sizes(summary))
     out.print(Text(summary["verdict"]))
+
+
+def _sizes(summary: dict[str, Any]) -> Table:
+    """What the estimates are in nats of retraining, over the resolvable sides, or over all where there are none."""
+    over = [row for row in summary["calibration"] if row["prompt_set"] is None]
+    group = "resolvable" if any(row["side"] == "resolvable" for row in over) else "all"
+    rows = []
+    for row in over:
+        if row["side"] != group:
+            continue
+        ends = "" if row["low"] is None else f" ({figure(row['low'])} to {figure(row['high'])})"
+        slope, least = f"{figure(row['slope'])}{ends}", f"{decimals(row['least'])} ({row['least_without']})"
+        shares = [percent(row[name]) for name in ("signs", "rmse_share", "coverage")]
+        rows.append((row["method"], least, slope, *shares))
+    retraining = [row for row in summary["retraining"] if (row["prompt_set"], row["side"]) == (None, group)]
+    single = {row["metric"]: row["value"] for row in retraining}
+    if single.get("pearson") is not None:
+        shares = [percent(single[name]) for name in ("signs", "rmse_share")]
+        agreement = f"r {decimals(single['pearson'])}"
+        rows.append(("one retraining", agreement, figure(single["slope"]), *shares, ""))
+    headings = ("method", "least r without one subset", "slope", "same sign", "error, of truth's sd", "coverage")
+    title = f"Size and sign, {group} sides (times the slope, an estimate is in nats per token of retraining)"
+    return table(title, [(heading, False) for heading in headings], rows)
 
 
 def alone(summary: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ class Calibration:
     """The lower end of the slope's 95% interval."""
     high: float
     residual_sd: float
-    """The root mean square of truth - slope x estimate, in nats per token; each subset under the slope of the others."""
+    """The root mean square of truth - slope x estimate, each subset under the others' slope, in nats per token."""
     subsets: int
     """That it was made from."""
 

@@ -161,7 +161,8 @@ def test_the_best_is_trusted_with_its_number_its_interval_and_what_chance_does(f
         if (row["method"], row["prompt_set"], row["side"], row["metric"]) == ("grad-dot", None, RESOLVABLE, "pearson")
     )
     assert summary["verdict"] == (
-        "Trust grad-dot here, the best of 2 methods tried: over the 2 sides on which retraining is reproducible, its ranking agrees with "
+        "Trust grad-dot here, the best of 2 methods tried: "
+        "over the 2 sides on which retraining is reproducible, its ranking agrees with "
         f"retraining by r = {row['value']:.2f} (95% interval {row['low']:.2f} to {row['high']:.2f}); with 8 subsets, "
         "chance alone stays below 0.71 in 95 of 100 cases."
     )

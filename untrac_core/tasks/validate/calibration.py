@@ -116,7 +116,7 @@ def _row(
         sign_agreement(told[0], true),
         found.residual_sd,
         found.residual_sd / float(true.std()),
-        coverage(*told, true),
+        coverage(told[0], told[1], told[2], true),
         float(least.min()),
         subsets[int(least.argmin())],
     )
@@ -148,12 +148,12 @@ def one_retraining(per_seed: Mapping[Place, Array], groups: Mapping[str, Sequenc
         single = np.stack([per_seed[place] for place in places], 1)
         others = np.stack([others_mean(per_seed[place]) for place in places], 1)
         weights = side_weights(places)
-        by_metric = {metric: MEASURED[metric](single, others) for metric in METRICS}
-        found = {metric: np.nan_to_num(values) @ weights for metric, values in by_metric.items()}
-        if len(single) < 2:
-            found = {metric: np.full(1, np.nan) for metric in METRICS}
+        found: dict[str, Array] = {}
+        for metric in METRICS:
+            agreement = np.nan_to_num(MEASURED[metric](single, others)) @ weights
+            found[metric] = agreement if len(single) > 1 else np.full(1, np.nan)
         sized = np.array([_sizes(one, rest) for one, rest in zip(single, others, strict=True)])
-        found |= dict(zip(SIZES, sized.T, strict=True))
+        found.update(zip(SIZES, sized.T, strict=True))
         rows += [
             OneRetraining(
                 prompt_set, side, len(places), metric, float(seeds.mean()), float(seeds.min()), float(seeds.max())
