@@ -164,13 +164,13 @@ def leaderboard(summary: dict[str, Any]) -> None:
     """Print how well each method agrees with retraining, best first, and the sentence that decides."""
     methods = {row["method"]: row for row in summary["methods"]}
     measured = {
-        (row["method"], row["side"]): row
+        (row["method"], row["side"], row["metric"]): row
         for row in summary["leaderboard"]
-        if row["prompt_set"] is None and row["metric"] == "pearson"
+        if row["prompt_set"] is None and row["metric"] in ("pearson", "spearman")
     }
 
-    def cell(method: str, group: str) -> str:
-        row = measured.get((method, group))
+    def cell(method: str, group: str, metric: str = "pearson") -> str:
+        row = measured.get((method, group, metric))
         if row is None or row["value"] is None:
             return ""
         ends = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
@@ -180,6 +180,7 @@ def leaderboard(summary: dict[str, Any]) -> None:
         (
             name,
             cell(name, "resolvable"),
+            cell(name, "resolvable", "spearman"),
             cell(name, "all"),
             duration(row["seconds"]),
             f"{row['peak_memory_mb']:,.0f} MB",
@@ -187,9 +188,9 @@ def leaderboard(summary: dict[str, Any]) -> None:
         )
         for name, row in methods.items()
     ]
-    headings = ("method", "r, resolvable sides", "r, all sides", "time", "memory", "")
+    headings = ("method", "r, resolvable sides", "Spearman, the same", "r, all sides", "time", "memory", "")
     out = console()
-    out.print(table("Agreement with retraining (Pearson)", [(heading, False) for heading in headings], rows))
+    out.print(table("Agreement with retraining", [(heading, False) for heading in headings], rows))
     if summary.get("calibration"):
         out.print(_sizes(summary))
     out.print(Text(summary["verdict"]))

@@ -141,13 +141,14 @@ def _dots(rows: pd.DataFrame, value: str, places: list[str], ink: str) -> dict[s
 
 
 def _numbers(rows: pd.DataFrame, places: list[str], ink: str, size: int) -> dict[str, Any]:
-    """The value beside the upper end of each interval."""
+    """The value beside the upper end of each interval, or beside the dot of one that has none."""
+    gaps = ["\u00a0" * (2 if above > value else 4) for value, above in zip(rows["value"], rows["high"], strict=True)]
     return {
         "type": "scatter",
         "x": rows["high"].tolist(),
         "y": places,
         "mode": "text",
-        "text": [f"\u00a0\u00a0{decimals(value)}" for value in rows["value"]],
+        "text": [f"{gap}{decimals(value)}" for gap, value in zip(gaps, rows["value"], strict=True)],
         "textposition": "middle right",
         "textfont": {"color": ink, "size": size},
         "hoverinfo": "skip",

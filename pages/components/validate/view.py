@@ -111,17 +111,15 @@ def leaderboard(summary: dict[str, Any], scope: str) -> None:
         "top1": R("First right", format="%d %%", help=frames.METRICS["top1"][1]),
         "low": R("95% CI low", format="%.2f", help="lower end of the interval of Pearson r"),
         "high": R("95% CI high", format="%.2f", help="upper end of the interval of Pearson r"),
-        "least": R("r without one", format="%.2f", help="the least Pearson r that leaving out one subset gives"),
-        "least_without": st.column_config.TextColumn("Which", width="small", help="the subset that is left out there"),
+        "least": R("Without one", format="%.2f", help="the least Pearson r that leaving out one subset gives"),
         "seconds": st.column_config.TextColumn("Time", width="small"),
         "memory": st.column_config.TextColumn("Memory", width="small"),
         "trouble": st.column_config.TextColumn("Trouble", width="small", help="told above, under 'Warnings'"),
     }
-    order = ["method", "pearson", "low", "high", "least", "least_without", "spearman", "kendall", "ndcg", "top1"]
+    order = ["method", "pearson", "low", "high", "least", "spearman", "kendall", "ndcg", "top1"]
     order += ["seconds", "memory", "trouble"]
-    empty = {"trouble"} if not table["trouble"].any() else set()
-    empty |= {"least", "least_without"} if table["least"].isna().all() else set()
-    shown = [name for name in order if name not in empty]
+    there = {"trouble": table["trouble"].any(), "least": table["least"].notna().any()}
+    shown = [name for name in order if there.get(name, True)]
     st.dataframe(
         table[shown],
         hide_index=True,
@@ -131,6 +129,8 @@ def leaderboard(summary: dict[str, Any], scope: str) -> None:
         key="leaderboard",
     )
     st.text(f"Agreement: {frames.scopes(summary).get(scope, scope)}. Each method pays for its own statistics.")
+    if least := frames.least_in_words(summary, scope):
+        st.text(least)
 
 
 def size_and_sign(summary: dict[str, Any], scope: str) -> None:

@@ -183,6 +183,18 @@ def calibration(summary: dict[str, Any], scope: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", *columns]).astype(dict.fromkeys(columns, float))
 
 
+def least_in_words(summary: dict[str, Any], scope: str) -> str:
+    """How far the best method's r hangs on one subset, as a sentence; empty where that is not known."""
+    best = summary.get("best") or ""
+    row, r = _calibrated(summary, scope).get(best), values(summary, scope).get((best, "pearson"))
+    if row is None or r is None or r["value"] is None or row["least"] is None:
+        return ""
+    return (
+        f"{titles(summary)[best]}: without {row['least_without']!r}, the subset that its r of {decimals(r['value'])} "
+        f"hangs on most, it is {decimals(row['least'])}."
+    )
+
+
 def slope_in_words(row: Any) -> str:
     """A slope with its interval, as '30 (25 to 36)'."""
     ends = "" if pd.isna(row.low) else f" ({figure(row.low)} to {figure(row.high)})"
@@ -331,12 +343,14 @@ def pairs(validation: ValidateFiles, label: str, prompt_set: str, side: str) -> 
 
 
 def agreement_of(summary: dict[str, Any], label: str, prompt_set: str, side: str) -> str:
-    """Pearson r of a method on one side, with its interval, in words."""
-    row = values(summary, f"{prompt_set}: {side}").get((label, "pearson"))
+    """Pearson r of a method on one side, with its interval, and its rank correlation, in words."""
+    found = values(summary, f"{prompt_set}: {side}")
+    row, ranks = found.get((label, "pearson")), found.get((label, "spearman"))
     if row is None or row["value"] is None:
         return "no agreement can be computed"
     interval = "" if row["low"] is None else f" ({decimals(row['low'])} to {decimals(row['high'])})"
-    return f"r = {decimals(row['value'])}{interval}"
+    spearman = f", Spearman {decimals(ranks['value'])}" if ranks else ""
+    return f"r = {decimals(row['value'])}{interval}{spearman}"
 
 
 def differences(summary: dict[str, Any], label: str, side: str) -> pd.DataFrame:
