@@ -144,6 +144,7 @@ def show(run: Run, validation: ValidateFiles) -> None:
     warnings = [frames.in_words(told, text) for text in told.get("warnings", [])]
     lines(warnings, heading="Warnings", icon=":material/warning:")
     view.leaderboard(told, scope)
+    view.size_and_sign(told, scope)
     view.beside(validation)
     view.differences(told)
     view.details(validation, run)

@@ -11,6 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from benchmarks.accuracy.sizes import retraining_of, size_table
 from untrac_core.results.folders import ESTIMATES, GROUND_TRUTH, read_frame
 from untrac_core.stats.intervals import pearson
 
@@ -64,14 +65,15 @@ def _versions(made: Summary) -> str:
 
 
 def _section(here: Path, name: str, summary: Summary) -> str:
+    folder = here / "results" / name
     parts = [
         f"### {TITLES[name]}",
         summary["verdict"],
-        _noise(summary),
+        _noise(folder, summary),
         _board(summary),
+        size_table(folder, summary, OURS),
         _differences(summary, summary),
     ]
-    folder = here / "results" / name
     if (folder / FIRST).is_file():
         first = json.loads((folder / FIRST).read_text(encoding="utf-8"))
         parts += [_first(first), _differences(first, summary)]
@@ -104,19 +106,22 @@ def _without(folder: Path, largest: str, share: str) -> str:
     return "\n".join(rows)
 
 
-def _noise(summary: Summary) -> str:
-    """Each side's agreement between seeds of the truth, the ceiling that it puts on any r, and what was reached."""
+def _noise(folder: Path, summary: Summary) -> str:
+    """Each side's items, how far seeds of the truth agree, the ceiling that they put on any r, and what was reached."""
+    single, sides = retraining_of(folder), summary["data"]["prompt_sets"]
     reached = {
         (row["prompt_set"], row["side"], row["method"]): row["value"]
         for row in summary["leaderboard"]
         if row["prompt_set"] is not None and row["metric"] == "pearson"
     }
-    heads = ["prompt set", "side", "truth, seed to seed", "ceiling", "", *(f"r, {name}" for name in SIDE_BY_SIDE)]
+    heads = ["prompt set", "side", "items", "truth, seed to seed", "one retraining", "ceiling", ""]
+    heads += [*(f"r, {name}" for name in SIDE_BY_SIDE)]
     rows = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for row in summary["noise"]:
         place = row["prompt_set"], row["side"]
         word = "resolvable" if row["resolvable"] else "cannot separate"
-        numbers = [_number(row["agreement"]), _number(row["ceiling"]), word]
+        items = sum(known["items"] for side, known in sides[place[0]].items() if place[1] in (side, "contrast"))
+        numbers = [str(items), _number(row["agreement"]), _number(single[place].value), _number(row["ceiling"]), word]
         numbers += [_number(reached.get((*place, name))) for name in SIDE_BY_SIDE]
         rows.append(f"| {' | '.join([*place, *numbers])} |")
     return "\n".join(rows)

@@ -29,7 +29,8 @@ def start_a_small_validation(page, server, shot):
     fill(page, "Max items per side", "8")
     fill(page, "Seeds of retraining", "0, 1")
     fill(page, "Seeds of the estimates", "0, 1")
-    for name in (*DROPPED, "UnTrac (robust)", "UnTrac-Inv (paper)", "GradCos", "BM25", "Hidden-state similarity"):
+    methods = ("UnTrac (robust)", "UnTrac-Inv (paper)", "Kronecker-scaled dot", "EK-FAC", "GradCos", "BM25")
+    for name in (*DROPPED, *methods, "Hidden-state similarity"):
         tag = page.get_by_role("button", name=f"Remove {name}", exact=True)
         tag.click()
         expect(tag).to_have_count(0)

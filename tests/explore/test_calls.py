@@ -194,7 +194,7 @@ def test_validate_names_methods_by_name(given, tmp_path):
         **given, methods=methods, training=TINY, samples_per_subset=8, estimate_seeds=[0, 1], out=tmp_path
     )
     assert isinstance(found, ValidateResult)
-    assert len(found.table()) == 3
+    assert len(found.table()) == 4  # and the row of one retraining
     assert found.plot(scope=found.scopes[0]).data
     assert found.answer()
     assert type(untrac.open_result(str(tmp_path))) is ValidateResult

@@ -62,6 +62,9 @@ def test_a_result_opens_as_one_of_its_kind(tmp_path):
     validated = open_result(tmp_path / "b")
     assert type(validated) is ValidateResult
     assert validated.table()["method"].iloc[0] == "UnTrac-Inv (robust)"
+    sizes = validated.calibration().set_index("method")
+    assert sizes.loc["UnTrac-Inv (robust)", "slope"] == pytest.approx(1, abs=0.01)
+    assert list(sizes.index)[-1] == "One retraining"
     assert validated.report(str(tmp_path / "report.html")).stat().st_size > 1e6
     with pytest.raises(InputError, match="there is no metric 'x'"):
         validated.plot("x")

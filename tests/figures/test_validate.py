@@ -32,6 +32,7 @@ def noise(titles=("toxicity: harmful", "bias: harmful")):
             "high": [0.95, math.nan],
             "ceiling": [0.97, 0.6],
             "resolvable": [True, False],
+            "resolution": ["yes", "noise: cannot separate"],
         }
     )
 
@@ -52,6 +53,15 @@ def test_dots_stand_in_the_order_of_agreement_and_show_ties_as_rings():
     assert list(dots.error_x.array) == pytest.approx([0.05, 0.1, 0.0])
     assert "no interval" in dots.hovertext[2]
     assert "0.80 to 0.95" in dots.hovertext[0]
+
+
+def test_one_retraining_is_a_diamond_whose_ends_are_seeds():
+    row = {"title": "One retraining", "value": 0.97, "low": 0.94, "high": 0.99, "relation": "retraining"}
+    rows = pd.concat([leaderboard(), pd.DataFrame([row])], ignore_index=True)
+    dots, numbers = validation_figures.agreement_dots(rows, across="r", critical=None).data
+    assert list(dots.marker.symbol) == ["diamond", "circle", "circle-open", "circle"]
+    assert "seeds from 0.94 to 0.99" in dots.hovertext[0]
+    assert [len(text) - len(text.lstrip("\u00a0")) for text in numbers.text] == [2, 2, 2, 4]
 
 
 def test_the_line_of_chance_is_drawn_where_there_is_one():

@@ -1,18 +1,21 @@
 """Validations made by hand, in the shape in which a run writes them."""
 
 import json
+from dataclasses import asdict
 
 import pandas as pd
 
 from tests.helpers.making import spec_of
+from untrac_core.fileio import finite
 from untrac_core.specs import KINDS
 from untrac_core.specs.build import build
 from untrac_core.specs.files import to_yaml
 from untrac_core.tasks.validate import frames
+from untrac_core.tasks.validate.calibration import one_retraining, sizes_and_signs
 
 RUN = "eeeeeeeeeeee"
-NAMES = ["forum", "blog", "news", "code"]
-GROUND_TRUTH = [0.06, 0.02, -0.01, -0.04]
+NAMES = ["forum", "blog", "news", "code", "poems"]
+GROUND_TRUTH = [0.06, 0.02, -0.01, -0.04, -0.05]
 METHODS = {"untrac-inv (robust)": ("untrac-inv", "robust"), "grad-dot": ("grad-dot", None), "bm25": ("bm25", None)}
 SIDES = (("toxicity", "contrast", 0.95), ("toxicity", "harmful", 0.9), ("toxicity", "harmless", 0.3))
 
@@ -31,7 +34,7 @@ def tables(names, prompt_set):
     """The truth of each seed and the estimate of each method, on every side."""
     truth, told = [], []
     for _, side, steady in SIDES:
-        for name, value in zip(names, GROUND_TRUTH, strict=True):
+        for name, value in zip(names, GROUND_TRUTH[: len(names)], strict=True):
             truth += [
                 (name, prompt_set, side, seed, value + (0.001 * seed if steady > 0.8 else 0.1)) for seed in (0, 1)
             ]
@@ -51,7 +54,7 @@ def summary_of(names, prompt_set, text, best="untrac-inv (robust)"):
         {"prompt_set": prompt_set, "side": side, "subset": name, "rank": rank, "influence": value}
         | {"low": value - 0.005, "high": value + 0.005}
         for _, side, _ in SIDES
-        for rank, (name, value) in enumerate(zip(names, GROUND_TRUTH, strict=True), 1)
+        for rank, (name, value) in enumerate(zip(names, GROUND_TRUTH[: len(names)], strict=True), 1)
     ]
     places = [(None, "resolvable", 2), (None, "all", 3), *((prompt_set, side, 1) for _, side, _ in SIDES)]
     leaderboard = [
@@ -68,6 +71,11 @@ def summary_of(names, prompt_set, text, best="untrac-inv (robust)"):
         for first, second, value, tie in pairs
         for side in ("resolvable", "all")
     ]
+    known, told = tables(names, prompt_set)
+    by_side = known.pivot_table(index=["side", "seed"], columns="subset", values="influence")[list(names)]
+    per_seed = {(prompt_set, side): by_side.loc[side].to_numpy() for _, side, _ in SIDES}
+    means = {place: values.mean(0) for place, values in per_seed.items()}
+    within = {"resolvable": [(prompt_set, "harmful")], "all": [(prompt_set, "harmful"), (prompt_set, "harmless")]}
     method = {"peak_memory_mb": 300.0, "failed": None, "collapsed": False, "unit": "nats per token"}
     return {
         "run": RUN,
@@ -86,13 +94,19 @@ def summary_of(names, prompt_set, text, best="untrac-inv (robust)"):
             for _, side, steady in SIDES
         ],
         "leaderboard": leaderboard,
+        "calibration": [finite(asdict(row)) for row in sizes_and_signs(told, means, list(names), within)],
+        "retraining": [finite(asdict(row)) for row in one_retraining(per_seed, within)],
         "differences": differences,
-        "critical": {"subsets": 4, "pearson": 0.95, "spearman": 1.0, "kendall": 1.0},
+        "critical": {"subsets": len(names), "pearson": 0.95, "spearman": 1.0, "kendall": 1.0},
         "verdict": text,
         "best": best,
         "warnings": [text],
         "notes": [text],
-        "data": {},
+        "data": {
+            "prompt_sets": {
+                prompt_set: {"harmful": {"items": 48, "tokens": 500}, "harmless": {"items": 31, "tokens": 400}}
+            }
+        },
         "seconds": 240.0,
         "peak_memory_mb": 800.0,
     }

@@ -164,18 +164,19 @@ def test_the_result_says_which_method_to_trust_and_why(result):
     assert "Trust UnTrac-Inv here." in [element.value for element in at.text]
     assert "1 of 2 sides can be resolved · 1 of 1 contrast can be resolved" in said(at)
     dots = figure(at, "agreement")
-    assert dots["data"][0]["customdata"] == ["UnTrac-Inv (robust)", "GradDot", "BM25"]
-    assert dots["data"][0]["marker"]["symbol"] == ["circle", "circle-open", "circle"]
+    assert dots["data"][0]["customdata"] == [frames.RETRAINING, "UnTrac-Inv (robust)", "GradDot", "BM25"]
+    assert dots["data"][0]["marker"]["symbol"] == ["diamond", "circle", "circle-open", "circle"]
     assert "0.95" in dots["layout"]["annotations"][0]["text"]
     rows = table(at, "pearson")
-    assert list(rows["method"]) == ["UnTrac-Inv (robust)", "GradDot", "BM25"]
-    assert list(rows["seconds"]) == ["12 s", "under 1 s", "under 1 s"]
+    assert list(rows["method"]) == ["UnTrac-Inv (robust)", "GradDot", "BM25", frames.RETRAINING]
+    assert list(rows["seconds"]) == ["12 s", "under 1 s", "under 1 s", "–"]
+    assert "the subset that its r of 0.95 hangs on most, it is 1.00." in said(at)
     against = table(at, "verdict")
     assert list(against["verdict"]) == ["a tie", "better"]
     assert "12 s against under 1 s" in set(against["cost"])
     assert "may be chance" in said(at)
     assert "untrac run validate.yaml" in said(at)
-    assert len(at.get("download_button")) == 7
+    assert len(at.get("download_button")) == 8
 
 
 def test_noise_is_said_to_separate_nothing(result):
@@ -185,6 +186,53 @@ def test_noise_is_said_to_separate_nothing(result):
     at.selectbox(key="vside").set_value("harmful").run()
     assert "Steady: retrainings with other seeds agree to r = 0.90" in said(sound(at))
     assert 1.0 in figure(at, "ground_truth")["data"][0]["marker"]["opacity"]
+
+
+def test_size_and_sign_stand_in_a_table_of_their_own(result):
+    """GradDot gives every subset the same here, and BM25 the reverse of the truth."""
+    at = result()
+    assert "Size and sign" in [element.value for element in at.subheader]
+    rows = table(at, "slope").set_index("method")
+    assert list(rows.index) == ["UnTrac-Inv (robust)", "GradDot", "BM25", frames.RETRAINING]
+    assert rows.loc["UnTrac-Inv (robust)", "slope"].startswith("1.0 (")
+    assert rows.loc["BM25", "slope"].startswith("−1.0 (")
+    assert rows.loc["GradDot", "slope"] == "–"
+    assert list(rows["signs"]) == [100, 0, 0, 100]
+    assert "multiply by 30" in said(at)
+    assert "UnTrac-Inv (robust): 100% of its estimates have the sign of retraining (one retraining: 100%)." in said(at)
+    assert "they are in nats per token of retraining, and" in said(at)
+    sides = table(at, "resolution")
+    assert dict(zip(sides["title"], sides["items"], strict=True)) == {
+        "toxicity: contrast": 79, "toxicity: harmful": 48, "toxicity: harmless": 31,
+    }  # fmt: skip
+
+
+def test_a_slope_that_may_be_zero_makes_no_nats(result):
+    def change(summary):
+        for row in summary["calibration"]:
+            row |= {"low": -0.5, "high": 2.5}
+
+    assert "Its slope may be zero: no factor makes nats of retraining of them." in said(result(change))
+
+
+def test_a_result_from_before_sizes_were_told_is_shown_without_them(result):
+    def change(summary):
+        del summary["calibration"], summary["retraining"]
+        summary["data"] = {}
+
+    at = result(change)
+    assert "Size and sign" not in [element.value for element in at.subheader]
+    assert figure(at, "agreement")["data"][0]["customdata"] == ["UnTrac-Inv (robust)", "GradDot", "BM25"]
+    assert "least" not in table(at, "pearson").columns
+
+
+def test_four_subsets_are_too_few_to_call_a_truth_steady(result):
+    at = result(names=NAMES[:4], vset="toxicity", vside="harmful")
+    assert "Steady" not in said(at)
+    assert "over 4 subsets chance alone often does as well" in said(at)
+    assert "too few subsets to tell which sides can be resolved" in said(at)
+    assert set(figure(at, "ground_truth")["data"][0]["marker"]["opacity"]) == {0.6}
+    assert set(table(at, "resolution")["resolution"]) == {"too few subsets to tell", "noise: cannot separate"}
 
 
 def test_the_scatter_is_that_of_the_chosen_methods(result):
@@ -236,8 +284,8 @@ def test_failures_and_collapse_stand_in_words(result):
 
     at = result(change)
     told = table(at, "trouble")
-    assert list(told["method"]) == ["UnTrac-Inv (robust)", "BM25", "GradDot"]
-    assert list(told["trouble"]) == ["", "collapsed", "failed"]
+    assert list(told["method"]) == ["UnTrac-Inv (robust)", "BM25", "GradDot", frames.RETRAINING]
+    assert list(told["trouble"]) == ["", "collapsed", "failed", ""]
     assert "GradDot did not work here: kronfluence is not installed" in said(at)
     assert "Not in the figure: GradDot" in said(at)
 

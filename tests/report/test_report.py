@@ -218,7 +218,15 @@ def test_a_validation_has_its_verdict_board_noise_and_scatters(tmp_path):
     seen = Report(report(hostile_validation(tmp_path)))
     assert "Agreement with retraining" in seen.said
     assert "noise: cannot separate" in seen.said
-    assert any(table[0][0] == "Method" and len(table) == 4 for table in seen.tables)
+    agreement, sizes = [table for table in seen.tables if table[0][0] == "Method"]
+    assert [row[0] for row in agreement] == [row[0] for row in sizes]
+    assert sizes[-1][0] == "One retraining"
+    assert sizes[0][1:4] == ["Slope (95 % interval)", "Same sign", "Error, nats per token"]
+    assert sizes[1][1].startswith("1.0 (")
+    assert "multiply by 30" in seen.said
+    [noise] = [table for table in seen.tables if "Seeds agree" in table[0]]
+    assert {row[1] for row in noise[1:]} == {"48", "31", "79"}
+    assert "too few subsets to tell" in {row[-1] for row in noise[1:]}
     assert [table[1][3] for table in seen.tables if table[0][0] == "Against"] == ["a tie"]
     names = [one["data-name"] for _, one in seen.tags if "data-name" in one]
     assert names[:2] == ["untrac-checked-agreement", "untrac-checked-noise"]

@@ -18,7 +18,7 @@ from rich.text import Text
 from untrac_core.engine import Entry, Event, Run
 from untrac_core.tasks.base import Check
 from untrac_core.text.labels import SIDES
-from untrac_core.text.numbers import duration
+from untrac_core.text.numbers import decimals, duration, figure, percent
 
 if TYPE_CHECKING:
     from untrac_core.tasks.trace.check import TraceCheck
@@ -164,13 +164,13 @@ def leaderboard(summary: dict[str, Any]) -> None:
     """Print how well each method agrees with retraining, best first, and the sentence that decides."""
     methods = {row["method"]: row for row in summary["methods"]}
     measured = {
-        (row["method"], row["side"]): row
+        (row["method"], row["side"], row["metric"]): row
         for row in summary["leaderboard"]
-        if row["prompt_set"] is None and row["metric"] == "pearson"
+        if row["prompt_set"] is None and row["metric"] in ("pearson", "spearman")
     }
 
-    def cell(method: str, group: str) -> str:
-        row = measured.get((method, group))
+    def cell(method: str, group: str, metric: str = "pearson") -> str:
+        row = measured.get((method, group, metric))
         if row is None or row["value"] is None:
             return ""
         ends = "" if row["low"] is None else f" ({row['low']:.2f} to {row['high']:.2f})"
@@ -180,6 +180,7 @@ def leaderboard(summary: dict[str, Any]) -> None:
         (
             name,
             cell(name, "resolvable"),
+            cell(name, "resolvable", "spearman"),
             cell(name, "all"),
             duration(row["seconds"]),
             f"{row['peak_memory_mb']:,.0f} MB",
@@ -187,10 +188,35 @@ def leaderboard(summary: dict[str, Any]) -> None:
         )
         for name, row in methods.items()
     ]
-    headings = ("method", "r, resolvable sides", "r, all sides", "time", "memory", "")
+    headings = ("method", "r, resolvable sides", "Spearman, the same", "r, all sides", "time", "memory", "")
     out = console()
-    out.print(table("Agreement with retraining (Pearson)", [(heading, False) for heading in headings], rows))
+    out.print(table("Agreement with retraining", [(heading, False) for heading in headings], rows))
+    if summary.get("calibration"):
+        out.print(_sizes(summary))
     out.print(Text(summary["verdict"]))
+
+
+def _sizes(summary: dict[str, Any]) -> Table:
+    """What the estimates are in nats of retraining, over the resolvable sides, or over all where there are none."""
+    over = [row for row in summary["calibration"] if row["prompt_set"] is None]
+    group = "resolvable" if any(row["side"] == "resolvable" for row in over) else "all"
+    rows = []
+    for row in over:
+        if row["side"] != group:
+            continue
+        ends = "" if row["low"] is None else f" ({figure(row['low'])} to {figure(row['high'])})"
+        slope, least = f"{figure(row['slope'])}{ends}", f"{decimals(row['least'])} ({row['least_without']})"
+        shares = [percent(row[name]) for name in ("signs", "rmse_share", "coverage")]
+        rows.append((row["method"], least, slope, *shares))
+    retraining = [row for row in summary["retraining"] if (row["prompt_set"], row["side"]) == (None, group)]
+    single = {row["metric"]: row["value"] for row in retraining}
+    if single.get("pearson") is not None:
+        shares = [percent(single[name]) for name in ("signs", "rmse_share")]
+        agreement = f"r {decimals(single['pearson'])}"
+        rows.append(("one retraining", agreement, figure(single["slope"]), *shares, ""))
+    headings = ("method", "least r without one subset", "slope", "same sign", "error, of truth's sd", "coverage")
+    title = f"Size and sign, {group} sides (times the slope, an estimate is in nats per token of retraining)"
+    return table(title, [(heading, False) for heading in headings], rows)
 
 
 def alone(summary: dict[str, Any]) -> None:

@@ -42,8 +42,15 @@ class ValidateResult(RunResult[ValidateFiles]):
         return validate_frames.in_words(self.summary, self.summary["verdict"])
 
     def table(self, scope: str | None = None) -> pd.DataFrame:
-        """A row per method: every measure of agreement, time, memory, and what went wrong; the best first."""
+        """A row per method: every measure of agreement, time, memory, and what went wrong; the best first.
+
+        The last row is that of one retraining against the mean of the others, where there are several.
+        """
         return validate_frames.leaderboard_table(self.summary, self._scope(scope))
+
+    def calibration(self, scope: str | None = None) -> pd.DataFrame:
+        """A row per method, and one of one retraining: slope, share of right signs, error and coverage after it."""
+        return validate_frames.calibration(self.summary, self._scope(scope))
 
     def plot(self, metric: str = "pearson", scope: str | None = None, *, dark: bool = False) -> go.Figure:
         """The agreement of each method with retraining, with its interval."""

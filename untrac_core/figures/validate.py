@@ -29,14 +29,16 @@ def agreement_dots(
 ) -> go.Figure:
     """The agreement of each method with the truth as a dot with its interval, the best on top.
 
-    ``board``: columns title, value, low, high (may be missing: no interval) and relation: ``best`` (a filled dot),
-    ``tie`` (a ring: cannot be told from the best), else grey. ``across`` names the measure. ``critical``: a line at
-    the value that chance exceeds in one of twenty rankings. ``size``: of the letters, in pixels.
+    ``leaderboard``: columns title, value, low, high (may be missing: no interval) and relation: ``best`` (a filled
+    dot), ``tie`` (a ring: cannot be told from the best), ``retraining`` (a diamond: no method, and its ends are the
+    least and the greatest seed), else grey. ``across`` names the measure. ``critical``: a line at the value that chance
+    exceeds in one of twenty rankings. ``size``: of the letters, in pixels.
     """
     rows = leaderboard.sort_values("value", ascending=False, na_position="last").reset_index(drop=True)
     rows = rows.assign(low=rows["low"].fillna(rows["value"]), high=rows["high"].fillna(rows["value"]))
     ink, places = ink_of(dark), [str(i) for i in range(len(rows))]
-    colours = [BEST if relation in ("best", "tie") else UNDECIDED for relation in rows["relation"]]
+    tints, symbols = {"best": BEST, "tie": BEST, "retraining": ink}, {"tie": "circle-open", "retraining": "diamond"}
+    colours = [tints.get(relation, UNDECIDED) for relation in rows["relation"]]
     hover = [
         f"<b>{safe(r.title, 80)}</b><br>{safe(across, 80)}: {decimals(r.value)}<br>{_interval(r)}"
         for r in rows.itertuples()
@@ -46,7 +48,7 @@ def agreement_dots(
         "marker": {
             "size": 11,
             "color": colours,
-            "symbol": ["circle-open" if relation == "tie" else "circle" for relation in rows["relation"]],
+            "symbol": [symbols.get(relation, "circle") for relation in rows["relation"]],
             "line": {"width": 2, "color": colours},
         },
         "hovertext": hover,
@@ -72,7 +74,8 @@ def noise_dots(noise: pd.DataFrame, *, enough: float, dark: bool = False, size: 
     """How well retrainings with other seeds agree with each other, one dot a side of a prompt set.
 
     ``noise``: columns title, agreement, low, high, ceiling (the highest agreement that an estimate without fault could
-    have with this truth; a tick) and resolvable. ``enough``: agreement from which on a side counts as resolvable.
+    have with this truth; a tick), resolvable, and resolution: the same in words. ``enough``: agreement from which on
+    a side counts as resolvable.
     """
     rows = noise.reset_index(drop=True)
     rows = rows.assign(low=rows["low"].fillna(rows["agreement"]), high=rows["high"].fillna(rows["agreement"]))
@@ -80,7 +83,7 @@ def noise_dots(noise: pd.DataFrame, *, enough: float, dark: bool = False, size: 
     hover = [
         f"<b>{safe(r.title, 80)}</b><br>agreement of seeds: {decimals(r.agreement)}<br>{_interval(r)}"
         f"<br>ceiling for any method: {decimals(r.ceiling)}"
-        f"<br>{'can be resolved' if r.resolvable else 'noise: cannot separate'}"
+        f"<br>{'can be resolved' if r.resolvable else r.resolution}"
         for r in rows.itertuples()
     ]
     tints = [BEST if resolvable else UNDECIDED for resolvable in rows["resolvable"]]
@@ -118,7 +121,10 @@ def noise_dots(noise: pd.DataFrame, *, enough: float, dark: bool = False, size: 
 
 
 def _interval(row: Any) -> str:
-    return "no interval" if row.low == row.high else f"interval {decimals(row.low)} to {decimals(row.high)}"
+    if row.low == row.high:
+        return "no interval"
+    kind = "seeds from" if getattr(row, "relation", "") == "retraining" else "interval"
+    return f"{kind} {decimals(row.low)} to {decimals(row.high)}"
 
 
 def _dots(rows: pd.DataFrame, value: str, places: list[str], ink: str) -> dict[str, Any]:
@@ -135,13 +141,14 @@ def _dots(rows: pd.DataFrame, value: str, places: list[str], ink: str) -> dict[s
 
 
 def _numbers(rows: pd.DataFrame, places: list[str], ink: str, size: int) -> dict[str, Any]:
-    """The value beside the upper end of each interval."""
+    """The value beside the upper end of each interval, or beside the dot of one that has none."""
+    gaps = ["\u00a0" * (2 if above > value else 4) for value, above in zip(rows["value"], rows["high"], strict=True)]
     return {
         "type": "scatter",
         "x": rows["high"].tolist(),
         "y": places,
         "mode": "text",
-        "text": [f"\u00a0\u00a0{decimals(value)}" for value in rows["value"]],
+        "text": [f"{gap}{decimals(value)}" for gap, value in zip(gaps, rows["value"], strict=True)],
         "textposition": "middle right",
         "textfont": {"color": ink, "size": size},
         "hoverinfo": "skip",

@@ -21,7 +21,7 @@ from untrac_core.tasks.validate import frames
 from untrac_core.text.labels import labels as side_labels
 from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
-from untrac_core.text.numbers import count, decimals, duration, megabytes, signed
+from untrac_core.text.numbers import count, decimals, duration, figure, megabytes, percent, signed
 
 SCATTERS = 3
 """Methods whose estimates are drawn beside the truth: the best ones."""
@@ -44,6 +44,8 @@ class ValidationReport:
         """The whole report, from the verdict to the limits."""
         yield "The answer", [*self._verdict()]
         yield "Agreement with retraining", [self._agreement()]
+        if size := [*self._size_and_sign()]:
+            yield "Size and sign", size
         yield "Ground-truth reproducibility", [self._noise()]
         yield "Differences between methods", [*self._differences()]
         yield "Estimates vs ground truth", [*self._beside()]
@@ -68,13 +70,14 @@ class ValidationReport:
         meaning = f"{frames.METRICS['pearson'][1]} Shown: {self.over}."
         if critical is not None:
             meaning += " Dashed: chance alone stays below it on 95 of 100 sides."
+        single = frames.retraining_in_words(summary, self.scope)
         return Figure(
             validation_figures.agreement_dots(leaderboard, across="Pearson r", critical=critical),
             name="agreement",
             alt="Agreement of each method with retraining, as a dot with its interval, the best on top",
             numbers=self._board(),
             key=KEYS if frames.relations(summary) else [("", "No method stands out.")],
-            caption=[meaning],
+            caption=[meaning, f"Diamond: {single}"] if single else [meaning],
         )
 
     def _board(self) -> Table:
@@ -84,6 +87,7 @@ class ValidationReport:
             Column("Method"),
             *(Column(label, NUMBER) for label, _ in frames.METRICS.values()),
             Column("interval of Pearson r", NUMBER),
+            Column("least r without one subset", NUMBER),
             Column("Time", NUMBER),
             Column("Memory", NUMBER),
             Column("Trouble"),
@@ -93,8 +97,32 @@ class ValidationReport:
             metrics = [decimals(row[name]) for name in ("pearson", "spearman", "kendall", "ndcg")]
             first = "–" if pd.isna(row["top1"]) else f"{row['top1']:.0f} %"
             ends = "–" if pd.isna(row["low"]) else f"{decimals(row['low'])} to {decimals(row['high'])}"
-            rows.append([row["method"], *metrics, first, ends, row["seconds"], row["memory"], row["trouble"]])
+            least = f"{decimals(row['least'])} ({row['least_without']})" if row["least_without"] else "–"
+            rows.append([row["method"], *metrics, first, ends, least, row["seconds"], row["memory"], row["trouble"]])
         return Table(columns, rows, caption=f"Agreement: {self.over}")
+
+    def _size_and_sign(self) -> Iterator[Block]:
+        """What the estimates are in nats of retraining, where the result says it."""
+        found = frames.calibration(self.summary, self.scope)
+        if found.empty:
+            return
+        headings = ("Slope (95 % interval)", "Same sign", "Error, nats per token", "Of the truth's sd", "Coverage")
+        rows = [
+            (
+                row.method,
+                frames.slope_in_words(row),
+                percent(row.signs),
+                figure(row.rmse),
+                percent(row.rmse_share),
+                percent(row.coverage),
+            )
+            for row in found.itertuples()
+        ]
+        if size := frames.size_in_words(self.summary, self.scope):
+            yield Paragraph(size)
+        columns = [Column("Method"), *(Column(heading, NUMBER) for heading in headings)]
+        yield Table(columns, rows, caption=f"Size and sign: {self.over}")
+        yield Paragraph(f"{frames.SLOPE} {frames.ERROR} {frames.COVERAGE}", "quiet")
 
     def _noise(self) -> Block:
         """How steady the truth itself is."""
@@ -102,15 +130,17 @@ class ValidationReport:
         known = rows.dropna(subset=["agreement"])
         if known.empty:
             return Paragraph("Retrained with one seed only: how steady the truth is cannot be told.")
-        columns = [Column("Side"), *(Column(name, NUMBER) for name in ("Seeds agree", "Interval", "Ceiling"))]
-        columns.append(Column("Can be resolved"))
+        numbers = ("Items", "Seeds agree", "Interval", "One retraining", "Ceiling")
+        columns = [Column("Side"), *(Column(name, NUMBER) for name in numbers), Column("Can be resolved")]
         cells = [
             (
                 row.title,
+                "–" if pd.isna(row.items) else f"{row.items:.0f}",
                 decimals(row.agreement),
                 "–" if pd.isna(row.low) else f"{decimals(row.low)} to {decimals(row.high)}",
+                decimals(row.retraining),
                 decimals(row.ceiling),
-                "yes" if row.resolvable else "noise: cannot separate",
+                row.resolution,
             )
             for row in known.itertuples()
         ]
@@ -150,9 +180,9 @@ class ValidationReport:
     def _beside(self) -> Iterator[Block]:
         """For every side the truth as a ranking, and the best methods' estimates beside it."""
         said = (
-            "Compare order and proportion of the estimates, not their size: each method measures in its own unit. Bars "
-            "of a point: across, from the least to the greatest seed of retraining; upwards, the estimate's 95 % "
-            "interval. The dashed line is the best straight fit."
+            "Compare order and proportion of the estimates, not their size: each method measures in its own unit, and "
+            "'Size and sign' has the factor between them. Bars of a point: across, from the least to the greatest seed "
+            "of retraining; upwards, the estimate's 95 % interval. The dashed line is the best straight fit."
         )
         yield Paragraph(said, "quiet")
         leaderboard = frames.leaderboard(self.summary, "pearson", self.scope)
@@ -168,8 +198,8 @@ class ValidationReport:
     def _side(self, prompts: PromptSet, side: str, labels: list[str]) -> Iterator[Block]:
         """One side: the true ranking, and the estimates of the first of ``labels``."""
         ranked = frames.ground_truth(self.validation, prompts.name, side)
-        found = frames.noise_of(self.summary, prompts.name, side)
-        drawn = shown(ranked if found and found["resolvable"] else ranked.assign(separable=False), BARS)
+        steady = frames.steady(self.summary, prompts.name, side)
+        drawn = shown(ranked if steady else ranked.assign(separable=False), BARS)
         part = ends_in_words(ranked, BARS, "the table has all")
         stem, where = f"{file_part(prompts.name)}-{side}", f"{prompts.name}, {side}"
         columns = [Column("Rank", NUMBER), Column("Subset"), Column("True influence", NUMBER), Column("95 % interval")]

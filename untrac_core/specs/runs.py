@@ -111,13 +111,18 @@ METHODS_COMPARED = (
     method_spec("untrac-inv"),
     method_spec("untrac"),
     method_spec("untrac-inv", preset="paper"),
+    method_spec("shampoo-dot"),
+    method_spec("ek-fac"),
     method_spec("grad-dot"),
     method_spec("grad-cos"),
     method_spec("bm25"),
     method_spec("hidden-state-similarity"),
     method_spec("random"),
 )
-"""Unless a request says otherwise; the paper's UnTrac, LiSSA, Arnoldi and the others cost more."""
+"""Unless a request says otherwise; the paper's UnTrac, LiSSA, Arnoldi, continuation and the others cost more.
+
+Where EK-FAC's library is not installed or does not fit the model, the result says so and has all others.
+"""
 
 
 class ValidateSpec(Strict):

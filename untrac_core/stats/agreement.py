@@ -24,6 +24,9 @@ TOP = 3
 """The k of NDCG@k."""
 RESOLVABLE = 0.8
 """From this mean correlation between seeds on, a side's truth is reproducible enough to rank methods on."""
+FEWEST = 5
+"""With fewer subsets seeds that have nothing in common reach :data:`RESOLVABLE` by chance in 1 of 10 cases (four
+subsets) or 1 of 5 (three); with five, in 1 of 20."""
 EXACT = 12
 """Up to so many subsets, the critical value of Spearman's rho is counted over all permutations."""
 EXACT_KENDALL = 100
@@ -41,6 +44,12 @@ def pearson(estimate: Array, truth: Array) -> Array:
         found = (first * second).sum(-1) / scale
     result: Array = np.where(still, np.nan, np.clip(found, -1.0, 1.0))
     return result
+
+
+def without_each(estimate: Array, truth: Array) -> Array:
+    """Pearson's r without each subset in turn, shape (..., subsets) to the same: does one point make it?"""
+    subsets = range(estimate.shape[-1])
+    return np.stack([pearson(np.delete(estimate, k, -1), np.delete(truth, k, -1)) for k in subsets], -1)
 
 
 def spearman(estimate: Array, truth: Array) -> Array:
@@ -252,6 +261,12 @@ def noise(per_seed: Array) -> Noise:
         spearman_brown(mean, seeds),
         (spearman_brown(single[0], seeds), spearman_brown(single[1], seeds)),
     )
+
+
+def others_mean(per_seed: Array) -> Array:
+    """For each seed the mean of the others, shape (seeds, subsets) to the same; not a number with one seed."""
+    seeds = len(per_seed)
+    return (per_seed.sum(0) - per_seed) / (seeds - 1) if seeds > 1 else np.full_like(per_seed, np.nan)
 
 
 def spearman_brown(single: float, count: int) -> float:

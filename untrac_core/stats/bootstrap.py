@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -38,7 +39,7 @@ HARMFUL, HARMLESS, CONTRAST = "harmful", "harmless", "contrast"
 RESOLVABLE, ALL, CONTRASTS = "resolvable", "all", "resolvable contrasts"
 """Groups of sides over which agreement is averaged; the first two hold harmful and harmless sides."""
 DRAWS = 2000
-RANGES = {"ndcg": (0.0, 1.0), "top1": (0.0, 1.0), "difference": (-2.0, 2.0)}
+RANGES = {"ndcg": (0.0, 1.0), "top1": (0.0, 1.0), "difference": (-2.0, 2.0), "slope": (-math.inf, math.inf)}
 """What a measure lies between, where that is not -1 and 1."""
 NUMBERS = 2_000_000
 """Of resampled influences that are held at once: 16 MB, and a few times that while they are compared."""
@@ -123,7 +124,9 @@ class Comparison:
     """Agreement of every method on every side, as measured and as resampled.
 
     ``values``: shape (methods, places, measures); ``drawn``: shape (draws, methods, places, measures). ``single``:
-    methods that one seed alone speaks for, or whose truth has one seed: their noise is not known.
+    methods that one seed alone speaks for, or whose truth has one seed: their noise is not known. ``products``: the
+    sums over subsets of estimate x truth and of estimate x estimate, of shape (1 + draws, methods, places, 2); the
+    first as measured.
     """
 
     methods: list[str]
@@ -131,20 +134,23 @@ class Comparison:
     values: Array
     drawn: Array
     single: frozenset[str]
+    products: Array
 
     def leaderboard(self, within: Mapping[str, Sequence[Place]]) -> list[Agreement]:
         """Each method's agreement in every measure, on every side and on the mean over each group of sides.
 
         Ends of intervals are not a number where the noise is not known. In a mean a side where a method says nothing
-        (the same for all subsets) counts as 0: it ranks no better than chance there. A group without sides is left out.
+        (the same for all subsets) counts as 0: it ranks no better than chance there; every prompt set counts once
+        (:func:`side_weights`). A group without sides is left out.
         """
         rows: list[Agreement] = []
         for number, method in enumerate(self.methods):
             for place, (prompt_set, side) in enumerate(self.places):
                 rows += self._rows(method, prompt_set, side, self.values[number, place], self.drawn[:, number, place])
             for group, members in self._indices(within).items():
+                weights = side_weights([self.places[place] for place in members])
                 value, drawn = (
-                    np.nan_to_num(array[..., number, members, :]).mean(-2) for array in (self.values, self.drawn)
+                    weights @ np.nan_to_num(array[..., number, members, :]) for array in (self.values, self.drawn)
                 )
                 rows += self._rows(method, None, group, value, drawn, len(members))
         return rows
@@ -154,7 +160,8 @@ class Comparison:
         rows = []
         at = METRICS.index("pearson")
         for group, members in self._indices(within).items():
-            value, drawn = (np.nan_to_num(array[..., members, at]).mean(-1) for array in (self.values, self.drawn))
+            weights = side_weights([self.places[place] for place in members])
+            value, drawn = (np.nan_to_num(array[..., members, at]) @ weights for array in (self.values, self.drawn))
             for first, second in combinations(range(len(self.methods)), 2):
                 names = self.methods[first], self.methods[second]
                 point = float(value[first] - value[second])
@@ -162,6 +169,19 @@ class Comparison:
                 low, high = (math.nan, math.nan) if self.single.intersection(names) else ends
                 rows.append(Difference(*names, group, point, low, high))
         return rows
+
+    def slope_interval(self, method: str, places: Sequence[Place]) -> tuple[float, float]:
+        """The 95% interval, over seeds and examples, of the slope of the truth on the estimate through the origin.
+
+        Over all subsets of all ``places`` (:mod:`untrac_core.stats.calibration`); the subsets stay as they are.
+        """
+        if method in self.single:
+            return math.nan, math.nan
+        members = [self.places.index(place) for place in places]
+        sums = self.products[:, self.methods.index(method), members].sum(1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slopes = sums[:, 0] / sums[:, 1]
+        return interval(float(slopes[0]), slopes[1:], "slope")
 
     def _indices(self, within: Mapping[str, Sequence[Place]]) -> dict[str, list[int]]:
         return {name: [self.places.index(place) for place in group] for name, group in within.items() if group}
@@ -176,7 +196,7 @@ class Comparison:
             yield Agreement(method, prompt_set, side, metric, value, low, high, sides)
 
 
-def interval(value: float, drawn: Array, metric: Measure | Literal["difference"]) -> tuple[float, float]:
+def interval(value: float, drawn: Array, metric: Measure | Literal["difference", "slope"]) -> tuple[float, float]:
     """The 95% interval of what infinitely many seeds and examples would give, from a value and its resamples.
 
     Noise in either vector lowers a correlation (Spearman, 1904), so the value lies below what it would be without,
@@ -222,7 +242,9 @@ def compare(
     alone = {name for name, sides in scores.items() if any(len(part.changes[0]) < 2 for part in sides.values())}
     if any(len(truth.changes) < 2 for truth in truths.values()):
         alone = set(scores)
-    return Comparison(list(scores), study.places, study.metric(plain)[0], np.concatenate(parts), frozenset(alone))
+    everything = np.concatenate([study.metric(plain), *parts])
+    measures, products = everything[..., : len(METRICS)], everything[..., len(METRICS) :]
+    return Comparison(list(scores), study.places, measures[0], measures[1:], frozenset(alone), products)
 
 
 def per_seed(truths: Mapping[Place, Truth]) -> dict[Place, Array]:
@@ -242,6 +264,15 @@ def groups(found: Mapping[Place, Noise]) -> dict[str, list[Place]]:
         ALL: sides,
         CONTRASTS: [place for place in contrasts if found[place].resolvable],
     }
+
+
+def side_weights(places: Sequence[Place]) -> Array:
+    """The weights of sides in a mean over them, of shape (sides,); their sum is 1.
+
+    Every prompt set counts once: its two sides often ask the same question, word for word but one.
+    """
+    sides = Counter(name for name, _ in places)
+    return np.array([1 / (len(sides) * sides[name]) for name, _ in places])
 
 
 def _paired(truths: Mapping[Place, Truth]) -> list[str]:
@@ -300,18 +331,22 @@ class _Study:
         self.subsets = next(iter(truths.values())).changes.shape[1]
         # What a seed's retrainings share is taken out: seeds are drawn subset by subset.
         self._centred = {place: t.changes - t.changes.mean(1, keepdims=True) for place, t in truths.items()}
+        self._shared = {place: t.per_seed().mean(1, keepdims=True) for place, t in truths.items()}
         self._paired = _paired(truths)
         self.places: list[Place] = [*truths, *((name, CONTRAST) for name in self._paired)]
 
     def metric(self, resamples: _Resamples) -> Array:
-        """Every measure of each draw, shape (draws, methods, places, measures)."""
+        """Every measure of each draw, then the two sums of products; shape (draws, methods, places, measures + 2)."""
         truth = self._with_contrasts([self._truth(resamples, place) for place in self._truths])
-        result = np.empty((resamples.size, len(self._scores), len(self.places), len(METRICS)))
+        whole = truth + self._with_contrasts([self._shift(resamples, place) for place in self._truths])
+        result = np.empty((resamples.size, len(self._scores), len(self.places), len(METRICS) + 2))
         for number, sides in enumerate(self._scores.values()):
             found = self._with_contrasts(self._estimates(resamples, sides))
             for at, metric in enumerate(METRICS):
                 for place in range(len(self.places)):
                     result[:, number, place, at] = MEASURED[metric](found[:, place], truth[:, place])
+            result[:, number, :, -2] = (found * whole).sum(-1)
+            result[:, number, :, -1] = (found**2).sum(-1)
         return result
 
     def _with_contrasts(self, vectors: list[Array]) -> Array:
@@ -326,6 +361,12 @@ class _Study:
         sums = (weights @ changes.reshape(-1, items).T).reshape(-1, seeds, subsets)
         influence = sums / (weights @ tokens)[:, None, None]
         result: Array = (influence * (1 / seeds + resamples.seeds("truth", seeds, subsets))).sum(1)
+        return result
+
+    def _shift(self, resamples: _Resamples, place: Place) -> Array:
+        """What a seed's retrainings share, as the mean over seeds: no agreement sees it, a slope does."""
+        shared = self._shared[place]
+        result: Array = (shared * (1 / len(shared) + resamples.seeds("full model", len(shared)))).sum(1)
         return result
 
     def _estimates(self, resamples: _Resamples, sides: Mapping[Place, Scores]) -> list[Array]:

@@ -78,6 +78,11 @@ def decimals(value: float | None) -> str:
     return "–" if value is None or missing(value) else f"{value:.2f}".replace("-", "−")
 
 
+def percent(share: float | None) -> str:
+    """A share in whole per cent; a dash where there is none."""
+    return NONE if share is None or missing(share) else f"{share:.0%}"
+
+
 def figure(value: float | None, unit: str = "") -> str:
     """A measured number to two significant digits, whole from ten on; a loss to two decimals at least; a true minus."""
     if value is None or missing(value):

@@ -84,9 +84,15 @@ def validation(run: Run, found: ValidateFiles) -> None:
             alt="Agreement of each method with retraining, as a dot with its interval, the best on top",
         )
         keys = ":green[●] agrees best in Pearson r · :green[○] a tie with it · :gray[●] worse"
-        st.markdown(keys if validation_frames.relations(summary) else ":gray[●] no method stands out")
+        keys = keys if validation_frames.relations(summary) else ":gray[●] no method stands out"
+        keys += (
+            " · ◆ one retraining against the mean of the others" if validation_frames.retraining(summary, scope) else ""
+        )
+        st.markdown(keys)
         st.caption(validation_frames.METRICS[metric][1])
         st.text(f"Agreement: {scopes.get(scope, scope)}.")
+        if size := validation_frames.size_in_words(summary, scope):
+            st.text(size)
     warnings = [validation_frames.in_words(summary, text) for text in summary.get("warnings", [])]
     _against(warnings, TRUTH_LIMITS)
 

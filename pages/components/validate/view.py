@@ -23,7 +23,7 @@ from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import ATTRIBUTION, INITS, PRESETS, method_title
 from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
-from untrac_core.text.numbers import count, duration, megabytes
+from untrac_core.text.numbers import count, duration, figure, megabytes
 
 SCATTERS = 3
 """Methods whose scatter is drawn unless others are chosen: with the truth itself, two rows of two."""
@@ -61,12 +61,16 @@ def agreement(summary: dict[str, Any]) -> str:
         alt="Agreement of each method with retraining, as a dot with its interval, the best on top",
     )
     keys = ":green[●] agrees best in Pearson r · :green[○] a tie with it · :gray[●] worse"
-    st.markdown(f":small[{keys if frames.relations(summary) else ':gray[●] no method stands out'}]")
+    keys = keys if frames.relations(summary) else ":gray[●] no method stands out"
+    keys += " · ◆ one retraining against the mean of the others" if frames.retraining(summary, scope) else ""
+    st.markdown(f":small[{keys}]")
     said = frames.METRICS[metric][1]
     if critical is not None:
         subsets = summary["critical"]["subsets"]
         said += f" Dashed: with {subsets} subsets, chance alone stays below it on 95 of 100 sides."
     st.caption(said)
+    if single := frames.retraining_in_words(summary, scope):
+        st.caption(single)
     missing = [name for label, name in frames.titles(summary).items() if label not in set(leaderboard["method"])]
     if missing:
         st.text(f"Not in the figure: {', '.join(missing)}. 'Warnings' says why.")
@@ -107,12 +111,15 @@ def leaderboard(summary: dict[str, Any], scope: str) -> None:
         "top1": R("First right", format="%d %%", help=frames.METRICS["top1"][1]),
         "low": R("95% CI low", format="%.2f", help="lower end of the interval of Pearson r"),
         "high": R("95% CI high", format="%.2f", help="upper end of the interval of Pearson r"),
+        "least": R("Without one", format="%.2f", help="the least Pearson r that leaving out one subset gives"),
         "seconds": st.column_config.TextColumn("Time", width="small"),
         "memory": st.column_config.TextColumn("Memory", width="small"),
         "trouble": st.column_config.TextColumn("Trouble", width="small", help="told above, under 'Warnings'"),
     }
-    order = ["method", "pearson", "low", "high", "spearman", "kendall", "ndcg", "top1", "seconds", "memory", "trouble"]
-    shown = [name for name in order if name != "trouble" or table["trouble"].any()]
+    order = ["method", "pearson", "low", "high", "least", "spearman", "kendall", "ndcg", "top1"]
+    order += ["seconds", "memory", "trouble"]
+    there = {"trouble": table["trouble"].any(), "least": table["least"].notna().any()}
+    shown = [name for name in order if there.get(name, True)]
     st.dataframe(
         table[shown],
         hide_index=True,
@@ -122,6 +129,45 @@ def leaderboard(summary: dict[str, Any], scope: str) -> None:
         key="leaderboard",
     )
     st.text(f"Agreement: {frames.scopes(summary).get(scope, scope)}. Each method pays for its own statistics.")
+    if least := frames.least_in_words(summary, scope):
+        st.text(least)
+
+
+def size_and_sign(summary: dict[str, Any], scope: str) -> None:
+    """What the estimates are in nats of retraining: slope, sign, and what is left after the slope."""
+    table = frames.calibration(summary, scope)
+    if table.empty:
+        return
+    st.subheader("Size and sign", anchor=False)
+    shown = pd.DataFrame(
+        {
+            "method": table["method"],
+            "slope": [frames.slope_in_words(row) for row in table.itertuples()],
+            "signs": (100 * table["signs"]).round(),
+            "rmse": [figure(value) for value in table["rmse"]],
+            "rmse_share": (100 * table["rmse_share"]).round(),
+            "coverage": (100 * table["coverage"]).round(),
+        }
+    )
+    config = {
+        "method": st.column_config.TextColumn("Method", width="medium"),
+        "slope": st.column_config.TextColumn("Slope (95% CI)", width="medium", help=frames.SLOPE),
+        "signs": R("Same sign", format="%d %%", help="estimates with the sign of the truth"),
+        "rmse": st.column_config.TextColumn("Error, nats per token", help=frames.ERROR),
+        "rmse_share": R("Of the truth's sd", format="%d %%", help="the error as a share of the spread of the truth"),
+        "coverage": R("Coverage", format="%d %%", help=frames.COVERAGE),
+    }
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_config=config,
+        height="content",
+        alt="Slope, sign, error and coverage of every method",
+        key="size_and_sign",
+    )
+    if said := frames.size_in_words(summary, scope):
+        st.text(said)
+    st.caption(f"{frames.SLOPE} {frames.ERROR} {frames.COVERAGE}")
 
 
 def differences(summary: dict[str, Any]) -> None:
@@ -223,15 +269,15 @@ def beside(validation: ValidateFiles) -> None:
         places[1].caption("Choose a method to see its estimates beside the truth.")
     st.caption(
         f"{legend(prompts, side)} Compare order and proportion of the estimates, not their size: each method measures "
-        "in its own unit. Bars of a point: across, from the least to the greatest seed of retraining; upwards, the "
-        "estimate's 95 % interval. The dashed line is the best straight fit."
+        "in its own unit, and 'Size and sign' has the factor between them. Bars of a point: across, from the least to "
+        "the greatest seed of retraining; upwards, the estimate's 95 % interval. The dashed line is the best straight "
+        "fit."
     )
 
 
 def true_bars(summary: dict[str, Any], prompts: PromptSet, side: str, ranked: pd.DataFrame) -> None:
     """The ranking by retraining, pale where it is noise."""
-    found = frames.noise_of(summary, prompts.name, side)
-    steady = found is not None and bool(found["resolvable"])
+    steady = frames.steady(summary, prompts.name, side)
     st.text("Ground truth: retrained without each subset")
     st.plotly_chart(
         figures.ranked_bars(ranked if steady else ranked.assign(separable=False), side=side, dark=is_dark()),
@@ -263,16 +309,19 @@ def details(validation: ValidateFiles, run: Run) -> None:
 def every_side(summary: dict[str, Any]) -> None:
     """Pearson r of every method on every side, beside the noise of that side."""
     rows, names = frames.noise(summary), frames.titles(summary)
-    table = rows[["title", "agreement", "ceiling"]].copy()
-    table["resolvable"] = ["yes" if resolvable else "noise: cannot separate" for resolvable in rows["resolvable"]]
+    table = rows[["title", "items", "agreement", "retraining", "ceiling", "resolution"]].copy()
     leaderboards = [frames.values(summary, title) for title in rows["title"]]
     for label, name in names.items():
         table[name] = [found.get((label, "pearson"), {}).get("value") for found in leaderboards]
     config = {
         "title": st.column_config.TextColumn("Side", width="medium"),
+        "items": R(
+            "Items", format="%d", help="that fit the context and were scored; of a contrast, those of both sides"
+        ),
+        "retraining": R("One retraining", format="%.2f", help="mean Pearson r of one seed with the mean of the others"),
         "agreement": R("Seeds agree", format="%.2f", help="mean Pearson r between seeds of retraining"),
         "ceiling": R("Ceiling", format="%.2f", help="the best agreement that any method can be expected to have"),
-        "resolvable": st.column_config.TextColumn("Can be resolved", width=170),
+        "resolution": st.column_config.TextColumn("Can be resolved", width=170),
         **{name: R(name, format="%.2f", help="Pearson r with the truth") for name in names.values()},
     }
     st.dataframe(table, hide_index=True, column_config=config, alt="Pearson r of every method on every side")
@@ -305,6 +354,7 @@ def tables(validation: ValidateFiles) -> dict[str, Callable[[], pd.DataFrame]]:
         "Agreement": lambda: pd.DataFrame(validation.summary["leaderboard"]),
         "Estimates": lambda: validation.estimates,
         "Truth": lambda: validation.ground_truth,
+        "Size and sign": lambda: pd.DataFrame(validation.summary.get("calibration", [])),
     }
 
 

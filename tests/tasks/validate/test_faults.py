@@ -36,7 +36,12 @@ def test_items_that_do_not_fit_are_counted(world, tmp_path):
         "prompt set 'talk', harmful: 3 items are not used, as their prompt fills the model's context"
         in summary["notes"]
     )
-    assert summary["data"]["prompt_sets"]["talk"]["harmful"]["items"] == 5
+    facts = summary["data"]["prompt_sets"]["talk"]["harmful"]
+    assert (facts["items"], facts["left_out"]) == (5, 3)
+    [left_out] = [
+        text for text in summary["warnings"] if text.startswith("Left out, as their prompt fills the context")
+    ]
+    assert f"of {spec.training.block_size} tokens: 3 of 8 items of talk, harmful. What is left" in left_out
 
 
 def test_a_column_that_trainings_do_not_read_is_noted(world, tmp_path):

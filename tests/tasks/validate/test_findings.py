@@ -93,6 +93,8 @@ def test_the_summary_has_every_key_that_pages_read(findings):
         "ground_truth",
         "noise",
         "leaderboard",
+        "calibration",
+        "retraining",
         "differences",
         "critical",
         "verdict",
@@ -104,6 +106,8 @@ def test_the_summary_has_every_key_that_pages_read(findings):
         "ground_truth": {"prompt_set", "side", "subset", "rank", "influence", "low", "high"},
         "noise": {"prompt_set", "side", "agreement", "agreement_low", "agreement_high", "ceiling", "resolvable"},
         "leaderboard": {"method", "prompt_set", "side", "metric", "value", "low", "high", "sides"},
+        "calibration": {"method", "prompt_set", "side", "slope", "low", "high", "signs", "rmse", "coverage", "least"},
+        "retraining": {"prompt_set", "side", "metric", "value", "least", "greatest"},
         "differences": {"first", "second", "side", "value", "low", "high", "tie"},
     }
     for key, columns in rows.items():
@@ -157,7 +161,8 @@ def test_the_best_is_trusted_with_its_number_its_interval_and_what_chance_does(f
         if (row["method"], row["prompt_set"], row["side"], row["metric"]) == ("grad-dot", None, RESOLVABLE, "pearson")
     )
     assert summary["verdict"] == (
-        "Trust grad-dot here: over the 2 sides on which retraining is reproducible, its ranking agrees with "
+        "Trust grad-dot here, the best of 2 methods tried: "
+        "over the 2 sides on which retraining is reproducible, its ranking agrees with "
         f"retraining by r = {row['value']:.2f} (95% interval {row['low']:.2f} to {row['high']:.2f}); with 8 subsets, "
         "chance alone stays below 0.71 in 95 of 100 cases."
     )
@@ -178,7 +183,7 @@ def test_differences_have_their_sign_and_tell_ties(findings):
 
 
 def test_the_table_of_estimates_has_each_method_s_mean_and_interval(findings):
-    table = findings.estimate_table()
+    table = findings.estimate_table
     assert list(table.columns) == ["method", "prompt_set", "side", "subset", "influence", "low", "high"]
     assert len(table) == 3 * 3 * 8
     dot = table[(table.method == "grad-dot") & (table.side == "harmful")]
@@ -215,7 +220,7 @@ def test_methods_that_failed_or_collapsed_have_no_numbers_and_leave_the_others_a
     assert (rows["untrac-inv (paper)"]["failed"], rows["untrac-inv (paper)"]["collapsed"]) == (None, True)
     assert rows["untrac-inv (paper)"]["preset"] == "paper"
     assert {row["method"] for row in summary["leaderboard"]} == {"grad-dot", "bm25", "random"}
-    assert set(mixed.estimate_table().method) == {"grad-dot", "bm25", "random"}
+    assert set(mixed.estimate_table.method) == {"grad-dot", "bm25", "random"}
     clean = findings.summary()
     for key in ("leaderboard", "differences", "verdict", "best", "ground_truth", "noise"):
         assert summary[key] == clean[key], key
@@ -236,7 +241,7 @@ def test_where_no_method_works_there_is_nothing_to_trust(findings):
     summary = none.summary()
     assert (summary["best"], summary["leaderboard"], summary["differences"]) == (None, [], [])
     assert summary["verdict"] == "Trust none here: no method gave a ranking."
-    assert none.estimate_table().empty
+    assert none.estimate_table.empty
 
 
 # The sentence, from rows that are made.
@@ -328,7 +333,7 @@ def test_a_tie_is_said_as_a_tie(findings):
     ]  # fmt: skip
     best, text = findings.verdict(rows, ties)
     assert best == "y"
-    assert text.startswith("Trust y here: ")
+    assert text.startswith("Trust y here, the best of 4 methods tried: over the 2 sides")
     assert text.endswith(" It is a tie with x and z: the interval of the difference includes zero.")
     _, alone = findings.verdict(rows, ties[:1])
     assert alone.endswith(" It is a tie with x: the interval of the difference includes zero.")
@@ -350,7 +355,7 @@ def test_one_draw_of_the_estimates_is_not_enough_and_nothing_is_called_nan():
     assert summary["verdict"].startswith("Trust none yet: grad-dot comes first with r = ")
     assert "draw" in summary["verdict"]
     assert "nan" not in json.dumps(summary).lower()
-    assert one.estimate_table().low.isna().all()
+    assert one.estimate_table.low.isna().all()
 
 
 @pytest.mark.parametrize(("subsets", "pearson"), [(3, 0.997), (4, 0.95)])
@@ -374,3 +379,88 @@ def test_two_seeds_are_said_to_say_little(findings):
     assert any("Two seeds say little" in text for text in findings.summary()["warnings"])
     three = Findings(spec_of(seeds=[0, 1, 2]), *truth_of(TWO, seeds=[0, 1, 2]), findings.outcomes)
     assert not any("Two seeds" in text for text in three.summary()["warnings"])
+
+
+# Size and sign.
+
+
+def one(rows, **wanted):
+    """The row that has these values."""
+    (found,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return found
+
+
+def test_size_and_sign_are_those_of_the_two_tables(findings):
+    """GradDot says thirty times the truth, BM25 its reverse, and random tells neither size nor sign."""
+    rows = findings.summary()["calibration"]
+    dot = one(rows, method="grad-dot", prompt_set=None, side=RESOLVABLE)
+    assert (dot["sides"], dot["values"]) == (2, 16)
+    assert dot["low"] < dot["slope"] < dot["high"]
+    assert dot["slope"] == pytest.approx(1 / 30, rel=0.15)
+    assert dot["signs"] >= 0.8
+    assert dot["rmse"] < 0.05
+    assert dot["rmse_share"] == pytest.approx(
+        dot["rmse"] / np.std([findings.per_seed["talk", side].mean(0) for side in TWO])
+    )
+    assert dot["coverage"] >= 0.9
+    assert one(rows, method="bm25", prompt_set=None, side=RESOLVABLE)["high"] < -0.5
+    lots = one(rows, method="random", prompt_set=None, side=RESOLVABLE)
+    assert lots["low"] < 0 < lots["high"]
+    single = one(rows, method="grad-dot", prompt_set="talk", side="harmful")
+    assert (single["sides"], single["values"]) == (1, 8)
+    table = findings.estimate_table
+    told = table[(table.method == "grad-dot") & (table.side == "harmful")].set_index("subset").influence[SUBSETS]
+    true = findings.per_seed["talk", "harmful"].mean(0)
+    assert single["slope"] == pytest.approx((told * true).sum() / (told**2).sum())
+
+
+def test_the_least_agreement_names_the_subset_that_carries_the_rest():
+    """Right about one subset that is far from all others, and about nothing else."""
+    true = {"harmful": np.array([2.0, 0.1, 0.08, 0.05, 0.02, 0.0, -0.03, -0.1])}
+    says = {"harmful": np.array([2.0, -0.1, 0.03, -0.02, 0.05, 0.0, -0.08, 0.1])}
+    summary = Findings(spec_of(methods=[DOT]), *truth_of(true), [outcome_of(DOT, says, noise=0.001)]).summary()
+    row = one(summary["calibration"], method="grad-dot", prompt_set=None, side=RESOLVABLE)
+    r = one(summary["leaderboard"], method="grad-dot", prompt_set=None, side=RESOLVABLE, metric="pearson")
+    assert r["value"] > 0.98
+    assert row["least_without"] == "a"
+    assert row["least"] < 0
+
+
+def test_a_retraining_is_held_to_the_others_as_a_method_is(findings):
+    rows = findings.summary()["retraining"]
+    both = one(rows, prompt_set=None, side=RESOLVABLE, metric="pearson")
+    assert both["sides"] == 2
+    assert both["least"] == both["value"] == both["greatest"], "two seeds are each other's others"
+    assert both["value"] == pytest.approx(np.mean([findings.noises["talk", side].agreement for side in TWO]))
+    assert one(rows, prompt_set=None, side=RESOLVABLE, metric="slope")["value"] == pytest.approx(1, abs=0.1)
+    assert 0.7 <= one(rows, prompt_set=None, side=RESOLVABLE, metric="signs")["value"] <= 1
+    three = Findings(spec_of(seeds=[0, 1, 2]), *truth_of(TWO, seeds=[0, 1, 2], noise=0.05), []).summary()
+    row = one(three["retraining"], prompt_set="talk", side="harmful", metric="pearson")
+    assert row["least"] < row["value"] < row["greatest"]
+    alone = Findings(spec_of(seeds=[0]), *truth_of(TWO, seeds=[0]), []).summary()
+    assert {row["value"] for row in alone["retraining"]} == {None}
+
+
+def test_one_draw_has_a_slope_but_neither_its_noise_nor_coverage():
+    summary = Findings(spec_of(methods=[DOT]), *truth_of(TWO), [outcome_of(DOT, TWO, draws=[0])]).summary()
+    row = one(summary["calibration"], method="grad-dot", prompt_set=None, side=RESOLVABLE)
+    assert row["slope"] == pytest.approx(1, rel=0.2)
+    assert row["signs"] > 0.8
+    assert (row["low"], row["high"], row["coverage"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(("subsets", "chance"), [(3, "a fifth"), (4, "a tenth"), (5, None)])
+def test_with_fewer_than_five_subsets_no_side_is_known_to_be_steady(subsets, chance):
+    true = {"harmful": TRUE[:subsets]}
+    warnings = Findings(spec_of(subsets=SUBSETS[:subsets]), *truth_of(true), []).summary()["warnings"]
+    said = [text for text in warnings if "which sides can be resolved cannot be told" in text]
+    assert bool(said) == (chance is not None)
+    assert all(chance in text for text in said)
+
+
+def test_the_sentence_says_that_a_prompt_set_counts_once(findings):
+    three = Findings(spec_of(), *truth_of(TWO), [])
+    three.groups[RESOLVABLE].append(("riddle", "harmful"))
+    text = three.verdict([board_row("bm25", 0.9, 0.85, 0.95)], [])[1]
+    assert "over the 3 sides (of 2 prompt sets, each counted once) on which" in text
+    assert text.startswith("Trust bm25 here, the only method tried: ")

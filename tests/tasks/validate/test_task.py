@@ -217,7 +217,9 @@ def test_a_method_that_is_right_is_trusted(dosed):
     truth = dosed.ground_truth[dosed.ground_truth.side == "harmful"].groupby("subset").influence.mean()
     assert truth.corr(pd.Series({f"dose{n}": n for n in range(6)}), method="spearman") > 0.9
     assert summary["best"] in ("grad-dot", "bm25")
-    assert summary["verdict"].startswith(f"Trust {summary['best']} here: over the 2 sides on which retraining is")
+    assert summary["verdict"].startswith(
+        f"Trust {summary['best']} here, the best of 2 methods tried: over the 2 sides on which retraining is"
+    )
     row = next(
         row
         for row in summary["leaderboard"]

@@ -15,10 +15,11 @@ from untrac_core.attribution.outcome import MethodOutput
 from untrac_core.cells import Cell
 from untrac_core.fileio import finite
 from untrac_core.specs import ValidateSpec
-from untrac_core.stats.agreement import Noise, critical_value, noise
+from untrac_core.stats.agreement import FEWEST, Noise, critical_value, noise
 from untrac_core.stats.bootstrap import RESOLVABLE, Comparison, Place, Scores, Truth, compare, groups, per_seed
 from untrac_core.stats.intervals import student_interval
 from untrac_core.tasks.trace.ranking import estimates, final_changes, watched_tokens
+from untrac_core.tasks.validate.calibration import one_retraining, sizes_and_signs
 from untrac_core.training.leave_one_out import measured, truth_frame
 
 BY_CHANCE = "random"
@@ -43,6 +44,7 @@ class Findings:
         """The table of ``ground_truth.parquet``."""
         return truth_frame(self._cells, self._frames)
 
+    @cached_property
     def estimate_table(self) -> pd.DataFrame:
         """The table of ``estimates.parquet``: each method's value and interval for every side and subset."""
         rows = []
@@ -101,6 +103,8 @@ class Findings:
             "ground_truth": self._truth_rows(),
             "noise": [self._noise_row(place, found) for place, found in self.noises.items()],
             "leaderboard": [finite(row) for row in rows],
+            "calibration": self._calibration_rows(),
+            "retraining": [finite(asdict(row)) for row in one_retraining(self.per_seed, self.groups)],
             "differences": [finite(asdict(row) | {"tie": row.tie}) for row in differences],
             "critical": self.critical,
             "verdict": text,
@@ -147,6 +151,8 @@ class Findings:
                 "noise of an estimate. Name at least two draws."
             )
         sides = f"the {len(clear)} sides" if len(clear) > 1 else "the one side"
+        if 1 < len(sets := {name for name, _ in clear}) < len(clear):
+            sides += f" (of {len(sets)} prompt sets, each counted once)"
         how = (
             f"over {sides} on which retraining is reproducible, its ranking agrees with retraining by "
             f"r = {row['value']:.2f} (95% interval {row['low']:.2f} to {row['high']:.2f}); with {len(self.subsets)} "
@@ -163,7 +169,8 @@ class Findings:
             for each in differences
             if each["side"] == RESOLVABLE and best in (each["first"], each["second"]) and each["tie"]
         ]
-        text = f"Trust {best} here: {how}."
+        tried = f"the best of {len(named)} methods tried" if len(named) > 1 else "the only method tried"
+        text = f"Trust {best} here, {tried}: {how}."
         if tied:
             text += f" It is a tie with {_listed(tied)}: the interval of the difference includes zero."
         return best, text
@@ -209,6 +216,12 @@ class Findings:
                 rows.append(place | {"influence": float(mean[index]), "low": low, "high": high})
         return rows
 
+    def _calibration_rows(self) -> list[dict[str, Any]]:
+        truths = {place: values.mean(0) for place, values in self.per_seed.items()}
+        noise = None if self.comparison is None else self.comparison.slope_interval
+        found = sizes_and_signs(self.estimate_table, truths, self.subsets, self.groups, noise)
+        return [finite(asdict(row)) for row in found]
+
     def _noise_row(self, place: Place, found: Noise) -> dict[str, Any]:
         row: dict[str, Any] = finite(
             {
@@ -240,6 +253,12 @@ class Findings:
         if noisy and len(self.spec.seeds) > 1:
             warnings.append(
                 f"Cannot separate: retrainings with different seeds agree too little (r below 0.8) on {_listed(noisy)}."
+            )
+        if len(self.subsets) < FEWEST:
+            share = {3: "a fifth", 4: "a tenth"}.get(len(self.subsets), "half")
+            warnings.append(
+                f"With {len(self.subsets)} subsets, seeds that have nothing in common reach an r of 0.8 in {share} "
+                f"of all cases: which sides can be resolved cannot be told. Take {FEWEST} subsets or more."
             )
         if len(self.spec.seeds) == 2:
             warnings.append("Two seeds say little about the truth's own noise: its intervals are wide.")

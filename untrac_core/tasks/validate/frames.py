@@ -11,9 +11,10 @@ import pandas as pd
 
 from untrac_core.results.folders import ValidateFiles
 from untrac_core.specs.catalogue import method_title
+from untrac_core.stats.agreement import FEWEST
 from untrac_core.stats.intervals import excludes_zero, student_interval
 from untrac_core.text.labels import SIDES
-from untrac_core.text.numbers import count, decimals, duration, megabytes
+from untrac_core.text.numbers import count, decimals, duration, figure, megabytes
 
 MEAN_OVER = {
     "resolvable": "the resolvable sides",
@@ -27,6 +28,17 @@ METRICS = {
     "ndcg": ("NDCG", "1: those that come first in truth come first in the estimate; errors far down count little."),
     "top1": ("First place right", "The share of sides on which the estimate puts the right subset first."),
 }
+RETRAINING = "One retraining"
+"""What the row beside the methods is called that says how well a single seed agrees with the mean of the others."""
+SLOPE = (
+    "Slope: what an estimate is multiplied by to be in nats per token of retraining. 1: it is in them already; 30: "
+    "multiply by 30. Where its interval holds zero, the estimates tell neither size nor sign."
+)
+ERROR = "Error: the root mean square of what is left after the slope, each subset under the slope of the others."
+COVERAGE = (
+    "Coverage: the share of 95 % intervals that hold the truth, calibrated in the same way; 95 % or more is right."
+)
+"""The columns of the table of sizes and signs, in words."""
 
 
 def titles(summary: dict[str, Any]) -> dict[str, str]:
@@ -77,7 +89,8 @@ def relations(summary: dict[str, Any]) -> dict[str, str]:
 def leaderboard(summary: dict[str, Any], metric: str, scope: str) -> pd.DataFrame:
     """Agreement of each method: method, title, value, low, high, sides, relation; the best first.
 
-    ``scope``: ``resolvable`` or ``all`` for means over sides, else ``prompt set: side``.
+    ``scope``: ``resolvable`` or ``all`` for means over sides, else ``prompt set: side``. Where the truth has several
+    seeds, one row more (method '', relation ``retraining``) says what one of them reaches; its ends are a range.
     """
     names, stand = titles(summary), relations(summary)
     rows = [
@@ -89,7 +102,29 @@ def leaderboard(summary: dict[str, Any], metric: str, scope: str) -> pd.DataFram
     frame = frame.astype(dict.fromkeys(("value", "low", "high"), float)).assign(
         title=frame["method"].map(names), relation=[stand.get(label, "") for label in frame["method"]]
     )
+    single = retraining(summary, scope).get(metric)
+    if single is not None and len(frame):
+        range_ = {"value": single["value"], "low": single["least"], "high": single["greatest"]}
+        row = {"method": "", "sides": single["sides"], "title": RETRAINING, "relation": "retraining"}
+        frame = pd.concat([frame, pd.DataFrame([row | range_])], ignore_index=True)
     return frame.sort_values("value", ascending=False).reset_index(drop=True)
+
+
+def retraining(summary: dict[str, Any], scope: str) -> dict[str, dict[str, Any]]:
+    """What one retraining reaches against the mean of the others, by measure; empty where that is not known."""
+    rows = summary.get("retraining", [])
+    return {row["metric"]: row for row in rows if _scope(row) == scope and row["value"] is not None}
+
+
+def retraining_in_words(summary: dict[str, Any], scope: str) -> str:
+    """How well one retraining agrees with the others, as a sentence; empty where that is not known."""
+    row = retraining(summary, scope).get("pearson")
+    if row is None:
+        return ""
+    seeds = (
+        f", from {decimals(row['least'])} to {decimals(row['greatest'])} by seed" if len(summary["seeds"]) > 2 else ""
+    )
+    return f"{RETRAINING} agrees with the mean of the others by r = {decimals(row['value'])}{seeds}."
 
 
 def _scope(row: dict[str, Any]) -> str:
@@ -102,18 +137,86 @@ def values(summary: dict[str, Any], scope: str) -> dict[tuple[str, str], dict[st
 
 
 def leaderboard_table(summary: dict[str, Any], scope: str) -> pd.DataFrame:
-    """One row per method: all measures over ``scope``, time, memory, and what went wrong; the best first."""
+    """One row per method: all measures over ``scope``, time, memory, and what went wrong; the best first.
+
+    ``least``: the least Pearson r that leaving out one subset gives, and ``least_without`` that subset. The last row
+    is that of one retraining, where the truth has several seeds.
+    """
     found, names, rows = values(summary, scope), titles(summary), []
+    sizes = _calibrated(summary, scope)
     for label, known in methods(summary).items():
         measured: dict[str, Any] = {name: found.get((label, name), {}).get("value") for name in METRICS}
         if measured["top1"] is not None:
             measured["top1"] = round(100 * measured["top1"])  # per cent
         ends = {end: found.get((label, "pearson"), {}).get(end) for end in ("low", "high")}
         told: dict[str, Any] = {"seconds": time_of(known), "memory": memory_of(known)}
+        ends |= {"least": sizes.get(label, {}).get("least")}
+        told |= {"least_without": sizes.get(label, {}).get("least_without", "")}
         trouble = "failed" if known.get("failed") else "collapsed" if known.get("collapsed") else ""
         rows.append({"method": names[label], **measured, **ends, **told, "trouble": trouble})
-    frame = pd.DataFrame(rows).astype(dict.fromkeys((*METRICS, "low", "high"), float))
-    return frame.sort_values("pearson", ascending=False, na_position="last").reset_index(drop=True)
+    frame = pd.DataFrame(rows).sort_values("pearson", ascending=False, na_position="last")
+    if single := retraining(summary, scope):
+        row = {name: single[name]["value"] for name in METRICS} | {"method": RETRAINING}
+        row |= {"top1": round(100 * row["top1"]), "seconds": "–", "memory": "–", "least_without": "", "trouble": ""}
+        frame = pd.concat([frame, pd.DataFrame([row])])
+    return frame.astype(dict.fromkeys((*METRICS, "low", "high", "least"), float)).reset_index(drop=True)
+
+
+def _calibrated(summary: dict[str, Any], scope: str) -> dict[str, dict[str, Any]]:
+    """Size and sign of each method over ``scope``, by its label."""
+    return {row["method"]: row for row in summary.get("calibration", []) if _scope(row) == scope}
+
+
+def calibration(summary: dict[str, Any], scope: str) -> pd.DataFrame:
+    """Size and sign of each method: method, slope, low, high, signs, rmse, rmse_share, coverage; the best first.
+
+    ``signs`` and ``coverage`` are shares, ``rmse`` is in nats per token. The last row is that of one retraining, where
+    the truth has several seeds. Empty where a result has none of this.
+    """
+    found, names = _calibrated(summary, scope), titles(summary)
+    columns = ["slope", "low", "high", "signs", "rmse", "rmse_share", "coverage"]
+    order = [label for label in leaderboard(summary, "pearson", scope)["method"] if label in found]
+    rows = [{"method": names[label], **{name: found[label][name] for name in columns}} for label in order]
+    if rows and (single := retraining(summary, scope)):
+        told = {name: single[name]["value"] for name in columns if name in single}
+        rows.append({"method": RETRAINING, **told})
+    return pd.DataFrame(rows, columns=["method", *columns]).astype(dict.fromkeys(columns, float))
+
+
+def least_in_words(summary: dict[str, Any], scope: str) -> str:
+    """How far the best method's r hangs on one subset, as a sentence; empty where that is not known."""
+    best = summary.get("best") or ""
+    row, r = _calibrated(summary, scope).get(best), values(summary, scope).get((best, "pearson"))
+    if row is None or r is None or r["value"] is None or row["least"] is None:
+        return ""
+    return (
+        f"{titles(summary)[best]}: without {row['least_without']!r}, the subset that its r of {decimals(r['value'])} "
+        f"hangs on most, it is {decimals(row['least'])}."
+    )
+
+
+def slope_in_words(row: Any) -> str:
+    """A slope with its interval, as '30 (25 to 36)'."""
+    ends = "" if pd.isna(row.low) else f" ({figure(row.low)} to {figure(row.high)})"
+    return figure(row.slope) + ends
+
+
+def size_in_words(summary: dict[str, Any], scope: str) -> str:
+    """How the best method's estimates become nats of retraining, as sentences; empty where there is none."""
+    best = summary.get("best") or ""
+    row = _calibrated(summary, scope).get(best)
+    if row is None or row["low"] is None:
+        return ""
+    single = retraining(summary, scope).get("signs")
+    same = f"{row['signs']:.0%} of its estimates have the sign of retraining"
+    same += f" (one retraining: {single['value']:.0%})" if single else ""
+    if row["low"] <= 0:
+        return f"{titles(summary)[best]}: {same}. Its slope may be zero: no factor makes nats of retraining of them."
+    slope = f"{figure(row['slope'])} ({figure(row['low'])} to {figure(row['high'])})"
+    return (
+        f"{titles(summary)[best]}: {same}. Times {slope} they are in nats per token of retraining, and "
+        f"{figure(row['rmse'])} off: {row['rmse_share']:.0%} of the truth's standard deviation."
+    )
 
 
 def time_of(method: dict[str, Any]) -> str:
@@ -128,24 +231,54 @@ def memory_of(method: dict[str, Any]) -> str:
 
 
 def noise(summary: dict[str, Any]) -> pd.DataFrame:
-    """The truth's own noise: prompt_set, side, title, agreement, low, high, ceiling, resolvable; steadiest first."""
-    frame = pd.DataFrame(
-        [
-            {
-                "prompt_set": row["prompt_set"],
-                "side": row["side"],
-                "title": f"{row['prompt_set']}: {row['side']}",
-                "agreement": row["agreement"],
-                "low": row.get("agreement_low"),
-                "high": row.get("agreement_high"),
-                "ceiling": row.get("ceiling"),
-                "resolvable": bool(row["resolvable"]),
-            }
-            for row in summary["noise"]
-        ],
-        columns=["prompt_set", "side", "title", "agreement", "low", "high", "ceiling", "resolvable"],
-    ).astype(dict.fromkeys(("agreement", "low", "high", "ceiling"), float))
+    """The truth's own noise, the steadiest side first.
+
+    Columns: prompt_set, side, title, items (that were scored; of a contrast those of both sides), agreement, low, high,
+    ceiling, retraining (r of one seed with the mean of the others), resolvable, and resolution: the same in words.
+    """
+    rows = [
+        {
+            "prompt_set": row["prompt_set"],
+            "side": row["side"],
+            "title": f"{row['prompt_set']}: {row['side']}",
+            "items": _items(summary, row["prompt_set"], row["side"]),
+            "agreement": row["agreement"],
+            "low": row.get("agreement_low"),
+            "high": row.get("agreement_high"),
+            "ceiling": row.get("ceiling"),
+            "retraining": retraining(summary, _scope(row)).get("pearson", {}).get("value"),
+            "resolvable": steady(summary, row["prompt_set"], row["side"]),
+            "resolution": _resolution(summary, row),
+        }
+        for row in summary["noise"]
+    ]
+    numbers = ["items", "agreement", "low", "high", "ceiling", "retraining"]
+    columns = ["prompt_set", "side", "title", *numbers, "resolvable", "resolution"]
+    frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
     return frame.sort_values("agreement", ascending=False, na_position="last").reset_index(drop=True)
+
+
+def _items(summary: dict[str, Any], prompt_set: str, side: str) -> int | None:
+    """The items of a side that were scored; of a contrast, those of both sides."""
+    sides = summary.get("data", {}).get("prompt_sets", {}).get(prompt_set, {})
+    return sum(found["items"] for name, found in sides.items() if side in (name, "contrast")) or None
+
+
+def _few(summary: dict[str, Any]) -> bool:
+    """Whether so few subsets were compared that seeds often agree by chance."""
+    return int(summary["critical"]["subsets"]) < FEWEST
+
+
+def _resolution(summary: dict[str, Any], row: dict[str, Any]) -> str:
+    if not row["resolvable"]:
+        return "noise: cannot separate"
+    return "too few subsets to tell" if _few(summary) else "yes"
+
+
+def steady(summary: dict[str, Any], prompt_set: str, side: str) -> bool:
+    """Whether the truth of a side is known to be reproducible: of few subsets it is not, whatever their r."""
+    found = noise_of(summary, prompt_set, side)
+    return found is not None and bool(found["resolvable"]) and not _few(summary)
 
 
 def noise_of(summary: dict[str, Any], prompt_set: str, side: str) -> dict[str, Any] | None:
@@ -162,6 +295,12 @@ def resolution(summary: dict[str, Any], prompt_set: str, side: str) -> str:
     seeds = decimals(found["agreement"])
     if not found["resolvable"]:
         return f"Noise: cannot separate. Retrainings with other seeds agree only to r = {seeds} with each other."
+    if _few(summary):
+        subsets = count(int(summary["critical"]["subsets"]), "subset")
+        return (
+            f"Retrainings with other seeds agree to r = {seeds}, but over {subsets} chance alone often does as well: "
+            "whether this truth is reproducible cannot be told."
+        )
     ceiling = found.get("ceiling")
     most = f"; no estimate can be expected to agree better than {decimals(ceiling)}" if ceiling else ""
     return f"Steady: retrainings with other seeds agree to r = {seeds}{most if ceiling and ceiling < 0.995 else ''}."
@@ -204,12 +343,14 @@ def pairs(validation: ValidateFiles, label: str, prompt_set: str, side: str) -> 
 
 
 def agreement_of(summary: dict[str, Any], label: str, prompt_set: str, side: str) -> str:
-    """Pearson r of a method on one side, with its interval, in words."""
-    row = values(summary, f"{prompt_set}: {side}").get((label, "pearson"))
+    """Pearson r of a method on one side, with its interval, and its rank correlation, in words."""
+    found = values(summary, f"{prompt_set}: {side}")
+    row, ranks = found.get((label, "pearson")), found.get((label, "spearman"))
     if row is None or row["value"] is None:
         return "no agreement can be computed"
     interval = "" if row["low"] is None else f" ({decimals(row['low'])} to {decimals(row['high'])})"
-    return f"r = {decimals(row['value'])}{interval}"
+    spearman = f", Spearman {decimals(ranks['value'])}" if ranks else ""
+    return f"r = {decimals(row['value'])}{interval}{spearman}"
 
 
 def differences(summary: dict[str, Any], label: str, side: str) -> pd.DataFrame:
@@ -239,6 +380,8 @@ def counts(summary: dict[str, Any]) -> str:
         count(int(summary["critical"]["subsets"]), "subset"),
         f"{count(len(summary['seeds']), 'seed')} of retraining",
     ]
+    if _few(summary):
+        return " · ".join([*parts, "too few subsets to tell which sides can be resolved"])
     for noun, wanted in (("side", ("harmful", "harmless")), ("contrast", ("contrast",))):
         rows = [row for row in summary["noise"] if row["side"] in wanted]
         if rows:

@@ -72,7 +72,7 @@ class ValidateTask:
         encoder = encoder or own_encoder(self.subset_data, training.vocab_size)
         material = pack(self.subset_data, encoder, training.block_size, equal=training.equal_tokens)
         self.notes = material.notes
-        self.prompts = encode_prompts(encoder, self.prompt_data, context)
+        self.context, self.prompts = context, encode_prompts(encoder, self.prompt_data, context)
         eval_sets = [
             ExampleSet(items, "", prompt_set, side)
             for prompt_set, sides in self.prompts.items()
@@ -122,7 +122,7 @@ class ValidateTask:
         folder.mkdir(parents=True, exist_ok=True)
         findings = self.findings(frames)
         write_frame(findings.truth_table(), folder / GROUND_TRUTH)
-        write_frame(findings.estimate_table(), folder / ESTIMATES)
+        write_frame(findings.estimate_table, folder / ESTIMATES)
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(self._environment(), folder / ENVIRONMENT)
         summary: dict[str, Any] = {"run": run, "name": self.spec.name, "kind": self.spec.kind}
@@ -223,6 +223,16 @@ class ValidateTask:
         spec = self.spec
         warnings = same_texts(self.subset_data) + overlap.warnings_for(self.prompt_data, self.subset_data)
         warnings += large_shares({name: float(len(blocks)) for name, blocks in self.material.blocks.items()})
+        unfit = [
+            f"{left} of {left + len(self.prompts[name][side])} items of {name}, {side}"
+            for (name, side), left in self._left_out().items()
+            if left
+        ]
+        if unfit:
+            warnings.append(
+                f"Left out, as their prompt fills the context of {self.context} tokens: {', '.join(unfit)}. What is "
+                "left are the shorter ones, no fair sample: longer blocks would keep them all."
+            )
         steps, batch = spec.training.steps, spec.training.batch_size
         passes = steps * batch / sum(len(blocks) for blocks in self.material.blocks.values())
         if passes > 4:
@@ -237,11 +247,24 @@ class ValidateTask:
             )
         return warnings
 
+    def _left_out(self) -> dict[tuple[str, str], int]:
+        """Of each side, the items whose prompt leaves no room in the context."""
+        return {
+            (name, side): len(self.prompt_data[name].sides[side]) - len(items)
+            for name, sides in self.prompts.items()
+            for side, items in sides.items()
+        }
+
     def _data(self) -> dict[str, Any]:
+        left_out = self._left_out()
         return {
             "prompt_sets": {
                 name: {
-                    side: {"items": len(items), "tokens": sum(item.tokens for item in items)}
+                    side: {
+                        "items": len(items),
+                        "left_out": left_out[name, side],
+                        "tokens": sum(item.tokens for item in items),
+                    }
                     for side, items in sides.items()
                 }
                 for name, sides in self.prompts.items()

@@ -1,0 +1,36 @@
+"""What a shell is told of a result, from summaries that are made by hand."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.helpers.validations import NAMES, summary_of
+from untrac_core.cli import console
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """Everything that is printed, as text of one width."""
+    out = io.StringIO()
+    monkeypatch.setattr(console, "console", lambda: Console(file=out, width=160))
+    return out.getvalue
+
+
+def test_a_validation_is_told_with_its_sizes_and_signs(printed):
+    console.leaderboard(summary_of(NAMES, "toxicity", "Trust it."))
+    said = printed()
+    assert "Size and sign, resolvable sides" in said
+    lines = {line.strip().split("  ")[0]: line for line in said.split("Size and sign")[1].splitlines()}
+    assert "1.0 (" in lines["untrac-inv (robust)"]
+    assert "100%" in lines["untrac-inv (robust)"]
+    assert "−1.0 (" in lines["bm25"]
+    assert "r 1.00" in lines["one retraining"]
+    assert said.rstrip().endswith("Trust it.")
+
+
+def test_a_validation_without_sizes_is_told_as_before(printed):
+    summary = summary_of(NAMES, "toxicity", "Trust it.")
+    del summary["calibration"], summary["retraining"]
+    console.leaderboard(summary)
+    assert "Size and sign" not in printed()
