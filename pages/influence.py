@@ -42,13 +42,13 @@ def heading(run: Run, result: TraceFiles, prompts: PromptSet, side: str) -> None
             present_button()
 
 
-def show(run: Run, result: TraceFiles) -> None:
+def show(run: Run, result: TraceFiles, validation: Run | None) -> None:
     """The whole page of one result."""
     top = st.container()
     prompts, side = view.choose(result)
     with top:
         heading(run, result, prompts, side)
-    picture = data.picture(run, prompts.name, side)
+    picture = data.picture(run, prompts.name, side, validation)
     ranked = picture.ranked
     view.answer(run, result, picture, prompts, side)
     if ranked.empty:
@@ -85,10 +85,11 @@ def show(run: Run, result: TraceFiles) -> None:
 
 
 @st.fragment
-def page(run: Run) -> None:
+def page(run: Run, validations: list[Run]) -> None:
     """All but the navigation, so that a switch draws no more than this anew."""
     with readable():
-        show(run, cached_result(run))
+        result = cached_result(run)
+        show(run, result, data.calibrated_by(result, validations))
 
 
 def main() -> None:
@@ -97,10 +98,10 @@ def main() -> None:
     if found is None:
         return
     if not presenting():
-        page(found[0])
+        page(found[0], store.runs(kind="validate"))
         return
     with readable():
-        presentation.trace(*found)
+        presentation.trace(*found, data.calibrated_by(found[1], store.runs(kind="validate")))
 
 
 main()

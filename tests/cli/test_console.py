@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from tests.helpers.validations import NAMES, summary_of
-from untrac_core.cli import console
+from untrac_core.cli import console, outcomes
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def printed(monkeypatch):
 
 
 def test_a_validation_is_told_with_its_sizes_and_signs(printed):
-    console.leaderboard(summary_of(NAMES, "toxicity", "Trust it."))
+    outcomes.leaderboard(summary_of(NAMES, "toxicity", "Trust it."))
     said = printed()
     assert "Size and sign, resolvable sides" in said
     lines = {line.strip().split("  ")[0]: line for line in said.split("Size and sign")[1].splitlines()}
@@ -32,5 +32,5 @@ def test_a_validation_is_told_with_its_sizes_and_signs(printed):
 def test_a_validation_without_sizes_is_told_as_before(printed):
     summary = summary_of(NAMES, "toxicity", "Trust it.")
     del summary["calibration"], summary["retraining"]
-    console.leaderboard(summary)
+    outcomes.leaderboard(summary)
     assert "Size and sign" not in printed()

@@ -175,7 +175,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a run: what it found when it is done, else how far it is."""
-    from untrac_core.cli.console import outcome, state
+    from untrac_core.cli.console import state
+    from untrac_core.cli.outcomes import outcome
 
     found = Store().run(run_id)
     if side is not None and side not in SIDES:
@@ -264,7 +265,8 @@ def demo(
 
 def _to_the_end(store: Store, run_id: str, out: Path | None, as_json: bool) -> int:
     """Follow a run, cancel it on Ctrl-C, hand over its result; returns the exit status."""
-    from untrac_core.cli.console import Display, outcome
+    from untrac_core.cli.console import Display
+    from untrac_core.cli.outcomes import outcome
 
     print(f"run {run_id}", file=sys.stderr, flush=True)
     try:

@@ -29,6 +29,7 @@ from untrac_core.specs import TraceSpec
 from untrac_core.tasks.registry import describe_run
 from untrac_core.tasks.trace import frames
 from untrac_core.tasks.trace.features import TEXT_FEATURES
+from untrac_core.tasks.trace.scale import Scale, scale_of
 from untrac_core.text import masking
 from untrac_core.text.labels import meaning, unit_of
 
@@ -117,16 +118,29 @@ class TraceResult(RunResult[TraceFiles]):
         """subset, rank, influence, low, high, separable; the most influential first."""
         return frames.ranking(self.summary, *self.place(prompt_set, side))
 
+    def shown(
+        self,
+        prompt_set: str | None = None,
+        side: str | None = None,
+        *,
+        validation: RunResult[ValidateFiles] | None = None,
+    ) -> Scale:
+        """The ranking as it is shown: in nats of retraining where retrained models are known, else in shares.
+
+        ``validation``: one of the same texts, prompts and method, which calibrates it.
+        """
+        return scale_of(self.data, *self.place(prompt_set, side), None if validation is None else validation.data)
+
     def plot(self, prompt_set: str | None = None, side: str | None = None, *, dark: bool = False) -> go.Figure:
-        """The ranking as bars with intervals; a bracket joins what cannot be separated."""
+        """The ranking of :meth:`shown` as bars with intervals; a bracket joins what cannot be separated."""
         prompt_set, side = self.place(prompt_set, side)
-        method = self.spec.method
+        scale = scale_of(self.data, prompt_set, side)
         return figures.ranked_bars(
-            frames.shown(self.ranking(prompt_set, side), DRAWN),
+            frames.shown(scale.ranked, DRAWN),
             side=side,
             dark=dark,
             groups=frames.groups(self.summary, prompt_set, side) or (),
-            unit=unit_of(method),
+            unit=scale.unit,
         )
 
     def trajectory(self, prompt_set: str | None = None, side: str | None = None, *, dark: bool = False) -> go.Figure:

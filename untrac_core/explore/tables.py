@@ -6,6 +6,7 @@ from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace import frames as trace_frames
 from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.frames import sides_of
+from untrac_core.tasks.trace.scale import Scale, fits, in_nats, scale_of
 from untrac_core.tasks.unlearn import frames as unlearn_frames
 from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
@@ -17,8 +18,12 @@ __all__ = [
     "METRICS",
     "RESOLVABLE",
     "TEXT_FEATURES",
+    "Scale",
     "collateral_in_words",
     "collateral_rows",
+    "fits",
+    "in_nats",
+    "scale_of",
     "sides_of",
     "trace_frames",
     "unlearn_frames",

@@ -17,6 +17,7 @@ from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PRESETS, method_title
 from untrac_core.tasks.trace import frames
+from untrac_core.tasks.trace.scale import Scale, in_nats, scale_of
 from untrac_core.text.labels import WHOLE, labels, meaning, measured, question, unit_of
 from untrac_core.text.limits import NOT_PROOF
 from untrac_core.text.masking import mask
@@ -99,7 +100,8 @@ class TraceReport:
         found = frames.verdict(self.summary, prompts.name, side)
         if found is None:
             return
-        yield Paragraph(found["text"], "answer")
+        told = in_nats(scale_of(self.result, prompts.name, side), prompts, side)
+        yield Paragraph(f"{found['text']} {told or ''}".strip(), "answer")
         if found.get("collapsed"):
             yield Paragraph("Collapsed: the model collapsed in part of the unlearning.", "quiet")
         elif not found.get("stable", True):
@@ -110,10 +112,10 @@ class TraceReport:
         name = prompts.name
         yield Paragraph(f"{name} · {side}", "quiet")
         yield from self._answer(prompts, side)
-        ranked = frames.ranking(self.summary, name, side)
+        ranked, scale = frames.ranking(self.summary, name, side), scale_of(self.result, name, side)
         stem = f"{self._file_names[name]}-{side}"
         if not ranked.empty:
-            bars = self._bars(prompts, side, ranked, stem)
+            bars = self._bars(prompts, side, scale, stem)
             if self.result.spec.method.takes_steps:
                 path = self._path(prompts, side, ranked, stem)
                 yield Group("pair", [Group("", [*bars]), Group("", [*path])])
@@ -137,30 +139,31 @@ class TraceReport:
             for number, (name, part) in enumerate(found.items(), 1)
         }
 
-    def _bars(self, prompts: PromptSet, side: str, ranked: pd.DataFrame, stem: str) -> Iterator[Block]:
-        """The ranking as bars, its key, what cannot be separated, and what a sign means."""
+    def _bars(self, prompts: PromptSet, side: str, scale: Scale, stem: str) -> Iterator[Block]:
+        """The ranking as bars, its key, what cannot be separated, and what unit and sign mean."""
+        ranked = scale.ranked
         groups = frames.groups(self.summary, prompts.name, side)
         part = frames.ends_in_words(ranked, BARS, "the table has all")
-        drawn = figures.ranked_bars(frames.shown(ranked, BARS), side=side, groups=groups or (), unit=self.unit)
+        drawn = figures.ranked_bars(frames.shown(ranked, BARS), side=side, groups=groups or (), unit=scale.unit)
         if len(ranked) > sum(BARS):
             drawn.add_hline(y=BARS[0] - 0.5, line={"color": UNDECIDED, "width": 1, "dash": "dot"})
         yield Figure(
             drawn,
             name=f"{stem}-ranking",
             alt=f"Ranked bars: the influence of each training subset on {prompts.name}, {side}, with its interval",
-            numbers=self._ranking_table(ranked),
+            numbers=self._ranking_table(ranked, scale.unit),
             key=[*colour_key(labels(prompts), side), ("", paleness(bracket=bool(groups)))],
             caption=[part] if part else [],
         )
         if groups is not None:
             yield Paragraph(frames.groups_in_words(ranked, groups))
-        yield Paragraph(meaning(self.result.spec, prompts, side), "quiet")
+        yield Paragraph(f"{scale.said} {meaning(self.result.spec, prompts, side)}", "quiet")
 
-    def _ranking_table(self, ranked: pd.DataFrame) -> Table:
+    def _ranking_table(self, ranked: pd.DataFrame, unit: str) -> Table:
         columns = [
             Column("Rank", NUMBER),
             Column("Subset"),
-            Column(f"Influence, {self.unit}", NUMBER),
+            Column(f"Influence, {unit}", NUMBER),
             Column("95 % interval", NUMBER),
             Column("Clear of its neighbours"),
         ]

@@ -12,6 +12,10 @@ CONTINUED_UNIT = f"{UNIT} of continued training"
 """Of what a short training without a subset adds to a loss, against one with it."""
 PARTIAL_UNIT = f"{UNIT} of partial retraining"
 """Of what UnTrac with preset ``robust`` adds to a loss: a part of the way to a model trained without a subset."""
+RETRAINED_UNIT = f"{UNIT} that retraining would show"
+"""Of an influence that is calibrated against retraining."""
+RELATIVE_UNIT = "share of the largest"
+"""Of an influence that is not."""
 NO_RETRAINED, NONE = "no retrained model", "–"
 TURNS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 NAME_CHARACTERS = 32

@@ -15,6 +15,7 @@ from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import lines
 from pages.components.results import influence_data as data
 from untrac_core.engine import Run
+from untrac_core.explore.tables import in_nats
 from untrac_core.explore.tables import trace_frames as frames
 from untrac_core.figures import ranking as figures
 from untrac_core.figures.palette import subset_colours
@@ -68,6 +69,8 @@ def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptS
         return
     with st.container(border=True, gap="xsmall", key="answer"):
         st.text(found["text"])
+        if told := in_nats(picture.scale, prompts, side):
+            st.text(told)
         if found.get("collapsed"):
             st.markdown(":orange-badge[:material/warning: collapsed] the model collapsed in part of the unlearning.")
         elif not found.get("stable", True):
@@ -84,10 +87,10 @@ def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptS
 
 def bars(result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: str) -> str | None:
     """The ranking, what its colours and signs mean and what it cannot separate; returns a subset that is clicked."""
-    method, ranked, groups = result.spec.method, picture.ranked, picture.groups
+    ranked, groups = picture.scale.ranked, picture.groups
     every = len(ranked) > sum(ENDS) and st.toggle(f"Draw all {len(ranked)} subsets", key="every", bind="query-params")
     shown = ranked if every else frames.shown(ranked, ENDS)
-    draw = partial(figures.ranked_bars, shown, side=side, groups=groups or (), unit=unit_of(method))
+    draw = partial(figures.ranked_bars, shown, side=side, groups=groups or (), unit=picture.scale.unit)
     clicked = st.plotly_chart(
         drawn_once(draw, "bars", *picture.key, len(shown)),
         config=chart_config(f"{prompts.name}-{side}-ranking"),
@@ -102,7 +105,7 @@ def bars(result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: st
         st.caption(part)
     if groups is not None:
         st.text(frames.groups_in_words(ranked, groups))
-    st.caption(meaning(result.spec, prompts, side))
+    st.caption(f"{picture.scale.said} {meaning(result.spec, prompts, side)}")
     names = [point.get("customdata") for point in clicked["selection"]["points"]]
     return next((name for name in names if name in set(ranked["subset"])), None)
 
@@ -224,7 +227,8 @@ def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
     number = {
         name: st.column_config.NumberColumn(label, format="%+.2g", help=text)
         for name, label, text in (
-            ("influence", "Influence", unit_of(result.spec.method)),
+            ("influence", "Influence", picture.scale.unit),
+            ("own", "In the method's unit", unit_of(result.spec.method)),
             ("low", "95% CI low", "lower end of the interval"),
             ("high", "95% CI high", "upper end of the interval"),
             ("true", "True influence", "mean over seeds of retraining without the subset, nats per token"),

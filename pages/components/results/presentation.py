@@ -10,31 +10,34 @@ import streamlit as st
 from pages.components.layout.downloads import chart_config
 from pages.components.layout.labels import colours, finished
 from pages.components.layout.shell import LETTERS_PRESENTED, is_dark, lines, presented
+from pages.components.results.influence_data import picture
 from untrac_core.engine import Run, describe_run
+from untrac_core.explore.tables import in_nats
 from untrac_core.explore.tables import trace_frames as result_frames
 from untrac_core.explore.tables import validate_frames as validation_frames
 from untrac_core.figures import ranking as figures
 from untrac_core.figures import validate as validation_figures
 from untrac_core.results.folders import TraceFiles, ValidateFiles
-from untrac_core.text.labels import meaning, question, unit_of
+from untrac_core.text.labels import meaning, question
 from untrac_core.text.limits import NOT_PROOF, TRUTH_LIMITS
 
 ENDS = (9, 4)
 """Of a longer ranking, how many bars are shown from its two ends: as many as fit a screen."""
 
 
-def trace(run: Run, result: TraceFiles) -> None:
-    """The ranking of the prompt set and the side that the address names."""
-    summary, method = result.summary, result.spec.method
+def trace(run: Run, result: TraceFiles, validation: Run | None = None) -> None:
+    """The ranking of the prompt set and the side that the address names; ``validation``: that calibrates it."""
+    summary = result.summary
     sets = {prompts.name: prompts for prompts in result.spec.prompts}
     prompts = sets.get(presented("set"), result.spec.prompts[0])
     sides = result_frames.sides_of(summary, prompts.name)
     side = presented("side") if presented("side") in sides else sides[0]
     _heading(question(prompts, side), run, f"{describe_run(result.spec)} · {finished(run.finished)}")
     found = result_frames.verdict(summary, prompts.name, side)
-    ranked = result_frames.ranking(summary, prompts.name, side)
+    scale = picture(run, prompts.name, side, validation).scale
+    ranked = scale.ranked
     if found is not None:
-        _answer(found["text"])
+        _answer(f"{found['text']} {in_nats(scale, prompts, side) or ''}".strip())
     if not ranked.empty:
         groups = result_frames.groups(summary, prompts.name, side)
         st.plotly_chart(
@@ -43,7 +46,7 @@ def trace(run: Run, result: TraceFiles) -> None:
                 side=side,
                 dark=is_dark(),
                 groups=groups or (),
-                unit=unit_of(method),
+                unit=scale.unit,
                 size=LETTERS_PRESENTED,
             ),
             config=chart_config("ranking"),
@@ -56,7 +59,7 @@ def trace(run: Run, result: TraceFiles) -> None:
             st.caption(part)
         if groups is not None:
             st.text(result_frames.groups_in_words(ranked, groups))
-        st.caption(meaning(result.spec, prompts, side))
+        st.caption(f"{scale.said} {meaning(result.spec, prompts, side)}")
     _against(summary.get("warnings", []), NOT_PROOF)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from tests.helpers.worlds import sentences, write_jsonl
 from untrac_core.cli.app import main
-from untrac_core.cli.console import outcome
+from untrac_core.cli.outcomes import outcome
 from untrac_core.data.tokens import distinct_ids, read_tokenizer
 from untrac_core.engine.requests import prepare_request
 from untrac_core.errors import InputError

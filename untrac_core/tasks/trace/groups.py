@@ -16,7 +16,7 @@ from untrac_core.results.folders import GROUP_COLUMNS
 from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.intervals import Estimate, estimate
 from untrac_core.stats.mixture import leave_out_influence
-from untrac_core.tasks.trace.ranking import final_changes, item_changes, watched_tokens
+from untrac_core.tasks.trace.ranking import final_changes, item_changes, shares_of, watched_tokens
 
 LEAST_ITEMS = 2
 """Of a group on a side: with fewer there is no interval over items."""
@@ -67,8 +67,8 @@ def _by_group(outcome: MethodOutput, prompt_set: str) -> dict[tuple[str, str], t
                 )
                 for subset in outcome.study.subsets
             }
-            if outcome.study.sizes is not None:
-                by_subset = leave_out_influence(by_subset, outcome.study.sizes)
+            if shares := shares_of(outcome):
+                by_subset = leave_out_influence(by_subset, shares)
             found[side, str(group)] = by_subset, int(inside.sum())
     both = [group for side, group in found if side == "harmful" and ("harmless", group) in found]
     contrasts = {}

@@ -119,13 +119,25 @@ def estimates(outcome: MethodOutput) -> dict[tuple[str, str], dict[str, Estimate
             other = estimate(*of_items[subset, prompt_set, side], prompts)
             found = replace(found, residuals={**found.residuals, **other.residuals}, exact=True)
         result.setdefault((prompt_set, side), {})[subset] = found
-    if study.sizes is not None and not outcome.leaves_out:
-        result = {place: leave_out_influence(by_subset, study.sizes) for place, by_subset in result.items()}
+    if shares := shares_of(outcome):
+        result = {place: leave_out_influence(by_subset, shares) for place, by_subset in result.items()}
     for prompt_set, sides in study.prompts.items():
         if len(sides) == 2:
             harmful, harmless = result[prompt_set, "harmful"], result[prompt_set, "harmless"]
             result[prompt_set, CONTRAST] = {subset: harmful[subset] - harmless[subset] for subset in harmful}
     return result
+
+
+def shares_of(outcome: MethodOutput) -> Mapping[str, float] | None:
+    """The sizes with which a number becomes that of leaving a subset out; ``None`` where it is shown as it is.
+
+    A product of gradients is always told so, against the mean of the mix, as else its sign would answer no question:
+    with subsets of equal size where theirs is not asked for.
+    """
+    if outcome.leaves_out:
+        return None
+    linear = outcome.method.unit == STEP_UNIT
+    return outcome.study.sizes or (dict.fromkeys(outcome.study.subsets, 1.0) if linear else None)
 
 
 def item_changes(outcome: MethodOutput) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
@@ -210,7 +222,7 @@ def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]], influence: p
     for prompt_set, side in places(study):
         ranked = [row for row in rows if (row["prompt_set"], row["side"]) == (prompt_set, side)]
         collapsed = outcome.refused(prompt_set, side)
-        stable = not collapsed and _stable(influence, prompt_set, side, None if outcome.leaves_out else study.sizes)
+        stable = not collapsed and _stable(influence, prompt_set, side, shares_of(outcome))
         top, text = None, "No ranking: the unlearning went so far that the model collapsed. Take smaller steps."
         if not collapsed:
             top, text = _answer(outcome, ranked, prompt_set, side)
@@ -232,8 +244,15 @@ def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str
     labels = outcome.study.prompt_data[prompt_set].spec.sides
     unit = outcome.method.unit
     size = f"{first['influence']:+.2g} {unit}, 95% interval {first['low']:+.2g} to {first['high']:+.2g}"
+    nothing = "no influence"
+    if unit in (STEP_UNIT, PARTIAL_UNIT, CONTINUED_UNIT):  # not in nats of retraining: only proportions mean something
+        largest = max(abs(row["influence"]) for row in ranked) or 1.0
+        ends = f"95% interval {first['low'] / largest:.2f} to {first['high'] / largest:.2f}"
+        size = f"relative influence {first['influence'] / largest:.2f}, {ends}"
+        size += f"; next is {second['subset']} with {second['influence'] / largest:.2f}"
+        nothing = "the mean of all subsets" if unit == STEP_UNIT else nothing
     if first["low"] <= 0:
-        return None, f"Cannot separate: even the first, {first['subset']}, cannot be told from no influence ({size})."
+        return None, f"Cannot separate: even the first, {first['subset']}, cannot be told from {nothing} ({size})."
     if not first["separable"]:
         return None, (
             f"Cannot separate: {first['subset']} comes first ({size}), but {second['subset']} lies within its noise."
