@@ -45,7 +45,8 @@ def test_every_probe_has_an_expected_guess():
 def test_probes_load_with_the_guessed_columns_and_sides(path):
     look = preview(path)
     columns = guess_columns(look.columns, look.first)
-    assert columns.model_dump() == {c: c for c in ("completion", "prompt", "group", "label", "id")}
+    known = {c: c for c in ("completion", "prompt", "group", "label", "id")}
+    assert columns.model_dump() == known | {"cluster": None}
     sides = guess_sides(look.values[columns.label], columns.label)
     assert sides == SIDES[path.stem]
     spec = PromptSet(

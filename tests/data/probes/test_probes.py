@@ -257,7 +257,7 @@ def test_one_yaml_is_enough_where_rows_are_items(write_probe, tmp_path):
     ]
     records = probe_records(of("mine", Source(file=str(jsonl(tmp_path / "mine.jsonl", [*rows, {"asked": "What?"}])))))
     assert [list(row.values()) for row in records.rows] == [
-        [row["key"], row["asked"], row["said"], "", row["judged"]] for row in rows
+        [row["key"], row["asked"], row["said"], "", row["judged"], ""] for row in rows
     ]
     assert records.notes == ["prompt set 'mine': 1 rows lack the probe's columns and are not used"]
     with pytest.raises(InputError, match="It needs asked, said, judged, or prompt"):

@@ -128,8 +128,12 @@ def test_truthfulqa_parts_only_the_authors_answers_at_semicolons():
 @pytest.mark.parametrize(
     ("text", "origin", "found"),
     [
-        ("12 [The smith] said [SHE] left.", "pro_x", [("pro_stereotype", "female", "The smith said SHE left.")]),
-        ("[He] left.", "type1_anti", [("anti_stereotype", "male", "He left.")]),
+        (
+            "12 [The smith] said [SHE] left.",
+            "pro_x",
+            [("pro_stereotype", "female", "The smith said SHE left.", "The smith said @ left.")],
+        ),
+        ("[He] left.", "type1_anti", [("anti_stereotype", "male", "He left.", "@ left.")]),
         ("She and he left.", "pro", []),
         ("There they left.", "pro", []),
         ("She left.", "other", []),
@@ -138,7 +142,7 @@ def test_truthfulqa_parts_only_the_authors_answers_at_semicolons():
 )
 def test_winobias_needs_one_gender_and_one_side(text, origin, found):
     assert made("winobias", {"text": text}, origin) == [
-        ProbeItem(side, text, group=group) for side, group, text in found
+        ProbeItem(side, text, group=group, cluster=pair) for side, group, text, pair in found
     ]
 
 
