@@ -49,7 +49,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from untrac_core.stats.clusters import Clusters
 
@@ -197,6 +197,23 @@ def cluster_margin(drawn: Array, clusters: int) -> Array:
     spread = np.nanstd(drawn, axis=0) * (clusters / max(1, clusters - 1)) ** 0.5
     margin: Array = _student(clusters) * np.maximum(spread, clusters**-0.5)
     return margin
+
+
+def cluster_p_values(effects: Array, margins: Array, clusters: Array) -> Array:
+    """P-values of effects with these 95% margins (:func:`cluster_margin`) from so many clusters; all of shape (k,).
+
+    Not a number where nothing varies, or where there is one cluster.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(effects) / margins * stdtrit(clusters - 1, (1 + LEVEL) / 2)
+    result: Array = 2 * stdtr(clusters - 1, -ratio)
+    return result
+
+
+def widened(margins: Array, clusters: Array, level: float) -> Array:
+    """Margins of so many clusters (:func:`cluster_margin`) at another level than 95%; all of shape (k,)."""
+    result: Array = margins * stdtrit(clusters - 1, (1 + level) / 2) / stdtrit(clusters - 1, (1 + LEVEL) / 2)
+    return result
 
 
 def _student(count: int, level: float = LEVEL) -> float:

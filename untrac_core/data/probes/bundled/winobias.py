@@ -1,5 +1,6 @@
 """WinoBias' items: whole sentences, on the side that the config or the file's name tells, two of them a pair."""
 
+import hashlib
 import re
 
 from untrac_core.data.probes.rows import FROM, Cells, Items, ProbeItem, elements, only_kind, tidy
@@ -21,4 +22,5 @@ def items(row: Cells) -> Items:
     side, group = only_kind(row[FROM], SIDES), only_kind(given, GENDERS)
     if side and group:
         sentence = re.sub(r"[\[\]]", "", text)
-        yield ProbeItem(side, sentence, group=group, cluster=PRONOUNS.sub("@", sentence))
+        pair = hashlib.blake2b(PRONOUNS.sub("@", sentence).encode(), digest_size=8).hexdigest()
+        yield ProbeItem(side, sentence, group=group, cluster=pair)
