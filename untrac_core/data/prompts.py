@@ -126,7 +126,7 @@ def _together(where: str, sides: Mapping[str, Sequence[Item]]) -> list[str]:
     several = [items for items in count.values() if items > 1]
     if not several:
         return []
-    return [f"{where}: {sum(several)} items stand in {len(several)} pairs or questions, which count as one text each"]
+    return [f"{where}: {sum(several)} items belong to pairs or questions and count as {len(several)}"]
 
 
 def sample(indices: list[int], limit: int | None, clusters: Clusters | None = None) -> list[int]:
