@@ -26,14 +26,14 @@ compare: agreement of two rankings    each number's interval    draws from these
   of one set they share its sampling error, which no number of seeds takes away: the variance is that of a finite
   population, most often of half samples.
 * Items are many, so that t is all but normal for them. What is watched on the same items is subtracted item by item;
-  the two sides of a prompt set are different items, so their margins add in squares.
+  the two sides of a prompt set are different items, so their margins add in squares, unless they are pairs.
 * Items and blocks are counted by clusters (:mod:`untrac_core.stats.clusters`): a minimal pair, a question with its
   answers and a document are one observation each. Residuals are summed over a cluster before their variance is taken,
   and t is that of so many clusters. So are documents drawn where texts are, and clusters of items by the bootstrap.
 * Many intervals that are read as one list of findings share one level (:func:`joint_level`): those of the grid of
   groups and of what influential texts share are widened so that, of those without zero, one in twenty is expected to be
-  false. A bracket promises that all within it are tied and all pairs without one are not, so each pair takes its part
-  of the 5% (:func:`each_level`). A ranking's own intervals, and the differences of neighbours, stand for themselves.
+  false. Brackets are read over all pairs of subsets at once, so each pair takes its part of the 5%
+  (:func:`each_level`). A ranking's own intervals, and the differences of neighbours, stand for themselves.
 * An agreement is no mean: noise lowers it, so that its interval lies unevenly about it, and the study is drawn again
   instead. Two rankings that are compared have no more in common than that each number has an interval, so theirs are
   drawn from these.
