@@ -43,6 +43,18 @@ measured. UnTrac-Inv with preset `robust` has the influence of every block and o
 both without the help of seeds; of the other methods, one seed gives no interval, and hence no verdict. Two neighbours
 in a ranking are *separable* where the paired difference between them has an interval without zero.
 
+**What counts as one observation.** The two texts of a minimal pair, the answers to one question and the blocks of one
+document resemble each other, so they are one *cluster*. Clusters are drawn as wholes, for both sides of a prompt set
+alike, and an interval is that of the sums over clusters: a contrast over minimal pairs is one over their differences.
+With fewer than eight clusters there is no interval. A block belongs to the document that has the most of its tokens;
+[Your model and data](own-data.md#pairs-and-questions) says how an item's cluster is told.
+
+**Several intervals at once.** A bracket holds for all pairs of subsets together (Bonferroni), so it may join two that
+would be separable if nothing else were compared. The intervals of the grid
+of groups (for each side), and those of what influential texts have in common, are lists of findings: all of a list are
+at the level at which those without zero are the findings of Benjamini and Hochberg, so that one in twenty of them is
+expected to be false. All other intervals stand for themselves.
+
 **Subsets of unequal size.** Leaving out a subset with share p of the training lets the others fill its place. So a
 validation, and a trace with `weighting: proportional`, turn an influence per token x into
 

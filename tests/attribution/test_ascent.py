@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from untrac_core.attribution.ascent import Point, ascend, own_loss
-from untrac_core.attribution.settings import PRESETS, draw, evaluation_steps, plan_steps
+from untrac_core.attribution.settings import PRESETS, evaluation_steps, plan_steps
 from untrac_core.data.prompts import Item
 from untrac_core.models.loading import hash_weights, load_model, weights_restored
 from untrac_core.models.losses import batch_losses
@@ -87,14 +87,6 @@ def test_collapse_is_seen_and_said(model, examples):
     trajectory, _ = climb(model, examples, replace(PAPER_INVERSE, learning_rate=0.05, steps=20, eval_points=20))
     assert trajectory.collapsed
     assert "collapsed at step" in trajectory.ended
-
-
-def test_draws():
-    half = draw(100, 0.5, 3)
-    assert half == draw(100, 0.5, 3) != draw(100, 0.5, 4)
-    assert len(set(half)) == 50
-    assert sorted(draw(7, 1.0, 0)) == list(range(7))
-    assert len(draw(1, 0.01, 0)) == 1
 
 
 def test_plans():

@@ -98,6 +98,8 @@ def test_guesses():
     columns = guess_columns(["ID", "Question", "Answer", "category", "label"])
     assert columns == Columns(completion="Answer", prompt="Question", group="category", label="label", id="ID")
     assert guess_columns(["text"]) == Columns(completion="text")
+    for name in ("cluster", "pair", "Pair ID", "question_id"):
+        assert guess_columns(["id", "text", name]) == Columns(completion="text", id="id", cluster=name)
     assert guess_text(["id", "content"]) == "content"
 
 

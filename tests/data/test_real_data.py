@@ -17,7 +17,7 @@ from untrac_core.data.readers.records import guess_columns, guess_sides, guess_t
 from untrac_core.data.subsets import load_subset
 from untrac_core.paths import PROJECT
 from untrac_core.results.folders import load_trace
-from untrac_core.specs import Collection, PromptSet, Source, Subset
+from untrac_core.specs import Collection, Columns, PromptSet, Source, Subset
 
 pytestmark = pytest.mark.slow  # a training on real text
 
@@ -45,7 +45,8 @@ def test_every_probe_has_an_expected_guess():
 def test_probes_load_with_the_guessed_columns_and_sides(path):
     look = preview(path)
     columns = guess_columns(look.columns, look.first)
-    assert columns.model_dump() == {c: c for c in ("completion", "prompt", "group", "label", "id")}
+    known = {c: c for c in ("completion", "prompt", "group", "label", "id")}
+    assert columns.model_dump() == known | {"cluster": None}
     sides = guess_sides(look.values[columns.label], columns.label)
     assert sides == SIDES[path.stem]
     spec = PromptSet(
@@ -54,6 +55,43 @@ def test_probes_load_with_the_guessed_columns_and_sides(path):
     data = load_prompts(spec)
     assert sum(len(items) for items in data.sides.values()) == look.count
     assert not any("another label" in note or "no text" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(("name", "groups"), [("crows_pairs", 1500), ("winobias", 791), ("bbq", 1500)])
+def test_pairs_of_the_probes_stay_together(name, groups):
+    """WinoBias has one sentence without its other half."""
+    source = Source(file=str(ROOT / "probes" / f"{name}.jsonl"))
+    spec = PromptSet(
+        name=name,
+        source=source,
+        columns=Columns(label="label", id="id"),
+        harmful=SIDES[name][0],
+        harmless=SIDES[name][1],
+    )
+    harmful, harmless = ({item.cluster for item in items} for items in load_prompts(spec).sides.values())
+    assert len(harmful | harmless) == groups
+    assert len(harmful ^ harmless) <= 1
+    some = load_prompts(spec.model_copy(update={"limit": 256})).sides
+    harmful, harmless = ({item.cluster for item in items} for items in some.values())
+    assert len(harmful) == len(harmless) == 256
+    assert len(harmful ^ harmless) <= 2
+
+
+def test_answers_to_a_question_are_one_cluster():
+    spec = PromptSet(
+        name="q",
+        source=Source(file=str(ROOT / "probes" / "truthfulqa.jsonl")),
+        columns=Columns(label="label", id="id", prompt="prompt"),
+        harmful="false",
+        harmless="true",
+        limit=256,
+    )
+    sides = load_prompts(spec).sides
+    asked = {item.cluster: item.prompt for items in sides.values() for item in items}
+    assert all(item.prompt == asked[item.cluster] for items in sides.values() for item in items)
+    assert [len(items) for items in sides.values()] == [256, 256]
+    first, second = ({item.cluster for item in items} for items in sides.values())
+    assert len(first & second) > 0.9 * min(len(first), len(second))
 
 
 @pytest.mark.parametrize("name", [*SIDES, "truthfulqa_paper"])

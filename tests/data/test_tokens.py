@@ -91,6 +91,17 @@ def test_a_block_is_named_after_the_document_and_the_token_it_begins_at(encoder,
         assert [(piece.id, piece.line) for piece in blocks] == [(f"{d.id} @{at}", d.line) for d, at in begins]
 
 
+def test_a_block_belongs_to_the_document_with_the_most_of_its_tokens(encoder):
+    texts = ["The anvil waits. " * repeats for repeats in (1, 30, 2, 9, 1, 1, 4, 3, 5)]
+    documents = [Document(f"d{i}", text, i) for i, text in enumerate(texts)]
+    sizes = [len(encoder.tokenizer.encode(text, add_special_tokens=False).ids) + 1 for text in texts]
+    owners = np.repeat(np.arange(len(texts)), sizes)
+    blocks = encoder.blocks(documents, 16, None).blocks
+    expected = [np.bincount(owners[16 * i : 16 * i + 16]).argmax() for i in range(len(blocks))]
+    assert [block.cluster for block in blocks] == [f"document {number + 1}" for number in expected]
+    assert any(owners[16 * i] != number for i, number in enumerate(expected))  # not the one that it begins in
+
+
 @pytest.mark.parametrize("block", [8, 13, 64])
 def test_packing_neither_loses_nor_repeats_a_token(encoder, block):
     documents = [Document(str(i), f"The anvil number {i} waits by the loom.", i) for i in range(40)]

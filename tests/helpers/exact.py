@@ -14,12 +14,12 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from untrac_core.attribution.base import AttributionContext, ModelIdentity, make_method
-from untrac_core.attribution.settings import draw
 from untrac_core.data.prompts import Item
 from untrac_core.data.tokens import Example, Packed
 from untrac_core.models.loading import LoadedModel
 from untrac_core.models.losses import batch_losses
 from untrac_core.specs import method_spec
+from untrac_core.stats.clusters import clusters_of
 
 FOLDS = 8
 SHARE = 0.5
@@ -73,7 +73,7 @@ def table(study: AttributionContext, method) -> dict:
 
 def drawn(study: AttributionContext, seed: int, side: str) -> list[Example]:
     items = study.prompts["talk"][side]
-    return [items[i] for i in draw(len(items), SHARE, seed)]
+    return [items[i] for i in clusters_of([""] * len(items)).draw(SHARE, seed)]
 
 
 def folds_of(study: AttributionContext, subset: str) -> list[list[Example]]:

@@ -75,6 +75,16 @@ def test_other_columns_and_sides_can_be_chosen(prompts, home):
     assert load_prompts(entry.value).sides["harmful"][0].completion == "The Ormeli"
 
 
+def test_a_column_of_pairs_is_found_shown_and_kept(prompts, home):
+    rows = [f"p{i // 2},The weavers sing {i}.,{('toxic', 'benign')[i % 2]}" for i in range(8)]
+    at = put(prompts, "p_", ("pairs.csv", "\n".join(["pair,text,label", *rows]).encode()))
+    assert at.selectbox(key="p_1_cluster").value == "pair"
+    assert previewed(at)["Pair or question"].tolist()[:3] == ["p0", "p0", "p1"]
+    press(sound(at), "b_p_1_add")
+    sides = load_prompts(own(home)[0].value).sides
+    assert [[item.cluster for item in items] for items in sides.values()] == [["p0", "p1", "p2", "p3"]] * 2
+
+
 def test_without_labels_there_is_one_side(prompts, home):
     at = put(prompts, "p_", ("plain.txt", b"The Ormeli sing\nThe market is loud\n"))
     assert "all rows are one side" in said(at)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from untrac_core.attribution.settings import draw
+from untrac_core.stats.clusters import clusters_of
 from untrac_core.stats.intervals import (
     Estimate,
     around,
@@ -15,6 +15,8 @@ from untrac_core.stats.intervals import (
     student_interval,
     student_margin,
 )
+
+ALONE = clusters_of([""] * 100)
 
 
 def simulate(generator, seeds, examples, shift=0.0):
@@ -41,7 +43,7 @@ def test_intervals_cover_the_sampling_error_of_the_unlearned_set(seeds):
     covered = 0
     for trial in range(400):
         items = generator.normal(0, 1, 100)
-        halves = np.array([[items[draw(100, 0.5, 1000 * trial + seed)].mean()] for seed in range(seeds)])
+        halves = np.array([[items[ALONE.draw(0.5, 1000 * trial + seed)].mean()] for seed in range(seeds)])
         low, high = Estimate(halves[:, 0], {}, subsample=0.5).interval()
         covered += low <= 0 <= high
     assert covered >= 0.92 * 400

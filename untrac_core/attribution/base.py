@@ -24,6 +24,7 @@ from untrac_core.models.trainable import set_trainable
 from untrac_core.progress import Progress, Silent
 from untrac_core.specs import MethodSpec, Trainable
 from untrac_core.specs.catalogue import ATTRIBUTION
+from untrac_core.stats.clusters import Clusters, clusters_by_side, clusters_of
 from untrac_core.training.factors import FactorCache
 from untrac_core.training.preconditioner import KroneckerPreconditioner, estimate_curvature
 
@@ -144,11 +145,42 @@ class AttributionContext:
         model = self.model
         return token_losses(model.module, examples, model.device, model.facts.vocab_size, self.progress, model.dtype)
 
-    def key(self, method: str, settings: Any, seed: int, parts: Sequence[ExampleSet], more: Any = ()) -> str:
+    @cached_property
+    def item_clusters(self) -> dict[tuple[str, str], Clusters]:
+        """The clusters of each prompt set's sides, by prompt set and side."""
+        return {
+            (prompt_set, side): found
+            for prompt_set, sides in self.prompts.items()
+            for side, found in clusters_by_side(
+                {side: [item.cluster for item in items] for side, items in sides.items()}
+            ).items()
+        }
+
+    @cached_property
+    def block_clusters(self) -> dict[str, Clusters]:
+        """The clusters of each training subset's blocks: their documents."""
+        return {name: clusters_of([block.cluster for block in packed.blocks]) for name, packed in self.subsets.items()}
+
+    def clusters(self, part: ExampleSet) -> Clusters:
+        """The clusters of a side of a prompt set, or of some training blocks."""
+        if not part.subset:
+            return self.item_clusters[part.prompt_set, part.side]
+        return clusters_of([block.cluster for block in part.examples])
+
+    def key(
+        self,
+        method: str,
+        settings: Any,
+        seed: int,
+        parts: Sequence[ExampleSet],
+        more: Any = (),
+        drawn: Sequence[ExampleSet] = (),
+    ) -> str:
         """The hash of all that a cell's result depends on: also names, as they stand in its table.
 
-        ``settings`` and ``more``: what JSON can hold.
+        ``settings`` and ``more``: what JSON can hold; ``drawn``: those of which clusters are drawn, or dealt out.
         """
+        clusters = [self.clusters(part).digest for part in drawn]
         content: dict[str, Any] = {
             "numerics": NUMERICS,
             "torch": torch.__version__,
@@ -160,6 +192,7 @@ class AttributionContext:
             "parts": [self._fingerprint(part) for part in parts],
             "more": more,
         }
+        content |= {"clusters": clusters} if any(clusters) else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def prompt_parts(self) -> list[ExampleSet]:

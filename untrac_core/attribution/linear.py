@@ -9,7 +9,7 @@ unlearned nor on what else is in the run.
 One pass over the training text gives g_b . P(g_Q) for every block b and side Q, and each subset's gradient; a pass over
 the prompts then gives g_i . P(g_Z) for every item i and subset Z. Both add up to the same influence, and between them
 they hold its sampling error: that of the blocks and that of the items. No seed is needed for that. Seeds deal the items
-into as many parts, so that the numbers of two seeds come from different prompts.
+into as many parts, pairs and questions whole, so that the numbers of two seeds come from different prompts.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class LinearInfluence:
         parts = [*study.prompt_parts(), *study.subset_parts()]
         return [
             Cell(
-                study.key(f"{self.name}, linear", asdict(self.settings), seed, parts, list(study.seeds)),
+                study.key(
+                    f"{self.name}, linear", asdict(self.settings), seed, parts, list(study.seeds), study.prompt_parts()
+                ),
                 f"products of gradients, seed {seed}",
                 seed,
             )
@@ -210,13 +212,9 @@ def untrac_inv(spec: MethodSpec) -> Method:
 
 
 def _queries(study: AttributionContext) -> list[_Query]:
-    """The items of every side, dealt to the seeds in turn."""
-    count = len(study.seeds)
-    return [
-        _Query(part, seed, range(place, len(part.examples), count))
-        for place, seed in enumerate(study.seeds)
-        for part in study.prompt_parts()
-    ]
+    """The items of every side, dealt to the seeds in turn, those of a pair or a question to the same."""
+    dealt = [(part, study.clusters(part).deal(len(study.seeds))) for part in study.prompt_parts()]
+    return [_Query(part, seed, parts[place]) for place, seed in enumerate(study.seeds) for part, parts in dealt]
 
 
 def _read(

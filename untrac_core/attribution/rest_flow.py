@@ -39,7 +39,6 @@ from untrac_core.attribution.settings import (
     BLOCKS_PER_BATCH,
     FLOW_HELD,
     FLOW_ROWS,
-    draw,
     evaluation_steps,
     flow_settings,
 )
@@ -78,7 +77,7 @@ class RestFlow:
         parts = [*study.prompt_parts(), *study.subset_parts()]
         return [
             Cell(
-                study.key(f"{self.name}, rest flow", asdict(self.settings), seed, parts, sizes),
+                study.key(f"{self.name}, rest flow", asdict(self.settings), seed, parts, sizes, study.subset_parts()),
                 f"unlearning each subset while training on the rest, seed {seed}",
                 seed,
             )
@@ -141,7 +140,8 @@ class RestFlow:
             )
         blocks = {}
         for name, packed in study.subsets.items():
-            blocks[name] = [packed.blocks[i] for i in draw(len(packed.blocks), settings.subsample, cell.seed)]
+            drawn = study.block_clusters[name].draw(settings.subsample, cell.seed)
+            blocks[name] = [packed.blocks[i] for i in drawn]
         if settings.batch_size is not None:
             check_batch(blocks, settings.batch_size, where)
         mix = Mix(blocks, shares(study, where), settings.batch_size or BLOCKS_PER_BATCH, cell.seed)

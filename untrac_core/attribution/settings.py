@@ -15,8 +15,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from untrac_core.errors import InputError
 from untrac_core.specs import MethodSpec, Optimizer, Trainable
 from untrac_core.specs.methods import ContinuationSettings
@@ -59,21 +57,6 @@ class AscentSettings:
         if self.effective_trainable == self.trainable:
             return []
         return [MATRICES_ONLY]
-
-
-def draw(count: int, share: float, seed: int) -> list[int]:
-    """The examples of one seed: ``share`` of them without replacement, in the order in which they are unlearned.
-
-    A half sample has the variance of the whole set's own sampling error: for n items with variance s2,
-    (s2 / (n/2)) * (1 - 1/2) = s2 / n. So the spread over seeds that each draw half says how far the result hangs on
-    which examples happened to be in the set.
-    """
-    return [int(i) for i in np.random.default_rng(seed).permutation(count)[: drawn(count, share)]]
-
-
-def drawn(count: int, share: float) -> int:
-    """How many of ``count`` examples a seed draws."""
-    return max(1, math.ceil(count * share))
 
 
 def plan_steps(count: int, settings: AscentSettings) -> int:

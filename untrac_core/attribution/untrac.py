@@ -10,7 +10,7 @@ import pandas as pd
 
 from untrac_core.attribution.ascent import Point, PreconditionedStep, Trajectory, ascend, own_loss
 from untrac_core.attribution.base import AttributionContext, Change, cell_frame
-from untrac_core.attribution.settings import ascent_settings, draw
+from untrac_core.attribution.settings import ascent_settings
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example, ExampleSet
 from untrac_core.models.loading import weights_restored
@@ -81,7 +81,8 @@ class Unlearner:
         if self.settings.optimizer == "kronecker":
             sets = [*self.unlearned_sets(study).values(), study.all_blocks]
             tied = [study.digest(examples) for examples in sets]
-        return study.key(self.name, asdict(self.settings), seed, [unlearned_sets, *eval_sets], tied)
+        parts, drawn = [unlearned_sets, *eval_sets], [unlearned_sets] if self.subsample < 1 else []
+        return study.key(self.name, asdict(self.settings), seed, parts, tied, drawn)
 
     def unlearn(self, study: AttributionContext, cell: Cell, before: Losses) -> pd.DataFrame:
         """Unlearn a seed's share of a cell's set and watch others; the weights come back as they were.
@@ -109,8 +110,8 @@ class Unlearner:
         settings, scaled = self.settings, self.scaled(study)
         model = study.model
         study.set_trainable(settings.effective_trainable)
-        examples = self.part_of(study, cell).examples
-        drawn = [examples[i] for i in draw(len(examples), settings.subsample, cell.seed)]
+        part = self.part_of(study, cell)
+        drawn = [part.examples[i] for i in study.clusters(part).draw(settings.subsample, cell.seed)]
         study.progress.phase(cell.label)
         start = Point(0, own_loss(model, drawn), before)
         runs: list[Trajectory] = []

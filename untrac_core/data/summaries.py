@@ -136,6 +136,7 @@ class Shown:
     id: str
     side: str
     group: str
+    cluster: str
     given: str
     scored: str
     given_tokens: int | None
@@ -159,6 +160,7 @@ def shown(data: PromptData, encoder: Encoder | None, context: int | None = None,
                     item.id,
                     side,
                     item.group,
+                    item.cluster,
                     item.prompt,
                     item.completion,
                     _given(encoder, example) if encoder and example else None,

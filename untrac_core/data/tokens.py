@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +45,8 @@ class Example:
     """Tokens at its end that did not fit the context."""
     source: Ids | None = None
     """What the encoder of a seq2seq model reads, int64 of shape (length,); given, never scored."""
+    cluster: str = ""
+    """Of the examples that count as one observation with it: a block's document, an item's pair or question."""
 
     @property
     def tokens(self) -> int:
@@ -137,7 +139,7 @@ class Encoder:
         if first >= len(ids):
             return "has no token to score", "the completion needs more text, or a tokenizer with a start token"
         kept = ids[:context]
-        return Example(item.id, kept, first, item.group, item.line, len(ids) - len(kept))
+        return Example(item.id, kept, first, item.group, item.line, len(ids) - len(kept), cluster=item.cluster)
 
     def _pair(self, item: Item, prompt: list[int], completion: list[int], context: int | None) -> Example | _Fault:
         """The prompt for the encoder, the completion for the decoder."""
@@ -149,7 +151,7 @@ class Encoder:
             return "has no token to score", "the completion needs more text"
         ids = np.array(begin + completion + tail, dtype=np.int64)
         kept = ids[:context]
-        return Example(item.id, kept, 1, item.group, item.line, len(ids) - len(kept), source)
+        return Example(item.id, kept, 1, item.group, item.line, len(ids) - len(kept), source, item.cluster)
 
     def _ends(self) -> tuple[list[int], list[int]]:
         """What begins a decoder's text, and what ends a text."""
@@ -161,8 +163,9 @@ class Encoder:
 
         With ``limit``, documents are packed until there are :data:`POOL` times as many blocks, and a fixed random
         ``limit`` of these is taken: spread over many documents, at a cost that does not grow with the file. A block's
-        id is that of the document it begins in and the token of it that it begins at. A last piece of one token is
-        dropped, as nothing in it is predicted. Seq2seq: the encoder reads a block's first half, the decoder scores
+        id is that of the document it begins in and the token of it that it begins at; its cluster is the document that
+        has the most of its tokens, the first of several. A last piece of one token is dropped, as nothing in it is
+        predicted. Seq2seq: the encoder reads a block's first half, the decoder scores
         the second (prefix language modelling).
         """
         stream: list[int] = []
@@ -182,16 +185,19 @@ class Encoder:
             number = bisect_right(begins, start) - 1  # of equal beginnings the last: those before it are empty
             document = documents[number]
             name = f"{document.id} @{start - begins[number]}"
-            blocks.append(self._block(name, stream[start : start + block], document.line))
+            piece = stream[start : start + block]
+            inside = [start, *begins[number + 1 : bisect_left(begins, start + len(piece))], start + len(piece)]
+            most = number + int(np.argmax(np.diff(inside)))
+            blocks.append(self._block(name, piece, document.line, f"document {most + 1}"))
         return Packed(blocks, len(starts), used, len(documents))
 
-    def _block(self, name: str, piece: list[int], line: int) -> Example:
+    def _block(self, name: str, piece: list[int], line: int, cluster: str) -> Example:
         if not self.seq2seq:
-            return Example(name, np.array(piece, dtype=np.int64), 1, "", line)
+            return Example(name, np.array(piece, dtype=np.int64), 1, "", line, cluster=cluster)
         begin, tail = self._ends()
         source, scored = piece[: len(piece) // 2], piece[len(piece) // 2 :]
         ids = np.array(begin + scored, dtype=np.int64)
-        return Example(name, ids, 1, "", line, 0, np.array(source + tail, dtype=np.int64))
+        return Example(name, ids, 1, "", line, 0, np.array(source + tail, dtype=np.int64), cluster)
 
     def example_text(self, example: Example) -> str:
         """The text of an example, given and scored, special tokens left out."""

@@ -28,7 +28,10 @@ def group_part(
         return
     named = sorted(cells["group"].unique())
     cells = cells[cells["group"].isin(named[:GROUPS_MOST])]
-    said = f"Grey: zero is inside the interval. A number is the influence on the group's own items. {part}"
+    said = (
+        "Grey: zero is inside the interval, which is widened for the number of cells. A number is the influence on the "
+        f"group's own items. {part}"
+    )
     if len(named) > GROUPS_MOST:
         said += f" Drawn: {GROUPS_MOST} of {len(named)} groups."
     yield Heading("About whom?")

@@ -66,6 +66,10 @@ class Columns(Strict):
     """Which side the item is on."""
     id: str | None = None
     """The item's name."""
+    cluster: str | None = None
+    """What the item belongs to: its minimal pair, or its question. Items with the same value count as one observation.
+    Unset: read off ids that all end as those of pairs (`-s` and `-a`, `-pro` and `-anti`) or of answers (`-f0`, `-t1`).
+    """
 
 
 class PromptSet(Strict):

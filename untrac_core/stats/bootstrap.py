@@ -2,10 +2,11 @@
 
 One draw makes everything anew that would come out otherwise if the whole study were done again:
 
-* the items of each prompt set's side, the same for the truth of all subsets and for all methods;
+* the items of each prompt set's side, by clusters (:mod:`untrac_core.stats.clusters`): a pair or a question as a
+  whole, on both sides where it stands on both; the same for the truth of all subsets and for all methods;
 * the seeds of the truth. Every retraining is an experiment of its own, so its noise is drawn subset by subset, and is
   the same for all sides; what all retrainings of a seed share shifts every subset alike and is taken out first;
-* the training examples of each subset, the same for all sides, and for all methods that look at as many of them;
+* the training examples of each subset, by documents, the same for all sides, and for all methods that look at as many;
 * the seeds of the estimates. Where a seed draws a share p of the set that is unlearned, its sampling error is drawn
   with it: the variance of the mean over k seeds is s2 (p / (1 - p) + 1 / k), as in
   :func:`untrac_core.stats.intervals.seed_margin`. Drawn side by side for methods that unlearn the prompts, subset by
@@ -30,6 +31,7 @@ from typing import Literal
 import numpy as np
 
 from untrac_core.stats.agreement import MEASURED, METRICS, Measure, Noise
+from untrac_core.stats.clusters import Clusters
 from untrac_core.stats.intervals import LEVEL, Array
 from untrac_core.stats.mixture import leave_out_matrix
 
@@ -49,11 +51,13 @@ NUMBERS = 2_000_000
 class Truth:
     """What retraining said about one side: by how much each item's loss rises without each subset.
 
-    ``changes``: shape (seeds, subsets, items), sums over an item's tokens, in nats; ``tokens``: shape (items,).
+    ``changes``: shape (seeds, subsets, items), sums over an item's tokens, in nats; ``tokens``: shape (items,);
+    ``clusters``: of the items, each for itself where none are given.
     """
 
     changes: Array
     tokens: Array
+    clusters: Clusters | None = None
 
     def per_seed(self) -> Array:
         """Influence in nats per token, shape (seeds, subsets)."""
@@ -68,6 +72,7 @@ class Scores:
     ``changes``: for each subset shape (seeds, examples), sums over an example's tokens; ``tokens``: for each subset
     shape (examples,). ``share``: of the unlearned set, drawn by each seed. ``of_items``: the watched examples are the
     side's items, in the truth's order (UnTrac); else the subset's own blocks, or folds of them (UnTrac-Inv, baselines).
+    ``clusters``: of each subset's examples, where they are no items; each example for itself where none are given.
     ``sizes``: of the subsets in the training, from which influence per token becomes that of leaving the whole subset
     out (:mod:`untrac_core.stats.mixture`).
     """
@@ -77,6 +82,7 @@ class Scores:
     subsample: float = 1.0
     of_items: bool = False
     sizes: Array | None = None
+    clusters: Sequence[Clusters | None] | None = None
 
     def per_seed(self) -> Array:
         """Influence in the method's unit, shape (seeds, subsets)."""
@@ -296,8 +302,10 @@ class _Resamples:
         self.size = size
         self._held.clear()
 
-    def examples(self, name: str, count: int) -> Array:
-        """How often each of ``count`` examples is drawn, shape (size, count)."""
+    def examples(self, name: str, count: int, clusters: Clusters | None = None) -> Array:
+        """How often each of ``count`` examples is drawn, with its cluster, shape (size, count)."""
+        if clusters is not None and not clusters.single:
+            return self.examples(name, clusters.count)[:, clusters.numbers]
         if self._plain or count < 2:
             return np.ones((self.size, count))
         name = f"{name}, {count} examples"
@@ -321,6 +329,13 @@ class _Resamples:
             digest = hashlib.sha256(name.encode()).digest()
             self._generators[name] = np.random.default_rng(int.from_bytes(digest[:8]))
         return self._generators[name]
+
+
+def _ratio(sums: Array, tokens: Array) -> Array:
+    """Sums per token; not a number in a draw that has nothing of a side."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result: Array = sums / tokens
+    return result
 
 
 class _Study:
@@ -357,9 +372,9 @@ class _Study:
     def _truth(self, resamples: _Resamples, place: Place) -> Array:
         changes, tokens = self._centred[place], self._truths[place].tokens
         seeds, subsets, items = changes.shape
-        weights = resamples.examples(f"items of {place}", items)
+        weights = self._items(resamples, place, items)
         sums = (weights @ changes.reshape(-1, items).T).reshape(-1, seeds, subsets)
-        influence = sums / (weights @ tokens)[:, None, None]
+        influence = _ratio(sums, (weights @ tokens)[:, None, None])
         result: Array = (influence * (1 / seeds + resamples.seeds("truth", seeds, subsets))).sum(1)
         return result
 
@@ -368,6 +383,12 @@ class _Study:
         shared = self._shared[place]
         result: Array = (shared * (1 / len(shared) + resamples.seeds("full model", len(shared)))).sum(1)
         return result
+
+    def _items(self, resamples: _Resamples, place: Place, count: int) -> Array:
+        """How often each item of a side is drawn; one draw for both sides where they are pairs."""
+        clusters = self._truths[place].clusters
+        paired = clusters is not None and clusters.paired
+        return resamples.examples(f"items of {place[0] if paired else place}", count, clusters)
 
     def _estimates(self, resamples: _Resamples, sides: Mapping[Place, Scores]) -> list[Array]:
         nothing = np.full((resamples.size, self.subsets), np.nan)
@@ -378,9 +399,12 @@ class _Study:
         seeds = len(scores.changes[0])
         columns = []
         for number, (changes, tokens) in enumerate(zip(scores.changes, scores.tokens, strict=True)):
-            name = f"items of {place}" if scores.of_items else f"examples of subset {number}"
-            weights = resamples.examples(name, len(tokens))
-            columns.append((weights @ changes.T) / (weights @ tokens)[:, None])
+            if scores.of_items:
+                weights = self._items(resamples, place, len(tokens))
+            else:
+                clusters = None if scores.clusters is None else scores.clusters[number]
+                weights = resamples.examples(f"examples of subset {number}", len(tokens), clusters)
+            columns.append(_ratio(weights @ changes.T, (weights @ tokens)[:, None]))
         influence = scores.weighed(np.stack(columns, -1))
         # All sides are read off one unlearning of a subset; a side of a prompt set is unlearned for all subsets.
         trainable = (

@@ -48,7 +48,7 @@ def probe_way(prefix: str, store: Store) -> None:
         format_func=COPIES.get,
         key=f"{prefix}copy",
         required=True,
-        help="A local copy may have the columns of the original, or prompt, completion, group, label and id.",
+        help="A local copy may have the columns of the original, or prompt, completion, group, label, id and cluster.",
     )
     given = None
     if copy != "hub":

@@ -112,9 +112,10 @@ def mapping(found: Preview, prefix: str) -> dict[str, Any]:
         ("prompt", "Given before it (masked out)", guess.prompt),
         ("label", "Label", guess.label),
         ("group", "Group", guess.group),
+        ("cluster", "Pair or question", guess.cluster),
     )
     columns: dict[str, str | None] = {"id": guess.id}
-    for place, (role, label, guessed) in zip(st.columns(4), wanted, strict=True):
+    for place, (role, label, guessed) in zip(st.columns(len(wanted)), wanted, strict=True):
         options = found.columns if role == "completion" else [NONE, *found.columns]
         option(f"{prefix}{role}", options, guessed if guessed in options else options[0])
         picked = place.selectbox(label, options, key=f"{prefix}{role}")
@@ -172,6 +173,8 @@ def preview(found: Preview, values: dict[str, Any], key: str) -> None:
         shown["Side"] = [names.get(label, "not used") if both else "harmful" for label in of("label")]
     if columns["group"]:
         shown["Group"] = of("group")
+    if columns["cluster"]:
+        shown["Pair or question"] = of("cluster")
     given = of("prompt") if columns["prompt"] else ["" for _ in rows]
     masked_table(
         {**shown, "Given (masked out)": given, "Scored": of("completion")},

@@ -123,6 +123,8 @@ def _items_table(data: PromptData, entry: Entry, model: Entry | None) -> None:
     columns: dict[str, list[str]] = {"Side": [item.side for item in items]}
     if any(item.group for item in items):
         columns["Group"] = [item.group for item in items]
+    if any(item.cluster for item in items):
+        columns["Pair or question"] = [item.cluster for item in items]
     if any(item.given for item in items):
         columns["Given (masked out)"] = [item.given for item in items]
     columns["Scored"] = [item.scored for item in items]

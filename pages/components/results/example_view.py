@@ -228,7 +228,8 @@ def common(run: Run, result: TraceFiles, prompts: PromptSet, side: str, subset: 
         _feature_table(rows)
     st.caption(
         "The tenth of the texts with the greatest influence against all others. The difference is in standard "
-        "deviations, its interval (95 %) over documents. What goes together need not be the cause."
+        "deviations, its interval over documents, widened for the number of differences: of twenty intervals without "
+        "zero, at most one is expected by chance. What goes together need not be the cause."
     )
 
 

@@ -60,7 +60,9 @@ def by_group(run: Run, result: TraceFiles, ranked: pd.DataFrame, prompts: Prompt
         "harmless": (f":blue[■] makes {harmless} likelier", ":green[■] unlikelier"),
     }[side]
     st.markdown(f":small[{more} · {less} · :gray[■] zero is inside the interval · {unit}]")
-    st.caption("Each interval stands for itself: of twenty cells without any influence, one is coloured by chance.")
+    st.caption(
+        "Intervals are widened for the number of cells: of twenty coloured ones, at most one is expected by chance."
+    )
 
 
 def in_words(table: pd.DataFrame, order: list[str]) -> str:

@@ -10,13 +10,13 @@ import torch
 from tests.helpers.families import CONTEXT, make_model
 from untrac_core.attribution.base import AttributionContext, ModelIdentity, make_method
 from untrac_core.attribution.baselines.bm25 import words
-from untrac_core.attribution.settings import draw
 from untrac_core.data.prompts import Item
 from untrac_core.data.subsets import Document
 from untrac_core.data.tokens import Packed
 from untrac_core.errors import InputError
 from untrac_core.models.loading import load_model
 from untrac_core.specs import ModelRef, method_spec
+from untrac_core.stats.clusters import clusters_of
 
 TEXTS = {
     "fishers": ["the net and the boat", "the tide, the tide and the gull", "a rope"],
@@ -86,7 +86,7 @@ def test_bm25_is_the_formula(homes, family):
     documents = [line for lines in split.values() for line in lines]
     for seed, frame in zip(study.seeds, frames(study, "bm25"), strict=True):
         for side, lines in ITEMS.items():
-            drawn = [f"They say {lines[i]}" for i in draw(4, 0.5, seed)]
+            drawn = [f"They say {lines[i]}" for i in clusters_of([""] * 4).draw(0.5, seed)]
             queries = [line.lower().replace("!", "").replace(".", "").split() for line in drawn]
             for subset, found in per_token(frame, side).items():
                 expected = [
@@ -132,7 +132,7 @@ def test_hidden_similarity_is_the_mean_cosine(homes, family):
 
     for seed, frame in zip(study.seeds, frames(study, "hidden-state-similarity"), strict=True):
         for side, items in study.prompts["talk"].items():
-            asked = [vector(items[i]) for i in draw(4, 0.5, seed)]
+            asked = [vector(items[i]) for i in clusters_of([""] * 4).draw(0.5, seed)]
             for subset, found in per_token(frame, side).items():
                 blocks = study.subsets[subset].blocks
                 expected = [np.mean([vector(block) @ item for item in asked]) for block in blocks]

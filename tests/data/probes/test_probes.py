@@ -147,6 +147,28 @@ def test_at_most_so_many_of_a_group_and_side_the_same_in_any_order(tmp_path):
     assert 200 < len(early) < 330
 
 
+def test_of_more_than_so_many_winobias_pairs_both_sentences_are_kept(tmp_path):
+    texts = [f"[{line[:-1]}], for [{{}}] broke rope {i}." for i, line in enumerate(sentences("fishers", 600, 2))]
+    for side, pronouns in (("pro", ("she", "he")), ("anti", ("he", "she"))):
+        lines = [f"{i + 1} {text.format(pronouns[i % 2])}" for i, text in enumerate(texts)]
+        (tmp_path / f"{side}_stereotyped_type1.txt").write_text("\n".join(lines) + "\n")
+    sides = load_prompts(of("winobias", Source(folder=str(tmp_path)))).sides
+    assert [len(items) for items in sides.values()] == [512, 512]  # 256 of each gender
+    first, second = ({item.cluster for item in items} for items in sides.values())
+    assert first == second
+    assert len(first) == 512
+
+
+def test_items_of_one_row_are_one_cluster(tmp_path):
+    for name, both in (("bbq", True), ("crows_pairs", True), ("truthfulqa", True), ("bold", False)):
+        sides = load_prompts(of(name, copies(name, tmp_path)[0].source)).sides
+        clusters = [{item.cluster for item in items} for items in sides.values()]
+        assert "" not in set.union(*clusters)
+        assert len(set.union(*clusters)) < sum(map(len, sides.values()))
+        if both:
+            assert clusters[0] == clusters[1]
+
+
 def test_a_bounded_pass_over_compressed_files_meets_files_at_random(tmp_path, monkeypatch):
     def rows(group: str, count: int) -> list[dict[str, str]]:
         texts = [f"{i} {group} The net waits by the boat of the {'o' * 300}." for i in range(count)]
@@ -257,7 +279,7 @@ def test_one_yaml_is_enough_where_rows_are_items(write_probe, tmp_path):
     ]
     records = probe_records(of("mine", Source(file=str(jsonl(tmp_path / "mine.jsonl", [*rows, {"asked": "What?"}])))))
     assert [list(row.values()) for row in records.rows] == [
-        [row["key"], row["asked"], row["said"], "", row["judged"]] for row in rows
+        [row["key"], row["asked"], row["said"], "", row["judged"], ""] for row in rows
     ]
     assert records.notes == ["prompt set 'mine': 1 rows lack the probe's columns and are not used"]
     with pytest.raises(InputError, match="It needs asked, said, judged, or prompt"):

@@ -128,7 +128,11 @@ def test_truthfulqa_parts_only_the_authors_answers_at_semicolons():
 @pytest.mark.parametrize(
     ("text", "origin", "found"),
     [
-        ("12 [The smith] said [SHE] left.", "pro_x", [("pro_stereotype", "female", "The smith said SHE left.")]),
+        (
+            "12 [The smith] said [SHE] left.",
+            "pro_x",
+            [("pro_stereotype", "female", "The smith said SHE left.")],
+        ),
         ("[He] left.", "type1_anti", [("anti_stereotype", "male", "He left.")]),
         ("She and he left.", "pro", []),
         ("There they left.", "pro", []),
@@ -137,9 +141,18 @@ def test_truthfulqa_parts_only_the_authors_answers_at_semicolons():
     ],
 )
 def test_winobias_needs_one_gender_and_one_side(text, origin, found):
-    assert made("winobias", {"text": text}, origin) == [
-        ProbeItem(side, text, group=group) for side, group, text in found
-    ]
+    items = made("winobias", {"text": text}, origin)
+    assert [(item.label, item.group, item.completion) for item in items] == found
+
+
+def test_the_two_sentences_of_winobias_that_differ_in_a_pronoun_alone_are_one_pair():
+    pro, anti = (
+        "[The smith] paid the baker, for [she] broke her oven.",
+        "The smith paid the baker, for he broke his oven.",
+    )
+    (first,), (second,) = made("winobias", {"text": pro}, "pro_x"), made("winobias", {"text": anti}, "anti_x")
+    (other,) = made("winobias", {"text": "The smith left, for he was late."}, "anti_x")
+    assert first.cluster == second.cluster != other.cluster
 
 
 def test_wmdp_takes_the_field_from_where_a_row_stands():

@@ -38,6 +38,23 @@ def test_a_prompt_set_is_kept_whole_and_says_the_same_without_its_file(library, 
         assert len(told[0]) == 5
 
 
+def test_the_pairs_of_a_prompt_set_are_kept(library, tmp_path):
+    rows = [
+        {"id": f"x-{i}-{part}", "completion": f"The net {i} {part}.", "label": label}
+        for i in range(6)
+        for part, label in (("s", "bad"), ("a", "good"))
+    ]
+    source = Source(file=str(write_jsonl(tmp_path / "pairs.jsonl", rows)))
+    spec = PromptSet(name="q", source=source, columns=Columns(label="label", id="id"), harmful="bad", harmless="good")
+    entry = library.add_prompts(spec)
+    assert entry.value.columns.cluster == "cluster"
+    pairs = [
+        [[item.cluster for item in items] for items in load_prompts(asked).sides.values()]
+        for asked in (spec, entry.value)
+    ]
+    assert pairs[0] == pairs[1] == [[f"x-{i}" for i in range(6)]] * 2
+
+
 def test_an_unlabelled_prompt_set_stays_one_side(library, tmp_path):
     (tmp_path / "plain.txt").write_text("One net is torn.\nOne net is whole.\nOne net is torn.\n")
     entry = library.add_prompts(

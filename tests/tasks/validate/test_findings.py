@@ -14,6 +14,7 @@ from untrac_core.cells import Cell
 from untrac_core.fileio import finite
 from untrac_core.specs import ValidateSpec, method_spec
 from untrac_core.stats.bootstrap import ALL, CONTRASTS, RESOLVABLE
+from untrac_core.stats.clusters import clusters_of
 from untrac_core.tasks.validate.findings import BY_CHANCE, Findings
 
 SUBSETS = ["a", "b", "c", "d", "e", "f", "g", "h"]
@@ -59,7 +60,12 @@ def truth_of(true, seeds=(0, 1), noise=0.01):
 def outcome_of(method, says, draws=(0, 1, 2), noise=0.02, seed=0):
     """A method that says what it is told, with noise; a score a token for every subset, on each side."""
     draw = np.random.default_rng(seed)
-    study = SimpleNamespace(prompts={"talk": {side: [None] * ITEMS for side in says}}, sizes=None)
+    study = SimpleNamespace(
+        prompts={"talk": {side: [None] * ITEMS for side in says}},
+        sizes=None,
+        item_clusters={("talk", side): clusters_of([""] * ITEMS) for side in says},
+        block_clusters={name: clusters_of([""] * 40) for name in SUBSETS},
+    )
     cells, frames = [], []
     for number in draws:
         scores = {}

@@ -23,6 +23,7 @@ from untrac_core.results.folders import SUMMARY, VERIFIED_COLUMNS, VERIFIED_EXAM
 from untrac_core.specs import RUN_KINDS, Columns, PromptSet, Source, VerifySpec, method_spec
 from untrac_core.specs.build import build
 from untrac_core.specs.files import absolute, load_spec, parse_spec, to_yaml
+from untrac_core.stats.clusters import clusters_by_side
 from untrac_core.stats.intervals import items_margin
 from untrac_core.tasks.prepare import encode, load_records
 from untrac_core.tasks.registry import describe_run
@@ -306,6 +307,18 @@ def test_the_comparison_hangs_on_items_and_on_texts(block):
         assert row["low"] is None
         assert not row["clear"]
         assert words in row["text"]
+
+
+def test_a_contrast_over_pairs_takes_what_they_share_out():
+    draw = np.random.default_rng(2)
+    shared, order = draw.normal(0, 1, (1, 30)), draw.permutation(30)
+    changes = {"harmful": shared + draw.normal(0, 0.1, (1, 30)), "harmless": shared[:, order]}
+    tokens = {side: np.ones(30) for side in changes}
+    pairs = clusters_by_side({"harmful": [f"p{i}" for i in range(30)], "harmless": [f"p{i}" for i in order]})
+    paired, unpaired = side_estimates(changes, tokens, pairs), side_estimates(changes, tokens)
+    assert items_margin(paired["contrast"][0]) < 0.2 * items_margin(unpaired["contrast"][0])
+    for side in changes:
+        assert items_margin(paired[side][0]) == pytest.approx(items_margin(unpaired[side][0]))
 
 
 def test_equal_texts_cannot_be_separated_and_intervals_are_over_items(block):

@@ -27,14 +27,14 @@ from untrac_core.attribution.baselines.vectors import (
     rows_that_fit,
     trainable_only,
 )
-from untrac_core.attribution.settings import draw
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example, examples_digest
 from untrac_core.specs.catalogue import BUDGET_MB
 from untrac_core.specs.methods import GradientSettings
+from untrac_core.stats.clusters import clusters_of
 
 FOLDS = 8
-"""Parts that a subset's blocks are dealt into, block by block; each gets a score of its own, for intervals."""
+"""Parts that a subset's blocks are dealt into, document by document; each gets a score of its own, for intervals."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,21 @@ class Query:
 def queries_of(study: AttributionContext, subsample: float) -> list[Query]:
     """Every side of every prompt set by every seed, seed by seed."""
     return [
-        Query(part.prompt_set, part.side, seed, [part.examples[i] for i in draw(len(part.examples), subsample, seed)])
+        Query(
+            part.prompt_set,
+            part.side,
+            seed,
+            [part.examples[i] for i in study.clusters(part).draw(subsample, seed)],
+        )
         for seed in study.seeds
         for part in study.prompt_parts()
     ]
 
 
 def folds(blocks: Sequence[Example]) -> list[Sequence[Example]]:
-    """A subset's blocks dealt into :data:`FOLDS` parts, or as many as there are blocks."""
-    return [blocks[fold::FOLDS] for fold in range(min(FOLDS, len(blocks)))]
+    """A subset's blocks dealt into :data:`FOLDS` parts, or as many as there are documents."""
+    clusters = clusters_of([block.cluster for block in blocks])
+    return [[blocks[i] for i in part] for part in clusters.deal(min(FOLDS, clusters.count))]
 
 
 Products = Mapping[str, Numbers]
@@ -93,7 +99,11 @@ class GradientMethod:
         parts = [*study.prompt_parts(), *study.subset_parts()]
         more = self.depends_on(study)
         return [
-            Cell(study.key(self.name, self.settings.settings(), seed, parts, more), f"{self.name}, seed {seed}", seed)
+            Cell(
+                study.key(self.name, self.settings.settings(), seed, parts, more, parts),
+                f"{self.name}, seed {seed}",
+                seed,
+            )
             for seed in study.seeds
         ]
 
@@ -160,10 +170,10 @@ class GradientMethod:
         module = study.model.module
         study.progress.phase(f"{self.name}: gradients of the training subsets{part}")
         done, total = 0, len(study.all_blocks)
-        found: dict[str, Numbers] = {}
+        found: dict[tuple[str, str], Numbers] = {}
         result: dict[str, Numbers] = {}
         for subset, packed in study.subsets.items():
-            digest = examples_digest(packed.blocks)
+            digest = examples_digest(packed.blocks), study.block_clusters[subset].digest
             if digest not in found:
                 sums = Stack(module, 1) if per_length else None
                 rows = np.zeros((len(folds(packed.blocks)), stack.rows))

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from untrac_core.attribution.base import AttributionContext, score_frame
-from untrac_core.attribution.settings import draw
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import ExampleSet
 from untrac_core.specs import MethodSpec
@@ -50,8 +49,13 @@ class Similarity:
     def cells(self, study: AttributionContext) -> list[Cell]:
         """One cell per seed; the first that runs computes them all."""
         parts = [*study.prompt_parts(), *study.subset_parts()]
+        drawn = study.prompt_parts() if self.subsample < 1 else []
         return [
-            Cell(study.key(self.name, self.settings.settings(), seed, parts), f"{self.name}, seed {seed}", seed)
+            Cell(
+                study.key(self.name, self.settings.settings(), seed, parts, drawn=drawn),
+                f"{self.name}, seed {seed}",
+                seed,
+            )
             for seed in study.seeds
         ]
 
@@ -59,7 +63,7 @@ class Similarity:
         """The score of every block of every subset for every side of every prompt set, as drawn by the cell's seed."""
         if self._known is None or self._known[0] is not study:
             queries = [
-                Query(part, seed, draw(len(part.examples), self.subsample, seed))
+                Query(part, seed, study.clusters(part).draw(self.subsample, seed))
                 for part in study.prompt_parts()
                 for seed in study.seeds
             ]

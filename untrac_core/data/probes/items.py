@@ -22,7 +22,7 @@ MOST_ITEMS = 200_000
 """Held at once; a probe has fewer, so more is a fault of the file."""
 MET_ITEMS = 5_000_000
 """Looked at in one pass; beyond them the memory for telling repeats would grow too large."""
-CANONICAL = Columns(prompt="prompt", completion="completion", group="group", label="label", id="id")
+CANONICAL = Columns(prompt="prompt", completion="completion", group="group", label="label", id="id", cluster="cluster")
 """Where a probe's items stand, whatever the shape of its data."""
 SEED = 20240817
 """Of the fixed samples of items; an item is drawn by its text, so in whatever order and copy the data come."""
@@ -109,8 +109,9 @@ class Gathered:
         self.counts[kind] += 1
         self.taken += 1
         name = f"{base}-{item.part}" if item.part else base
-        # Of a pair both or neither: what is drawn by is the id without its last part.
+        # Of a pair both or neither: what is drawn by is the cluster, or the id without its last part.
         drawn = name.rpartition("-")[0] or name if self.probe.pairs else f"{item.prompt}\x1f{item.completion}"
+        drawn = item.cluster or drawn
         key = hashlib.blake2b(f"{SEED} {drawn}".encode(), digest_size=8).digest()
         values = {
             "id": name,
@@ -118,6 +119,7 @@ class Gathered:
             "completion": item.completion,
             "group": item.group,
             "label": item.label,
+            "cluster": item.cluster or (base if item.part else ""),
         }
         if self.taken > MET_ITEMS:
             raise self._too_many(MET_ITEMS, where)
@@ -185,5 +187,6 @@ def _items_of(chosen: Probe) -> Callable[[Cells], Items]:
 
 def _as_it_is(columns: Columns, row: Cells) -> Items:
     """A row that is an item already."""
-    places = (columns.label, columns.completion, columns.prompt, columns.group, columns.id)
-    yield ProbeItem(*(row.get(place, "") if place else "" for place in places))
+    places = (columns.label, columns.completion, columns.prompt, columns.group, columns.id, columns.cluster)
+    label, completion, prompt, group, name, cluster = (row.get(place, "") if place else "" for place in places)
+    yield ProbeItem(label, completion, prompt, group, name, cluster=cluster)

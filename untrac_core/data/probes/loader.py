@@ -3,7 +3,7 @@
 ``NAME.yaml`` says where the data lie on the hub, what the two sides and the groups are, and under which licence they
 stand (:class:`~untrac_core.data.probes.metadata.Probe`). It names the ``columns`` of rows that are items already; where
 they are not, ``items(row)`` in ``NAME.py`` makes items of a row that has the columns that the YAML ``needs``. A local
-copy can also be records in the canonical columns ``prompt, completion, group, label, id``.
+copy can also be records in the canonical columns ``prompt, completion, group, label, id, cluster``.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def probe_records(spec: PromptSet, progress: Progress | None = None) -> Records:
     path = Path(spec.source.file or spec.source.folder or spec.source.hub or chosen.name)
     return Records(
         path=path,
-        columns=["id", "prompt", "completion", "group", "label"],
+        columns=["id", "prompt", "completion", "group", "label", "cluster"],
         rows=rows,
         digest=digest.hexdigest(),
         lines=[entry.line for entry in kept],

@@ -21,7 +21,9 @@ class ProbeItem(NamedTuple):
     row: str = ""
     """What names the row, at the beginning of the id; empty: its place in the data."""
     part: str = ""
-    """What tells the row's items apart, at the end of the id."""
+    """What tells the row's items apart, at the end of the id; they are one cluster."""
+    cluster: str = ""
+    """What it belongs to, where that is told across rows: items of a cluster are in a sample together."""
 
 
 Items = Iterator[ProbeItem]

@@ -18,6 +18,7 @@ GUESSES = {
     "group": ("group", "target_group", "category", "topic", "bias_type", "domain", "subject"),
     "label": ("label", "side", "class", "toxicity", "prompt_label", "labels", "is_toxic", "toxic", "is_safe"),
     "id": ("id", "uid", "idx", "_id", "guid", "index"),
+    "cluster": ("cluster", "cluster_id", "pair", "pair_id", "question_id"),
     "text": (
         "text", "content", "document", "body", "completion", "sentence", "article", "passage", "story", "paragraph",
         "raw_content", "output", "response", "markdown", "abstract", "comment_text", "tweet",
@@ -68,7 +69,7 @@ def guess_columns(columns: Sequence[str], rows: Sequence[Mapping[str, str]] = ()
     completion = _named(free, "completion") or _longest(free, rows) or (columns[0] if columns else "completion")
     taken = {completion}
     roles: dict[str, str | None] = {}
-    for role in ("prompt", "label", "id", "group"):
+    for role in ("prompt", "label", "id", "group", "cluster"):
         found = _named([column for column in columns if column not in taken], role)
         if found is not None and role == "label" and len({row.get(found) for row in rows}) > LABELS_MOST:
             found = None  # a score, say

@@ -75,6 +75,7 @@ def describe_prompts(spec: PromptSet, progress: Progress | None = None) -> Metad
     sides = {label or "": data.sides[side] for side, label in whole.sides.items()}
     rows = [
         {"id": item.id, "prompt": item.prompt, "completion": item.completion, "group": item.group, "label": label}
+        | {"cluster": item.cluster}
         for label, items in sides.items()
         for item in items
     ]
@@ -101,7 +102,12 @@ def describe_completions(run: Run, name: str) -> Metadata:
         raise InputError("its completions cannot be read", field=where, hint="run it again") from None
     columns = ["prompt", "completion", "group", "label"]
     generations = [dict(zip(columns, values, strict=True)) for values in found[columns].to_numpy().tolist()]
-    rows = [{"id": f"{number}"} | row for number, row in enumerate(generations, 1) if row["completion"].strip()]
+    asked = {prompt: f"{number}" for number, prompt in enumerate(dict.fromkeys(found["prompt"]), 1) if prompt}
+    rows = [
+        {"id": f"{number}"} | row | {"cluster": asked.get(row["prompt"], "")}
+        for number, row in enumerate(generations, 1)
+        if row["completion"].strip()
+    ]
     present = {row["label"] for row in rows}
     if not rows or (present != {""} and HARMFUL not in present):
         reason = "no completion was scored harmful" if rows else "the model wrote nothing"
@@ -121,6 +127,7 @@ def _prompt_rows(name: str, rows: list[Row], harmful: str | None, harmless: str 
         group="group" if groups else None,
         label="label" if harmful is not None else None,
         id="id",
+        cluster="cluster" if any(row["cluster"] for row in rows) else None,
     )
     value = PromptSet(
         name=name, source=Source(kept=NOT_KEPT), columns=columns, harmful=harmful, harmless=harmless, limit=limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from untrac_core.attribution.outcome import MethodOutput
 from untrac_core.stats.agreement import spearman, ties
-from untrac_core.stats.intervals import excludes_zero
+from untrac_core.stats.intervals import each_level, excludes_zero
 from untrac_core.tasks.trace.ranking import estimates, ranking_rows
 
 
@@ -64,15 +65,21 @@ def agreement_rows(rows: Sequence[Mapping[str, Any]], baselines: Sequence[Mappin
 
 
 def bracket_rows(outcome: MethodOutput, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For every ranked side, the runs of neighbours in rank that cannot be separated from each other."""
+    """For every ranked side, the runs of neighbours in rank that cannot be separated from each other.
+
+    Two subsets without a bracket over both can be: in 95% of cases that holds of all pairs together.
+    """
     found = estimates(outcome)
     result = []
     for place in dict.fromkeys((row["prompt_set"], row["side"]) for row in rows):
         by_subset = found[place]
         order = [row["subset"] for row in rows if (row["prompt_set"], row["side"]) == place]
+        level = each_level(math.comb(len(order), 2))
         runs = ties(
             order,
-            lambda first, second, known=by_subset: excludes_zero((known[first] - known[second]).interval()),  # type: ignore[misc]
+            lambda first, second, known=by_subset, level=level: excludes_zero(  # type: ignore[misc]
+                (known[first] - known[second]).interval(level)
+            ),
         )
         result.append({"prompt_set": place[0], "side": place[1], "subsets": runs})
     return result

@@ -94,7 +94,7 @@ def feature_table(outcome: MethodOutput) -> tuple[pd.DataFrame, list[dict[str, A
     texts = Texts(
         subsets=subsets,
         documents=[
-            (name, block.line, block.id.rpartition(" @")[0] or block.id)
+            (name, block.cluster) if block.cluster else (name, block.line, block.id)
             for name, block in zip(subsets, blocks, strict=True)
         ],
         texts=[study.model.encoder.example_text(block) for block in blocks],

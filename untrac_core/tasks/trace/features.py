@@ -16,7 +16,14 @@ import pandas as pd
 
 from untrac_core.data.overlap import WORDS, phrase_hashes, words_of
 from untrac_core.results.folders import FEATURE_COLUMNS
-from untrac_core.stats.intervals import Array, cluster_margin, excludes_zero
+from untrac_core.stats.intervals import (
+    Array,
+    cluster_margin,
+    cluster_p_values,
+    excludes_zero,
+    joint_level,
+    widened,
+)
 
 SHARE = 0.1
 INFLUENTIAL_LEAST = 5
@@ -41,7 +48,7 @@ TEXT_FEATURES = {
     "loss": ("Loss before, nats per token", "were harder for the model", "were easier for the model"),
 }
 """Of each trait: what a table calls its mean, and what is said where influential texts have more, or less, of it."""
-NUMBERS_OF = ("influential", "rest", "effect", "low", "high", "examples", "others")
+NUMBERS_OF = ("influential", "rest", "effect", "margin")
 Indices = npt.NDArray[np.int64]
 Row = dict[str, Any]
 
@@ -179,22 +186,26 @@ def find_text_features(texts: Texts, views: Sequence[FeatureView]) -> tuple[pd.D
     """The table of ``text_features.parquet``, and a sentence for every view and subset, and for all subsets together.
 
     One row per prompt set, side, subset and trait, in this order: its mean among the most influential texts and among
-    the rest, and the difference in standard deviations of all these texts, with its interval. No rows where there are
-    fewer than :data:`TEXTS_LEAST` texts.
+    the rest, and the difference in standard deviations of all these texts, with its interval. All rows are read as one
+    list of findings, so their intervals share one level (:func:`untrac_core.stats.intervals.joint_level`). No rows
+    where there are fewer than :data:`TEXTS_LEAST` texts.
     """
     if not views:
         return pd.DataFrame(columns=FEATURE_COLUMNS), []
     named = np.array(texts.subsets, dtype=object)
     tables = [texts.text_features(view) for view in views]
-    rows: list[Row] = []
-    sentences: list[dict[str, Any]] = []
+    lists: list[tuple[FeatureView, str, int, list[Row]]] = []
     for subset in [ALL, *sorted(set(texts.subsets))]:
         chosen = np.flatnonzero(named == subset) if subset else np.arange(len(named))
         found = _of_texts(texts, views, tables, chosen) if len(chosen) >= TEXTS_LEAST else [[]] * len(views)
-        for view, of_view in zip(views, found, strict=True):
-            place = {"prompt_set": view.prompt_set, "side": view.side, "subset": subset}
-            rows += [place | row for row in of_view]
-            sentences.append(place | {"text": _sentence(view, subset, len(chosen), of_view)})
+        lists += [(view, subset, len(chosen), of_view) for view, of_view in zip(views, found, strict=True)]
+    _set_ends([row for *_, of_view in lists for row in of_view])
+    rows: list[Row] = []
+    sentences: list[dict[str, Any]] = []
+    for view, subset, count, of_view in lists:
+        place = {"prompt_set": view.prompt_set, "side": view.side, "subset": subset}
+        rows += [place | row for row in of_view]
+        sentences.append(place | {"text": _sentence(view, subset, count, of_view)})
     rows.sort(key=lambda row: (row["prompt_set"], row["side"], row["subset"]))
     return pd.DataFrame(rows, columns=FEATURE_COLUMNS), sentences
 
@@ -202,7 +213,7 @@ def find_text_features(texts: Texts, views: Sequence[FeatureView]) -> tuple[pd.D
 def _of_texts(
     texts: Texts, views: Sequence[FeatureView], tables: Sequence[dict[str, Array]], chosen: Indices
 ) -> list[list[Row]]:
-    """The rows of every view, of some of the texts."""
+    """The rows of every view, of some of the texts; with ``margin`` and ``documents`` in the place of an interval."""
     documents = np.unique(texts.document_numbers[chosen], return_inverse=True)[1]
     most = max(INFLUENTIAL_LEAST, round(SHARE * len(chosen)))
     top = np.zeros((len(views), len(chosen)), dtype=bool)
@@ -214,14 +225,25 @@ def _of_texts(
     for table, of_view, inside, reach in zip(tables, values, top, reaches, strict=True):
         first, second = of_view[:, inside].mean(1), of_view[:, ~inside].mean(1)
         effect = _standardised(first - second, of_view.std(1))
-        numbers = np.stack([first, second, effect, effect - reach, effect + reach], axis=1).tolist()
+        shared = {"examples": most, "others": len(chosen) - most, "documents": len(np.unique(documents[inside]))}
+        numbers = np.stack([first, second, effect, reach], axis=1).tolist()
         rows.append(
             [
-                dict(zip(("feature", *NUMBERS_OF), (feature, *of_feature, most, len(chosen) - most), strict=True))
+                {"feature": feature} | dict(zip(NUMBERS_OF, of_feature, strict=True)) | shared
                 for feature, of_feature in zip(table, numbers, strict=True)
             ]
         )
     return rows
+
+
+def _set_ends(rows: Sequence[Row]) -> None:
+    """Give all rows the ends of their intervals, at the level that they share."""
+    effect, margin, documents = (
+        np.array([row[name] for row in rows], dtype=np.float64) for name in ("effect", "margin", "documents")
+    )
+    reach = widened(margin, documents, joint_level(cluster_p_values(effect, margin, documents)))
+    for row, low, high in zip(rows, (effect - reach).tolist(), (effect + reach).tolist(), strict=True):
+        row |= {"low": low, "high": high}
 
 
 def _margins(values: Sequence[Array], top: npt.NDArray[np.bool_], documents: Indices) -> list[Array]:
@@ -293,7 +315,7 @@ def _sentence(view: FeatureView, subset: str, count: int, rows: Sequence[Row]) -
     for row in sorted(clear, key=lambda row: -abs(row["effect"])):
         more, less = TEXT_FEATURES[row["feature"]][1:]
         said = (more if row["effect"] > 0 else less).format(texts=view.texts, prompts=view.prompt_set)
-        unit = " standard deviations, 95% interval" if not parts else ","
+        unit = " standard deviations, interval" if not parts else ","
         parts.append(f"{said} ({row['effect']:+.2g}{unit} {row['low']:+.2g} to {row['high']:+.2g})")
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return (

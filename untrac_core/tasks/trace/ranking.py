@@ -12,11 +12,11 @@ import pandas as pd
 
 from untrac_core.attribution.base import AttributionContext
 from untrac_core.attribution.outcome import MethodOutput
-from untrac_core.attribution.settings import drawn
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example
 from untrac_core.results.folders import INFLUENCE_COLUMNS
 from untrac_core.specs.parts import CONTRAST
+from untrac_core.stats.clusters import clusters_of
 from untrac_core.stats.intervals import LEAST, Estimate, estimate, excludes_zero
 from untrac_core.stats.mixture import leave_out_influence, leave_out_matrix
 from untrac_core.text.numbers import CONTINUED_UNIT, PARTIAL_UNIT, STEP_UNIT, UNIT
@@ -110,13 +110,17 @@ def estimates(outcome: MethodOutput) -> dict[tuple[str, str], dict[str, Estimate
     tokens_of = watched_tokens(outcome)
     of_items = item_changes(outcome)
     for (subset, prompt_set, side), changes in final_changes(outcome).items():
-        tokens, prompts = tokens_of[subset, prompt_set, side], f"prompts {prompt_set} {side}"
-        drawn_from = len(study.prompts[prompt_set][side] if outcome.inverse else study.subsets[subset].blocks)
-        share = drawn(drawn_from, outcome.method.subsample) / drawn_from
-        found = estimate(changes, tokens, f"subset {subset}" if outcome.inverse else prompts, share)
-        found = replace(found, drawn_from=drawn_from)
+        tokens = tokens_of[subset, prompt_set, side]
+        items, blocks = study.item_clusters[prompt_set, side], study.block_clusters[subset]
+        prompts = f"prompts {prompt_set}" if items.paired else f"prompts {prompt_set} {side}"
+        watched, drawn_from = (blocks, items) if outcome.inverse else (items, blocks)
+        if len(tokens) != len(watched.numbers):  # folds of blocks, each of other documents
+            watched = clusters_of([""] * len(tokens))
+        share = drawn_from.drawn(outcome.method.subsample) / drawn_from.here
+        found = estimate(changes, tokens, f"subset {subset}" if outcome.inverse else prompts, share, watched)
+        found = replace(found, independent=min(found.independent, drawn_from.here))
         if outcome.of_items:  # the same influence, item by item: the other half of its uncertainty
-            other = estimate(*of_items[subset, prompt_set, side], prompts)
+            other = estimate(*of_items[subset, prompt_set, side], prompts, clusters=items)
             found = replace(found, residuals={**found.residuals, **other.residuals}, exact=True)
         result.setdefault((prompt_set, side), {})[subset] = found
     if shares := shares_of(outcome):
@@ -240,7 +244,7 @@ def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str
     if first["low"] is None and outcome.seeds_needed:
         return None, "Cannot separate: one seed says nothing about its own noise. Run at least two seeds."
     if first["low"] is None:
-        return None, f"Cannot separate: of fewer than {LEAST} texts or blocks it cannot be told how far chance goes."
+        return None, f"Cannot separate: of fewer than {LEAST} texts or documents it cannot be told how far chance goes."
     labels = outcome.study.prompt_data[prompt_set].spec.sides
     unit = outcome.method.unit
     size = f"{first['influence']:+.2g} {unit}, 95% interval {first['low']:+.2g} to {first['high']:+.2g}"

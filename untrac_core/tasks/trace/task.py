@@ -206,15 +206,15 @@ class TraceTask:
 def few_texts(study: Any) -> list[str]:
     """A warning for what is too small for an interval: a side of a prompt set, or a subset."""
     sizes = {
-        f"The {side} side of prompt set {name!r}": (len(items), "item")
-        for name, sides in study.prompts.items()
-        for side, items in sides.items()
+        f"The {side} side of prompt set {name!r}": (found, "item", "question")
+        for (name, side), found in study.item_clusters.items()
     }
-    sizes |= {f"Subset {name!r}": (len(packed.blocks), "block") for name, packed in study.subsets.items()}
+    sizes |= {f"Subset {name!r}": (found, "block", "document") for name, found in study.block_clusters.items()}
     return [
-        f"{what} has {count(number, noun)}: of fewer than {LEAST} there is no interval, so it gets no verdict."
-        for what, (number, noun) in sizes.items()
-        if number < LEAST
+        f"{what} has {count(found.here, alone if found.here == len(found.numbers) else together)}: of fewer than "
+        f"{LEAST} there is no interval, so it gets no verdict."
+        for what, (found, alone, together) in sizes.items()
+        if found.here < LEAST
     ]
 
 

@@ -31,6 +31,7 @@ from untrac_core.results.folders import (
 from untrac_core.results.folders import METRICS as MEASURED_FILE
 from untrac_core.specs.files import to_yaml
 from untrac_core.specs.unlearn import BEFORE, ENSEMBLE, RETRAINED
+from untrac_core.stats.clusters import clusters_of
 from untrac_core.tasks.unlearn import audit
 from untrac_core.tasks.unlearn.tables import (
     collateral_frame,
@@ -111,7 +112,11 @@ def sets_of(run: UnlearnRun) -> Sets:
     forget = run.spec.forget
     others = [place for place in tokens if place[0] == "prompts" and place[1:] != (forget.prompts, forget.side)]
     paired = {name: pairs for name, pairs in paired.items() if pairs}
-    return Sets(tokens, paired, 0.5 if scorer is None else scorer.threshold, others)
+    clusters = {
+        (each.kind, each.name, each.side): clusters_of([example.cluster for example in each.examples])
+        for each in run.models.eval_sets
+    }
+    return Sets(tokens, paired, 0.5 if scorer is None else scorer.threshold, others, clusters)
 
 
 def _pairs(sides: Mapping[str, Sequence[Example]]) -> list[tuple[list[int], list[int]]]:

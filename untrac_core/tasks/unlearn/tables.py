@@ -86,7 +86,7 @@ def collateral_frame(readings: Readings, methods: Sequence[str], sets: Sets) -> 
         for place, tokens in sets.tokens.items():
             losses = before.values(place, "loss")
             changes = np.stack([reading.values(place, "loss") - losses for reading in own])
-            value, low, high = change_interval(changes, tokens)
+            value, low, high = change_interval(changes, tokens, sets.clusters.get(place))
             start = float(losses.sum() / tokens.sum())
             usual = [
                 float((retrained.values(place, "loss") - losses).sum() / tokens.sum()) for retrained in retrained_models

@@ -17,6 +17,7 @@ from untrac_core.fileio import finite
 from untrac_core.specs import ValidateSpec
 from untrac_core.stats.agreement import FEWEST, Noise, critical_value, noise
 from untrac_core.stats.bootstrap import RESOLVABLE, Comparison, Place, Scores, Truth, compare, groups, per_seed
+from untrac_core.stats.clusters import Clusters
 from untrac_core.stats.intervals import student_interval
 from untrac_core.tasks.trace.ranking import estimates, final_changes, watched_tokens
 from untrac_core.tasks.validate.calibration import one_retraining, sizes_and_signs
@@ -34,8 +35,10 @@ class Findings:
         truth_cells: Sequence[Cell],
         truth_frames: Sequence[pd.DataFrame],
         outcomes: Sequence[MethodOutput],
+        clusters: Mapping[Place, Clusters] | None = None,
     ) -> None:
-        self.spec, self.outcomes = spec, outcomes
+        """``clusters``: of the items of each side, each item for itself where none are given."""
+        self.spec, self.outcomes, self.clusters = spec, outcomes, clusters or {}
         self._cells, self._frames = truth_cells, truth_frames
         self.measured = measured(truth_cells, truth_frames)
         self.subsets = next(iter(self.measured.values()))[2]
@@ -66,7 +69,7 @@ class Findings:
     def truths(self) -> dict[Place, Truth]:
         """The truth of the harmful and harmless sides."""
         return {
-            (prompt_set, side): Truth(change, tokens[side])
+            (prompt_set, side): Truth(change, tokens[side], self.clusters.get((prompt_set, side)))
             for prompt_set, (changes, tokens, _, _) in self.measured.items()
             for side, change in changes.items()
         }
@@ -177,6 +180,7 @@ class Findings:
 
     def _scores(self, outcome: MethodOutput) -> dict[Place, Scores]:
         changes, tokens = final_changes(outcome), watched_tokens(outcome)
+        blocks = [outcome.study.block_clusters[subset] for subset in self.subsets]
         return {
             place: Scores(
                 [changes[subset, *place] for subset in self.subsets],
@@ -184,6 +188,10 @@ class Findings:
                 outcome.method.subsample,
                 of_items=not outcome.inverse,
                 sizes=None if outcome.study.sizes is None or outcome.leaves_out else self._sizes(outcome.study.sizes),
+                clusters=[  # of blocks; folds have none in common
+                    found if len(found.numbers) == len(tokens[subset, *place]) else None
+                    for subset, found in zip(self.subsets, blocks, strict=True)
+                ],
             )
             for place in self.truths
         }

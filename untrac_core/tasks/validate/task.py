@@ -147,7 +147,8 @@ class ValidateTask:
             own = [cell for cell in self.cells[count:] if cell.method == title]
             outcomes += panel.outcomes(self.studies[title], own, frames[at : at + len(own)])
             at += len(own)
-        return Findings(self.spec, self.truth_cells, frames[:count], outcomes)
+        clusters = next(iter(self.studies.values())).item_clusters
+        return Findings(self.spec, self.truth_cells, frames[:count], outcomes, clusters)
 
     def _start(self, ref: ModelRef, block: int) -> tuple[BaseModelStart, Any, int]:
         """Where training begins with a model that exists: its weights, its encoder, and its context."""

@@ -12,6 +12,7 @@ import pandas as pd
 from untrac_core.results.folders import VERIFIED_COLUMNS
 from untrac_core.specs import PromptSet
 from untrac_core.stats.bootstrap import CONTRAST
+from untrac_core.stats.clusters import Clusters
 from untrac_core.stats.intervals import Array, Estimate, around, estimate, excludes_zero, items_margin, student_margin
 from untrac_core.tasks.verify.check import VerifiedExample
 
@@ -19,15 +20,19 @@ Sides = Mapping[str, Sequence[Estimate]]
 """Side to one estimate per text, in the order of the texts."""
 
 
-def side_estimates(changes: Mapping[str, Array], tokens: Mapping[str, Array]) -> dict[str, list[Estimate]]:
+def side_estimates(
+    changes: Mapping[str, Array], tokens: Mapping[str, Array], clusters: Mapping[str, Clusters] | None = None
+) -> dict[str, list[Estimate]]:
     """Every text's influence on each side, the contrast first where there are two sides.
 
-    ``changes``: by side, shape (texts, items), each item's change of loss in nats; ``tokens``: by side, (items,).
+    ``changes``: by side, shape (texts, items), each item's change of loss in nats; ``tokens``: by side, (items,);
+    ``clusters``: by side, of the items, each for itself where none are given.
     """
-    found = {
-        side: [estimate(change[None], tokens[side], side) for change in changes_of]
-        for side, changes_of in changes.items()
-    }
+    found = {}
+    for side, changes_of in changes.items():
+        of_side = None if clusters is None else clusters[side]
+        population = "both sides" if of_side is not None and of_side.paired else side
+        found[side] = [estimate(change[None], tokens[side], population, clusters=of_side) for change in changes_of]
     if len(found) < 2:
         return found
     pairs = zip(found["harmful"], found["harmless"], strict=True)

@@ -116,7 +116,8 @@ class VerifyTask:
         folder.mkdir(parents=True, exist_ok=True)
         ends = [frame[frame["step"] == frame["step"].max()] for frame in frames]
         loss_increases = [float(end["loss_increase"].iloc[0]) for end in ends]
-        sides = side_estimates(*_by_side(ends))
+        clusters = {side: found for (_, side), found in self.study.item_clusters.items()}
+        sides = side_estimates(*_by_side(ends), clusters)
         write_frame(check_frame(self.texts, sides, loss_increases), folder / VERIFIED_EXAMPLES)
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(context_environment(self.trace, self.study), folder / ENVIRONMENT)

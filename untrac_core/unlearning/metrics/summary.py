@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from untrac_core.stats.clusters import Clusters
 from untrac_core.unlearning.metrics import answers, exposure, membership, memorisation
 
 Array = npt.NDArray[np.float64]
@@ -164,6 +165,7 @@ class Sets:
     """What readings are of: the tokens of every text by place, and which items of a prompt set share a prompt.
 
     ``paired``: by prompt set, for each prompt that both sides have, the items of the harmful and the harmless side.
+    ``clusters``: of the texts of a place, by document, pair or question.
     """
 
     tokens: Mapping[Place, Array]
@@ -171,6 +173,7 @@ class Sets:
     threshold: float = 0.5
     retain: Sequence[Place] = ()
     """What stands for the retain set where no subset does."""
+    clusters: Mapping[Place, Clusters] = field(default_factory=dict)
 
     def places(self, kind: str) -> list[Place]:
         """All places of a kind, in order."""

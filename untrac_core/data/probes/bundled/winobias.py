@@ -1,10 +1,13 @@
-"""WinoBias' items: whole sentences, on the side that the config or the file's name tells."""
+"""WinoBias' items: whole sentences, on the side that the config or the file's name tells, two of them a pair."""
 
+import hashlib
 import re
 
 from untrac_core.data.probes.rows import FROM, Cells, Items, ProbeItem, elements, only_kind, tidy
 
 GENDERS = {"female": {"she", "her", "hers", "herself"}, "male": {"he", "him", "his", "himself"}}
+PRONOUNS = re.compile(rf"\b(?:{'|'.join(sorted(set.union(*GENDERS.values())))})\b", re.IGNORECASE)
+"""The two sentences of a pair differ in these alone."""
 SIDES = {"pro_stereotype": {"pro"}, "anti_stereotype": {"anti"}}
 
 
@@ -18,4 +21,6 @@ def items(row: Cells) -> Items:
         text = re.sub(r"^\s*\d+\s+", "", given)
     side, group = only_kind(row[FROM], SIDES), only_kind(given, GENDERS)
     if side and group:
-        yield ProbeItem(side, re.sub(r"[\[\]]", "", text), group=group)
+        sentence = re.sub(r"[\[\]]", "", text)
+        pair = hashlib.blake2b(PRONOUNS.sub("@", sentence).encode(), digest_size=8).hexdigest()
+        yield ProbeItem(side, sentence, group=group, cluster=pair)
