@@ -41,10 +41,8 @@ def test_the_first_step_is_the_linear_influence_of_leaving_a_subset_out(request_
     by_flow = found(tiny)
     rate = 0.1 * method._limit[1]
     product = found(TraceTask(request_of({"name": "untrac-inv", "samples": 24}, seeds=[0])))
-    mean = np.mean([one.value for one in product.values()])
     for subset, one in by_flow.items():
-        expected = rate / MICRO * 0.5 * (product[subset].value - mean)  # three equal shares: (1/3) / (2/3)
-        assert one.value == pytest.approx(expected, rel=0.03, abs=1e-6)
+        assert one.value == pytest.approx(rate / MICRO * product[subset].value, rel=0.03, abs=1e-6)
 
 
 def test_weights_come_back_and_every_seed_has_batches_of_its_own(request_of):

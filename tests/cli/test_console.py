@@ -6,14 +6,14 @@ import pytest
 from rich.console import Console
 
 from tests.helpers.validations import NAMES, summary_of
-from untrac_core.cli import console, outcomes
+from untrac_core.cli import outcomes
 
 
 @pytest.fixture
 def printed(monkeypatch):
     """Everything that is printed, as text of one width."""
     out = io.StringIO()
-    monkeypatch.setattr(console, "console", lambda: Console(file=out, width=160))
+    monkeypatch.setattr(outcomes, "console", lambda: Console(file=out, width=160))
     return out.getvalue
 
 

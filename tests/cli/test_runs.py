@@ -59,7 +59,8 @@ def folder(tmp_path_factory):
         "baselines": [], "device": "cpu",
     }  # fmt: skip
     (place / "spec.yaml").write_text(yaml.safe_dump(spec))
-    slow = {"name": "a long trace", "method": {"name": "untrac", "samples": 10, "steps": 12, "eval_points": 12}}
+    steps = {"optimizer": "kronecker", "samples": 10, "steps": 12, "eval_points": 12, "two_sided": True}
+    slow = {"name": "a long trace", "method": {"name": "untrac", "preset": "paper", **steps}}
     (place / "long.yaml").write_text(yaml.safe_dump(spec | slow | {"seeds": list(range(50))}))
     return place
 
@@ -127,7 +128,7 @@ def test_show_and_runs_say_what_was_found(traced, capsys):
     status, out, _ = said(capsys, "show", run_id)
     assert status == 0
     assert "probe, contrast" in out
-    assert "nats per token" in out
+    assert "share of the largest" in out
     assert all(name in out for name in TEXTS)
     status, out, _ = said(capsys, "show", run_id, "--side", "harmful")
     assert "this subset makes the harmful texts more likely" in out.replace("\n", " ")

@@ -241,7 +241,7 @@ def test_a_method_ties_with_itself_and_pairing_finds_what_separates_it_from_anot
 
 def test_resampled_means_vary_as_means_over_seeds_do():
     """Two seeds that draw half a set: the variance of their mean is s2 (1 + 1/2); of the truth's three, s2 / 3."""
-    resamples = resampling._Resamples()
+    resamples = resampling.Resamples()
     resamples.begin(40_000)
     # Each retraining is an experiment of its own: no covariance between subsets.
     truth = Truth(np.array([[1, 5, 0, 2], [4, 5, 3, 2], [-2, 8, 1, 9]])[..., None] * 1.0, np.ones(1))

@@ -199,7 +199,7 @@ def test_the_bootstrap_draws_clusters_and_pairs():
     for side, clusters in clusters_by_side(names).items():
         changes = np.repeat(shared, 4) + generator.normal(0, 0.1, 100)
         truths["talk", side] = Truth(np.stack([changes, -changes])[None], np.ones(100), clusters)
-    resamples = bootstrap._Resamples()
+    resamples = bootstrap.Resamples()
     resamples.begin(20_000)
     study = bootstrap._Study(truths, {})
     one, other = (study._truth(resamples, place)[:, 0] for place in truths)

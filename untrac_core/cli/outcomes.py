@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from untrac_core.cli.console import console, facts_line, print_lines, table
-from untrac_core.tasks.trace.frames import ranking
-from untrac_core.tasks.trace.scale import Scale, relative
 from untrac_core.text.labels import SIDES
-from untrac_core.text.numbers import decimals, duration, figure, missing, percent
+from untrac_core.text.numbers import RELATIVE_UNIT, UNIT, decimals, duration, figure, percent
 
 MEANING = {
     "contrast": "Positive: with this subset in its training, the model leans more towards the harmful side than "
@@ -36,9 +34,9 @@ def _ranking(summary: dict[str, Any], side: str | None) -> None:
             out.print(Text(f"{name}: there is no side {chosen!r}; it has {', '.join(sorted(known))}"))
             continue
         shown.add(chosen)
-        scale = relative(ranking(summary, name, chosen), summary["unit"])
-        if len(scale.ranked):
-            out.print(_ranked(f"{name}, {chosen}", scale))
+        ranked = [row for row in rows if (row["prompt_set"], row["side"]) == (name, chosen)]
+        if ranked:
+            out.print(_ranked(f"{name}, {chosen}", summary["unit"], sorted(ranked, key=lambda row: int(row["rank"]))))
         for verdict in summary.get("verdicts", []):
             if (verdict["prompt_set"], verdict["side"]) == (name, chosen):
                 out.print(Text(f"{name}, {chosen}: {verdict['text']}\n"))
@@ -47,19 +45,22 @@ def _ranking(summary: dict[str, Any], side: str | None) -> None:
             out.print(Text(f"{one}: {MEANING[one]}"))
 
 
-def _ranked(title: str, scale: Scale) -> Table:
-    """One ranking as a table."""
+def _ranked(title: str, unit: str, rows: Sequence[dict[str, Any]]) -> Table:
+    """One ranking as a table; what no retraining has calibrated, in shares of the largest."""
+    largest = 1.0
+    if unit != UNIT and UNIT in unit:
+        largest, unit = max(abs(row["influence"]) for row in rows) or 1.0, RELATIVE_UNIT
     cells = (
         (
-            str(row.rank),
-            str(row.subset),
-            f"{row.influence:+.2g}",
-            "" if missing(row.low) else f"{row.low:+.2g} to {row.high:+.2g}",
-            "" if row.separable else "cannot be separated from a neighbour",
+            str(row["rank"]),
+            row["subset"],
+            f"{row['influence'] / largest:+.2g}",
+            "" if row["low"] is None else f"{row['low'] / largest:+.2g} to {row['high'] / largest:+.2g}",
+            "" if row["separable"] else "cannot be separated from a neighbour",
         )
-        for row in scale.ranked.itertuples()
+        for row in rows
     )
-    columns = [("", True), ("subset", False), (scale.unit, True), ("95% interval", True), ("", False)]
+    columns = [("", True), ("subset", False), (unit, True), ("95% interval", True), ("", False)]
     return table(title, columns, cells)
 
 

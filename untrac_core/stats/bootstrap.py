@@ -20,7 +20,6 @@ deviations instead, with the variance s2 / k. Crossing seeds and examples counts
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from untrac_core.stats.agreement import MEASURED, METRICS, Measure, Noise
 from untrac_core.stats.clusters import Clusters
 from untrac_core.stats.intervals import LEVEL, Array
 from untrac_core.stats.mixture import leave_out_matrix
+from untrac_core.stats.resamples import Resamples
 
 Place = tuple[str, str]
 """A prompt set and a side of it."""
@@ -240,7 +240,7 @@ def compare(
     """
     study = _Study(truths, scores)
     size = max(1, NUMBERS // (len(scores) * len(study.places) * study.subsets))
-    plain, resamples = _Resamples(1, plain=True), _Resamples()
+    plain, resamples = Resamples(1, plain=True), Resamples()
     parts = []
     for start in range(0, draws, size):
         resamples.begin(min(size, draws - start))
@@ -286,51 +286,6 @@ def _paired(truths: Mapping[Place, Truth]) -> list[str]:
     return [name for name, side in truths if side == HARMFUL and (name, HARMLESS) in truths]
 
 
-class _Resamples:
-    """Random weights, drawn once for each name, so that whoever asks by the same name gets the same.
-
-    Each name has a generator of its own: what one method gets does not hang on which others there are.
-    """
-
-    def __init__(self, size: int = 0, *, plain: bool = False) -> None:
-        self.size, self._plain = size, plain
-        self._generators: dict[str, np.random.Generator] = {}
-        self._held: dict[str, Array] = {}
-
-    def begin(self, size: int) -> None:
-        """Forget what was drawn; the next draws are ``size`` new ones."""
-        self.size = size
-        self._held.clear()
-
-    def examples(self, name: str, count: int, clusters: Clusters | None = None) -> Array:
-        """How often each of ``count`` examples is drawn, with its cluster, shape (size, count)."""
-        if clusters is not None and not clusters.single:
-            return self.examples(name, clusters.count)[:, clusters.numbers]
-        if self._plain or count < 2:
-            return np.ones((self.size, count))
-        name = f"{name}, {count} examples"
-        if name not in self._held:
-            even = np.full(count, 1 / count)
-            self._held[name] = self._generator(name).multinomial(count - 1, even, self.size).astype(np.float64)
-        return self._held[name]
-
-    def seeds(self, name: str, count: int, subsets: int = 1) -> Array:
-        """Weights of seeds whose sum is 0: they add s2 / count to a mean's variance; shape (size, count, subsets)."""
-        if self._plain or count < 2:
-            return np.zeros((self.size, count, subsets))
-        name = f"{name}, {count} seeds, {subsets} subsets"
-        if name not in self._held:
-            normal = self._generator(name).standard_normal((self.size, count, subsets))
-            self._held[name] = (normal - normal.mean(1, keepdims=True)) / math.sqrt(count * (count - 1))
-        return self._held[name]
-
-    def _generator(self, name: str) -> np.random.Generator:
-        if name not in self._generators:
-            digest = hashlib.sha256(name.encode()).digest()
-            self._generators[name] = np.random.default_rng(int.from_bytes(digest[:8]))
-        return self._generators[name]
-
-
 def _ratio(sums: Array, tokens: Array) -> Array:
     """Sums per token; not a number in a draw that has nothing of a side."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -350,7 +305,7 @@ class _Study:
         self._paired = _paired(truths)
         self.places: list[Place] = [*truths, *((name, CONTRAST) for name in self._paired)]
 
-    def metric(self, resamples: _Resamples) -> Array:
+    def metric(self, resamples: Resamples) -> Array:
         """Every measure of each draw, then the two sums of products; shape (draws, methods, places, measures + 2)."""
         truth = self._with_contrasts([self._truth(resamples, place) for place in self._truths])
         whole = truth + self._with_contrasts([self._shift(resamples, place) for place in self._truths])
@@ -369,7 +324,7 @@ class _Study:
         at = dict(zip(self._truths, vectors, strict=True))
         return np.stack(vectors + [at[name, HARMFUL] - at[name, HARMLESS] for name in self._paired], 1)
 
-    def _truth(self, resamples: _Resamples, place: Place) -> Array:
+    def _truth(self, resamples: Resamples, place: Place) -> Array:
         changes, tokens = self._centred[place], self._truths[place].tokens
         seeds, subsets, items = changes.shape
         weights = self._items(resamples, place, items)
@@ -378,23 +333,23 @@ class _Study:
         result: Array = (influence * (1 / seeds + resamples.seeds("truth", seeds, subsets))).sum(1)
         return result
 
-    def _shift(self, resamples: _Resamples, place: Place) -> Array:
+    def _shift(self, resamples: Resamples, place: Place) -> Array:
         """What a seed's retrainings share, as the mean over seeds: no agreement sees it, a slope does."""
         shared = self._shared[place]
         result: Array = (shared * (1 / len(shared) + resamples.seeds("full model", len(shared)))).sum(1)
         return result
 
-    def _items(self, resamples: _Resamples, place: Place, count: int) -> Array:
+    def _items(self, resamples: Resamples, place: Place, count: int) -> Array:
         """How often each item of a side is drawn; one draw for both sides where they are pairs."""
         clusters = self._truths[place].clusters
         paired = clusters is not None and clusters.paired
         return resamples.examples(f"items of {place[0] if paired else place}", count, clusters)
 
-    def _estimates(self, resamples: _Resamples, sides: Mapping[Place, Scores]) -> list[Array]:
+    def _estimates(self, resamples: Resamples, sides: Mapping[Place, Scores]) -> list[Array]:
         nothing = np.full((resamples.size, self.subsets), np.nan)
         return [self._estimate(resamples, place, sides[place]) if place in sides else nothing for place in self._truths]
 
-    def _estimate(self, resamples: _Resamples, place: Place, scores: Scores) -> Array:
+    def _estimate(self, resamples: Resamples, place: Place, scores: Scores) -> Array:
         """The method's influence in each draw, shape (draws, subsets)."""
         seeds = len(scores.changes[0])
         columns = []

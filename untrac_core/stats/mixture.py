@@ -14,11 +14,13 @@ does; ``benchmarks/accuracy`` says by how much.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
 
-from untrac_core.stats.intervals import Estimate
+from untrac_core.stats.intervals import LEAST, Estimate
 
 LARGE = 0.25
 """From this share on an estimate to first order can be badly wrong (``benchmarks/accuracy``: a subset of 30%)."""
@@ -41,16 +43,18 @@ def leave_out_matrix(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
 
 
 def leave_out_influence(found: Mapping[str, Estimate], shares: Mapping[str, float]) -> dict[str, Estimate]:
-    """Every subset's estimate as the influence of leaving it out, its uncertainty carried along."""
-    names = list(found)
-    matrix = leave_out_matrix(np.array([shares[name] for name in names], dtype=np.float64))
-    result = {}
-    for row, name in enumerate(names):
-        total = found[names[0]] * float(matrix[row, 0])
-        for column, other in enumerate(names[1:], 1):
-            total = total + found[other] * float(matrix[row, column])
-        result[name] = total
-    return result
+    """Every subset's estimate as the influence of leaving it out, its uncertainty carried along.
+
+    A subset that is too small for an interval of its own is left out of the mean, unless all but one are: nobody knows
+    what its noise would do to the others' intervals.
+    """
+    whole = sum(shares[name] for name in found)
+    large = [name for name, one in found.items() if one.fewest >= LEAST]
+    inside = large if len(large) > 1 else list(found)
+    weights = {name: shares[name] / sum(shares[other] for other in inside) for name in inside}
+    mean = reduce(add, (found[name] * weight for name, weight in weights.items()))
+    odds = {name: shares[name] / (whole - shares[name]) for name in found}
+    return {name: (one - mean) * odds[name] for name, one in found.items()}
 
 
 def allocate_samples(blocks: Mapping[str, int], each: int) -> dict[str, int]:

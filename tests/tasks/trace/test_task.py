@@ -85,8 +85,9 @@ def test_example_scores_average_to_the_subsets(results):
     weighted = examples.assign(w=examples.influence * examples.tokens).groupby(["side", "subset"])
     means = weighted.w.sum() / weighted.tokens.sum()
     for side in ("harmful", "harmless", "contrast"):
-        for row in result.ranking("talk", side).itertuples():
-            assert means[side, row.subset] == pytest.approx(row.influence, abs=1e-9)
+        for row in result.ranking("talk", side).itertuples():  # of three equal subsets: half, less the mean of all
+            expected = 0.5 * (means[side, row.subset] - means[side].mean())
+            assert row.influence == pytest.approx(expected, abs=1e-9)
     assert examples.text.str.contains("anvil").any()
 
 
@@ -96,6 +97,8 @@ def test_ranking_and_table_agree(results):
         end = frame.groupby("seed").step.max().min()  # the last that all seeds have
         last = frame[(frame.step == end) & (frame.group == "")]
         means = last.groupby(["side", "subset"]).influence.mean()
+        if result.summary["method"] == "untrac-inv":  # of leaving a third out, against the mean
+            means = 0.5 * (means - means.groupby("side").transform("mean"))
         ranking = result.ranking("talk", "harmful")
         assert list(ranking["rank"]) == [1, 2, 3]
         for row in ranking.itertuples():
@@ -110,7 +113,8 @@ def test_the_verdict_names_the_top_in_words(results):
     verdict = next(v for v in results["untrac-inv"].summary["verdicts"] if v["side"] == "contrast")
     assert verdict["top"] == "smiths"
     assert verdict["text"].startswith("smiths pushes the model towards bad rather than good texts of talk, more than")
-    assert "nats per token per micro-step" in verdict["text"]
+    assert "(relative influence 1.00, 95% interval " in verdict["text"]
+    assert "nats" not in verdict["text"]
     verdict = next(v for v in results["untrac"].summary["verdicts"] if v["side"] == "contrast")
     assert verdict["text"].startswith(
         "Unlearning smiths while the rest is trained on makes bad rather than good texts of talk less likely, more so"
