@@ -28,7 +28,9 @@ NUDGE = 3e-4
 ROUNDING = 1e-5
 """Of a loss, as far as a difference of two is rounded."""
 RISE = 0.5
-"""Of the depth that Phi reached: where it is so much above its lowest, the flow runs away."""
+"""Of the depth that Phi reached: where it is so much above its lowest, the flow begins to run away."""
+HALVINGS = 3
+"""Of the step, each where the flow begins to run away, before it is stopped."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,25 @@ class Flow:
         self.moved = Stack(self.model.module, len(names))
         self._speed = torch.zeros_like(self.moved.matrix)
         self._lowest = np.zeros(len(names))
+        self._halvings, self._anew = 0, False
         self._start = flat(self.moved)
 
     def go_to(self, step: int) -> bool:
-        """Take steps up to ``step``, from the furthest that is kept; false where the flow would run away before."""
+        """Take steps up to ``step``, from the furthest that is kept; false where the flow runs away before.
+
+        Where it begins to, all its subsets go on from where they are with half the step, and no speed.
+        """
         kept = self._states(step)
         if self.step == 0:
             self.step = kept.load(self._put)
         while self.step < step:
-            if not self._take():
+            if self._take():
+                kept.save(self.step, self._tensors, always=self.step == step)
+            elif self._anew or self._halvings == HALVINGS:
                 return False
-            kept.save(self.step, self._tensors, always=self.step == step)
+            else:
+                self._halvings, self._anew = self._halvings + 1, True
+                self._speed.zero_()
         return True
 
     def visit(self) -> Iterator[tuple[str, float]]:
@@ -97,6 +107,7 @@ class Flow:
         at_start, losses = self._at_start(batch)
         everything = sum(shares[name] * losses[name] for name in shares)
         speed, lowest, turned = self._speed, self._lowest.copy(), False
+        rate = self.rate * 0.5**self._halvings
         for row, name in enumerate(self.names):
             rest = 1 / (1 - shares[name])
             # Of the rest, from that of everything: the gradient and the loss at the start on this batch.
@@ -107,15 +118,15 @@ class Flow:
             phi = loss - rest * (everything - shares[name] * losses[name])
             phi += float(dots((self.ascent[row] - before)[None], ahead)[0])
             pull = flat(self.moved, gradients=True) - before + self.ascent[row]
-            lowest[row] = min(lowest[row], phi)
+            lowest[row] = min(0.0 if self._anew else lowest[row], phi)
             turned |= not phi <= lowest[row] * (1 - RISE) + ROUNDING * loss
-            speed[row] = MOMENTUM * speed[row] - self.rate * self._scaled(pull)
+            speed[row] = MOMENTUM * speed[row] - rate * self._scaled(pull)
             self.study.progress.tick(self.step * len(self.names) + row + 1, 0)
         self._place(None)
         if turned:
             return False
         self.moved.matrix += self._speed
-        self._lowest, self.step = lowest, self.step + 1
+        self._lowest, self._anew, self.step = lowest, False, self.step + 1
         return True
 
     def _at_start(self, batch: Mapping[str, Sequence[Example]]) -> tuple[torch.Tensor, dict[str, float]]:
@@ -161,12 +172,13 @@ class Flow:
             "moved": self.moved.matrix.cpu(),
             "speed": self._speed.cpu(),
             "lowest": torch.from_numpy(self._lowest.copy()),
+            "halvings": torch.tensor(self._halvings),
         }
 
     def _put(self, found: Tensors) -> None:
         self.moved.matrix.copy_(found["moved"])
         self._speed.copy_(found["speed"])
-        self._lowest = found["lowest"].numpy()
+        self._lowest, self._halvings = found["lowest"].numpy(), int(found["halvings"])
 
 
 def flat(stack: Stack, *, gradients: bool = False) -> torch.Tensor:

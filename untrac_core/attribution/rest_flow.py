@@ -17,7 +17,8 @@ is the loss of a prompt set at theta less that at theta_0. All subsets go side b
 theta_0, and end after the same number of steps, so that their numbers compare.
 
 The step is 2 / lambda, with lambda the largest eigenvalue of P times the batch's Hessian: beyond it a quadratic valley
-is left. A flow that runs away is seen on the fresh batch before it reaches the prompts: Phi turns, and rises.
+is left. A flow that begins to run away is seen on the fresh batch before it reaches the prompts: Phi turns, and rises.
+Then the step is halved.
 """
 
 from __future__ import annotations
