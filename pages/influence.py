@@ -58,7 +58,8 @@ def show(run: Run, result: TraceFiles, validation: Run | None) -> None:
         view.limits()
         export_section(run, result, view.tables(result, ranked, prompts, side))
         return
-    left, right = st.columns([3, 2], gap="large") if result.spec.method.takes_steps else (st.container(), None)
+    several = picture.path["step"].nunique() > 1
+    left, right = st.columns([3, 2], gap="large") if several else (st.container(), None)
     with left:
         clicked = view.bars(result, picture, prompts, side)
     if clicked is not None:
@@ -68,7 +69,7 @@ def show(run: Run, result: TraceFiles, validation: Run | None) -> None:
         with right:
             view.path(result, picture, side, height=min(600, max(280, 34 * len(ranked) + 20)))
     lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
-    view.check_it()
+    view.check_it(picture)
     by_group(run, result, ranked, prompts, side)
     view.cheaper(result, picture)
     view.ground_truth(result, picture, side)

@@ -7,7 +7,7 @@ from tests.helpers.worlds import write_jsonl
 from untrac_core.data.prompts import Item, load_prompts
 from untrac_core.data.subsets import Document
 from untrac_core.data.summaries import prompt_facts
-from untrac_core.data.tokens import POOL, Encoder, Example, batches, decoder_start, read_tokenizer
+from untrac_core.data.tokens import POOL, Encoder, Example, batches, decoder_start, make_encoder, read_tokenizer
 from untrac_core.errors import InputError
 from untrac_core.specs import Columns, PromptSet, Source
 
@@ -115,6 +115,27 @@ def test_packing_neither_loses_nor_repeats_a_token(encoder, block):
     assert stream in (expected, expected[:-1])  # a last piece of one token is dropped
     assert all(len(piece.ids) == block for piece in packed.blocks[:-1])
     assert (packed.documents, packed.available) == (40, 40)
+
+
+def test_blocks_begin_with_the_start_token_where_the_tokenizer_adds_one(encoder):
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    documents = [Document(str(i), f"The anvil number {i} waits by the loom.", i) for i in range(40)]
+    plain = make_encoder(Tokenizer.from_str(encoder.tokenizer.to_str()), bos=encoder.end, eos=encoder.end)
+    assert not plain.opened
+    adding = Tokenizer.from_str(encoder.tokenizer.to_str())
+    name = adding.id_to_token(encoder.end)
+    adding.post_processor = TemplateProcessing(single=f"{name} $A", special_tokens=[(name, encoder.end)])
+    opened = make_encoder(adding, bos=encoder.end, eos=encoder.end)
+    assert opened.opened
+    before, after = (made.blocks(documents, 16, None).blocks for made in (plain, opened))
+    assert all(block.ids[0] == encoder.end for block in after)
+    assert {block.first for block in after} == {2}
+    assert all(len(block.ids) <= 16 for block in after)
+    streams = [np.concatenate([block.ids[block.first - 1 :] for block in blocks]) for blocks in (before, after)]
+    shorter = min(map(len, streams))
+    np.testing.assert_array_equal(streams[0][:shorter], streams[1][:shorter])
 
 
 def test_a_limit_spreads_blocks_over_documents(encoder):

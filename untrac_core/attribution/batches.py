@@ -51,15 +51,17 @@ def check_batch(blocks: Mapping[str, Sequence[Example]], size: int, where: str) 
             )
 
 
-def draw_batch(blocks: Mapping[str, Sequence[Example]], size: int, seed: int, step: int) -> dict[str, list[Example]]:
-    """The blocks of every subset in a step; of a subset with fewer than ``size``, all.
+def draw_batch(
+    blocks: Mapping[str, Sequence[Example]], sizes: Mapping[str, int], seed: int, step: int
+) -> dict[str, list[Example]]:
+    """The blocks of every subset in a step: as many as ``sizes`` says, or all of a smaller one.
 
     A subset's own order hangs on the seed and its name alone. An epoch ends where what is left of it is no batch: no
     block stands twice in one.
     """
     drawn = {}
     for name, own in blocks.items():
-        most = min(size, len(own))
+        most = min(sizes[name], len(own))
         epoch, place = divmod(step, len(own) // most)
         order = np.random.default_rng([seed, zlib.crc32(name.encode()), epoch]).permutation(len(own))
         drawn[name] = [own[i] for i in order[place * most : (place + 1) * most]]

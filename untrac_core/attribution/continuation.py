@@ -107,7 +107,7 @@ class Continuation:
         states = States(study.cache, [self._key(study, cell.seed, cell.subset, step) for step in stops])
         states.load(lambda found: _put(found, moving, optimizer, evaluations))
         for step in range(len(evaluations) * EVERY, settings.steps):
-            batch = draw_batch(blocks, settings.batch_size, cell.seed, step)
+            batch = draw_batch(blocks, dict.fromkeys(blocks, settings.batch_size), cell.seed, step)
             examples, weights = weighted(batch, rest)
             mean_gradient(model, examples, per_example=weights)
             nn.utils.clip_grad_norm_(list(moving.values()), CLIP)

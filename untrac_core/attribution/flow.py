@@ -39,13 +39,13 @@ class Mix:
 
     blocks: Mapping[str, Sequence[Example]]
     shares: Mapping[str, float]
-    size: int
-    """Blocks of every subset in a batch, or all of a smaller one."""
+    sizes: Mapping[str, int]
+    """Blocks of every subset in a batch."""
     seed: int
 
     def batch(self, step: int) -> dict[str, list[Example]]:
         """The batch of a step, the same whatever is left out."""
-        return draw_batch(self.blocks, self.size, self.seed, step)
+        return draw_batch(self.blocks, self.sizes, self.seed, step)
 
 
 class Flow:

@@ -37,7 +37,6 @@ from untrac_core.attribution.baselines.vectors import Stack, gradient_parts, row
 from untrac_core.attribution.batches import check_batch, shares
 from untrac_core.attribution.flow import Flow, Mix, largest_rate
 from untrac_core.attribution.settings import (
-    BLOCKS_PER_BATCH,
     FLOW_HELD,
     FLOW_ROWS,
     evaluation_steps,
@@ -145,7 +144,8 @@ class RestFlow:
             blocks[name] = [packed.blocks[i] for i in drawn]
         if settings.batch_size is not None:
             check_batch(blocks, settings.batch_size, where)
-        mix = Mix(blocks, shares(study, where), settings.batch_size or BLOCKS_PER_BATCH, cell.seed)
+        sizes = {name: settings.batch_of(len(packed.blocks)) for name, packed in study.subsets.items()}
+        mix = Mix(blocks, shares(study, where), sizes, cell.seed)
         preconditioner = study.preconditioner(settings.effective_trainable, settings.samples, settings.damping)
         with trainable_only(study, settings.effective_trainable), weights_restored(study.model.module):
             if self._limit is None or self._limit[0] is not study:

@@ -116,7 +116,7 @@ class FlowSettings:
     """Share of the mean eigenvalue that is added to each factor."""
     steps: int
     batch_size: int | None
-    """Blocks of every subset in a step; ``None``: 16, or as many as a smaller subset has."""
+    """Blocks of every subset in a step; ``None``: 16, of a smaller subset a quarter of what is drawn."""
     relative_step: float
     """Length of a step, in units of the longest that stays in a quadratic valley."""
     subsample: float
@@ -125,9 +125,15 @@ class FlowSettings:
     effective_trainable: Trainable
     """The parameters that move: weight matrices, as no others have a curvature."""
 
+    def batch_of(self, blocks: int) -> int:
+        """Blocks in a step of a subset that has so many."""
+        return self.batch_size or min(BLOCKS_PER_BATCH, max(1, int(blocks * self.subsample) // BATCHES))
+
 
 BLOCKS_PER_BATCH = 16
-"""Of every subset that has so many, in a step of UnTrac's flow; the noise of small batches makes it run away."""
+"""Of a large subset, in a step of UnTrac's flow; the noise of small batches makes it run away."""
+BATCHES = 4
+"""That there are at least of a small subset: a batch that was seen before is no fresh one."""
 POWER_STEPS = 12
 """Of the power iteration for the largest eigenvalue; its last steps change it by a few percent."""
 FLOW_HELD = 5

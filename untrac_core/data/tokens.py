@@ -64,12 +64,15 @@ class Encoder:
     """A tokenizer with the two special tokens that are needed: what starts a text and what ends a document.
 
     ``seq2seq``: the encoder reads what is given, the decoder, which begins with ``start``, scores the rest.
+    ``opened``: whether the tokenizer begins every text with ``start`` by itself. A model that was trained so is lost
+    without it, so a block of training text begins with it too, also where it begins inside a document.
     """
 
     tokenizer: Tokenizer
     start: int | None
     end: int | None
     seq2seq: bool = False
+    opened: bool = False
 
     def items(self, items: Sequence[Item], *, context: int | None, where: str) -> list[Example]:
         """One example per item: start token, prompt, completion; the completion's tokens are scored.
@@ -179,13 +182,14 @@ class Encoder:
                 begins.append(len(stream))
                 stream += encoding.ids + tail
             used += len(part)
-        starts = [start for start in range(0, len(stream), block) if len(stream) - start > 1]
+        room = block - len(self._opening())
+        starts = [start for start in range(0, len(stream), room) if len(stream) - start > 1]
         blocks = []
         for start in sample(starts, limit):
             number = bisect_right(begins, start) - 1  # of equal beginnings the last: those before it are empty
             document = documents[number]
             name = f"{document.id} @{start - begins[number]}"
-            piece = stream[start : start + block]
+            piece = stream[start : start + room]
             inside = [start, *begins[number + 1 : bisect_left(begins, start + len(piece))], start + len(piece)]
             most = number + int(np.argmax(np.diff(inside)))
             blocks.append(self._block(name, piece, document.line, f"document {most + 1}"))
@@ -193,11 +197,17 @@ class Encoder:
 
     def _block(self, name: str, piece: list[int], line: int, cluster: str) -> Example:
         if not self.seq2seq:
-            return Example(name, np.array(piece, dtype=np.int64), 1, "", line, cluster=cluster)
+            opening = self._opening()
+            ids = np.array(opening + piece, dtype=np.int64)
+            return Example(name, ids, 1 + len(opening), "", line, cluster=cluster)
         begin, tail = self._ends()
         source, scored = piece[: len(piece) // 2], piece[len(piece) // 2 :]
         ids = np.array(begin + scored, dtype=np.int64)
         return Example(name, ids, 1, "", line, 0, np.array(source + tail, dtype=np.int64), cluster)
+
+    def _opening(self) -> list[int]:
+        """What a block of training text begins with; it is given, and so is the first token after it."""
+        return [self.start] if self.opened and self.start is not None else []
 
     def example_text(self, example: Example) -> str:
         """The text of an example, given and scored, special tokens left out."""
@@ -307,7 +317,8 @@ def make_encoder(tokenizer: Tokenizer, *, bos: int | None, eos: int | None, deco
     tokenizer.no_padding()
     if decoder is not None:
         return Encoder(tokenizer, decoder, eos, seq2seq=True)
-    return Encoder(tokenizer, bos if bos is not None else eos, eos)
+    opened = bos is not None and tokenizer.encode("").ids[:1] == [bos]
+    return Encoder(tokenizer, bos if bos is not None else eos, eos, opened=opened)
 
 
 def distinct_ids(examples: Sequence[Example]) -> list[str]:

@@ -30,13 +30,17 @@ BLOCKS = 40
 
 
 def demo_prompts() -> list[PromptSet]:
-    """The demo's prompt sets: toxicity, bias and truthfulness, each with a harmful and a harmless side."""
+    """The demo's prompt sets: toxicity, bias and truthfulness, each with a harmful and a harmless side.
+
+    Completions of one prompt are a cluster: minimal pairs, and answers to one question. Toxic texts have no prompt.
+    """
     columns = Columns(completion="completion", prompt="prompt", group="group", label="label", id="id")
+    of_prompts = columns.model_copy(update={"cluster": "prompt"})
     return [
         PromptSet(
             name=name,
             source=Source(bundled=f"prompts/{name}.jsonl"),
-            columns=columns,
+            columns=columns if name == "toxicity" else of_prompts,
             harmful=harmful,
             harmless=harmless,
         )

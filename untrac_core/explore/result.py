@@ -149,7 +149,8 @@ class TraceResult(RunResult[TraceFiles]):
         points = frames.trajectory(self.data.influence, prompt_set, side)
         drawn = frames.shown(self.ranking(prompt_set, side), DRAWN)
         points = points[points["subset"].isin(drawn["subset"])]
-        return figures.trajectory(points, colours=subset_colours(drawn, side), dark=dark)
+        unit = unit_of(self.spec.method)
+        return figures.trajectory(points, colours=subset_colours(drawn, side), unit=unit, dark=dark)
 
     def groups(self, prompt_set: str | None = None, side: str | None = None) -> pd.DataFrame:
         """Influence by group of prompts (UnTrac): group, subset, influence, low, high, items; empty for others."""

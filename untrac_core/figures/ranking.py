@@ -106,12 +106,19 @@ def ranked_bars(
 
 
 def trajectory(
-    points: pd.DataFrame, *, colours: dict[str, str], dark: bool = False, height: int = 340, size: int = LETTERS
+    points: pd.DataFrame,
+    *,
+    colours: dict[str, str],
+    unit: str = UNIT,
+    dark: bool = False,
+    height: int = 340,
+    size: int = LETTERS,
 ) -> go.Figure:
     """Influence over the steps of the unlearning, one line per subset with the band of its seeds.
 
     ``points``: columns subset, step, influence (mean over seeds), low, high (least and greatest seed), seeds (count).
-    ``colours``: subset to colour, in the order of the ranking. A diamond marks where the unlearning stopped.
+    ``colours``: subset to colour, in the order of the ranking. ``unit``: of the influence. A diamond marks where the
+    unlearning stopped.
     """
     ink = ink_of(dark)
     drawn = points[points["subset"].isin(list(colours))].sort_values("step")
@@ -137,7 +144,7 @@ def trajectory(
     return assemble(
         traces,
         steps,
-        {"title": {"text": f"influence, {UNIT}"}, "range": [low, high]},
+        {"title": {"text": f"influence, {unit}"}, "range": [low, high]},
         dark=dark,
         height=height,
         size=size,
@@ -277,7 +284,7 @@ def _band(line: pd.DataFrame, tint: str) -> dict[str, Any]:
 def _line(line: pd.DataFrame, name: str, tint: str, width: int = 1) -> dict[str, Any]:
     before = len(line) - 1
     hover = [
-        f"<b>{safe(name, 80)}</b><br>step {r.step}<br>{signed(r.influence)} {UNIT}"
+        f"<b>{safe(name, 80)}</b><br>step {r.step}<br>{signed(r.influence)}"
         f"<br>{r.seeds} seeds: {signed(r.low)} to {signed(r.high)}"
         for r in line.itertuples()
     ]

@@ -21,7 +21,7 @@ from untrac_core.tasks.trace.scale import Scale, in_nats, scale_of
 from untrac_core.text.labels import WHOLE, labels, meaning, measured, question, unit_of
 from untrac_core.text.limits import NOT_PROOF
 from untrac_core.text.masking import mask
-from untrac_core.text.numbers import UNIT, count, decimals, duration, megabytes, signed
+from untrac_core.text.numbers import count, decimals, duration, megabytes, signed
 
 BARS = (28, 12)
 """Of a longer ranking, how many bars are drawn from its two ends; the table has all."""
@@ -116,7 +116,7 @@ class TraceReport:
         stem = f"{self._file_names[name]}-{side}"
         if not ranked.empty:
             bars = self._bars(prompts, side, scale, stem)
-            if self.result.spec.method.takes_steps:
+            if self._all_items["step"].nunique() > 1:
                 path = self._path(prompts, side, ranked, stem)
                 yield Group("pair", [Group("", [*bars]), Group("", [*path])])
             else:
@@ -183,7 +183,7 @@ class TraceReport:
             yield Paragraph("The two sides were not measured at a common step.", "quiet")
             return
         said = "A line is the mean over seeds, its band reaches from the least to the greatest seed."
-        if self.result.spec.weighting == "proportional":
+        if self.result.spec.weighting == "proportional" and self.result.spec.method.takes_steps:
             said += " The lines compare token for token: the subsets' shares of the text are not yet counted in."
         part = frames.ends_in_words(ranked, LINES, "the result's influence.parquet has all")
         said = f"{said} {part}" if part else said
@@ -192,12 +192,15 @@ class TraceReport:
         rows = [[name, *map(signed, values)] for name, values in zip(wide.index, wide.to_numpy(), strict=True)]
         yield Figure(
             figures.trajectory(
-                points, colours=subset_colours(drawn, side), height=min(520, max(280, 34 * len(drawn) + 20))
+                points,
+                colours=subset_colours(drawn, side),
+                unit=self.unit,
+                height=min(520, max(280, 34 * len(drawn) + 20)),
             ),
             name=f"{stem}-path",
             alt=f"Influence of each subset on {prompts.name}, {side}, over the unlearning steps",
             caption=[said],
-            numbers=Table(columns, rows, caption=f"mean over seeds, {UNIT}"),
+            numbers=Table(columns, rows, caption=f"mean over seeds, {self.unit}"),
         )
 
     def _cheaper(self, prompt_set: str, side: str, ranked: pd.DataFrame) -> Iterator[Block]:

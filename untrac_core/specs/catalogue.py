@@ -253,7 +253,7 @@ UNTRAC = {name: row for name, row in ATTRIBUTION.items() if row.settings.unlearn
 PRESETS = {
     "robust": "scaled by the model's curvature: UnTrac unlearns a subset while it trains on the rest; "
     "UnTrac-Inv is the limit of small steps",
-    "paper": "the settings of Isonuma and Titov (2024), exactly",
+    "paper": "the settings of Isonuma and Titov (2024), without their dropout and their resampling of the texts",
 }
 """Of UnTrac and UnTrac-Inv, in words; :data:`untrac_core.attribution.settings.PRESETS` has their values."""
 PAPER_COSTS = {

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from untrac_core.attribution.settings import (
-    BLOCKS_PER_BATCH,
     FLOW_HELD,
     FLOW_ROWS,
     POWER_STEPS,
@@ -217,7 +216,7 @@ def _flows(facts: ModelInfo, settings: FlowSettings, work: Workload) -> _Ascents
     for part in work.unlearned_sets:
         rows = max(1, math.ceil(part.rows * settings.subsample))
         drawn += part.tokens * rows / part.rows
-        batch += part.tokens / part.rows * min(settings.batch_size or BLOCKS_PER_BATCH, rows)
+        batch += part.tokens / part.rows * min(settings.batch_of(part.rows), rows)
     points = len(evaluation_steps(steps, settings.eval_points))
     # All but one subset for every subset, and all of them at the start: a batch for each.
     backward = work.seeds * (steps * subsets * batch + drawn) + POWER_STEPS * batch

@@ -117,7 +117,7 @@ def path(result: TraceFiles, picture: data.Picture, side: str, height: int) -> N
         st.caption("The two sides were not measured at a common step, so there is no line to draw.")
         return
     tints = subset_colours(frames.shown(picture.ranked, ENDS), side)
-    draw = partial(figures.trajectory, picture.path, colours=tints, height=height)
+    draw = partial(figures.trajectory, picture.path, colours=tints, height=height, unit=unit_of(result.spec.method))
     st.plotly_chart(
         drawn_once(draw, "path", *picture.key),
         config=chart_config(f"{side}-path"),
@@ -125,7 +125,7 @@ def path(result: TraceFiles, picture: data.Picture, side: str, height: int) -> N
         alt="Influence of each subset over the unlearning steps, with the band of its seeds",
     )
     st.caption("A line is the mean over seeds, its band reaches from the least to the greatest seed.")
-    if result.spec.weighting == "proportional":
+    if result.spec.weighting == "proportional" and result.spec.method.takes_steps:
         st.caption("The lines compare token for token: the subsets' shares of the text are not yet counted in.")
 
 
@@ -173,13 +173,15 @@ def _ranks(table: pd.DataFrame, own: str) -> None:
     st.caption("Rank by each; shaded: what it puts first.")
 
 
-def check_it() -> None:
+def check_it(picture: data.Picture) -> None:
     """How far the intervals go, and where to go further."""
+    covered = (
+        "The intervals cover other texts of the same kind, other seeds, and the error of the calibration."
+        if picture.scale.calibrated
+        else "The intervals cover other texts of the same kind and other seeds, not what retraining would change."
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(
-            "The intervals cover other texts of the same kind and other seeds, not what retraining would change.",
-            width="content",
-        )
+        st.caption(covered, width="content")
         st.page_link("pages/validate.py", label="Check it against retraining", icon=":material/verified:")
 
 

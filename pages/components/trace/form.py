@@ -248,12 +248,7 @@ def parse_seeds(text: str) -> list[int]:
 def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int | None]:
     """Settings that few need: items per side, blocks per subset, tokens per block, the method's, and the baselines."""
     robust = st.session_state.get("t_preset", "robust") == "robust"
-    steps = not robust or st.session_state.get("t_method", "untrac-inv") != "untrac-inv"
-    size = (
-        ("target_loss_increase", "Target loss increase", "nats per token of all steps together")
-        if robust
-        else ("learning_rate", "Learning rate", "")
-    )
+    flow = robust and st.session_state.get("t_method", "untrac-inv") == "untrac"
     fields: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("limit_prompts", "Max items per side", {"min_value": 1, "step": 1}),
         ("limit_subsets", "Max blocks per subset", {"min_value": 1, "step": 1}),
@@ -261,22 +256,33 @@ def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int |
     )
     of_steps: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("steps", "Unlearning steps", {"min_value": 1, "step": 1}),
-        (size[0], size[1], {"min_value": 0.0, "format": "%g", "help": size[2] or None}),
-        (
-            "max_loss_increase",
-            "Max loss increase",
-            {"min_value": 0.0, "format": "%g", "help": "rise of the unlearned set's own loss, nats per token"},
-        ),
         ("eval_points", "Evaluation points", {"min_value": 1, "max_value": 50, "step": 1}),
+        ("batch_size", "Blocks per subset and step", {"min_value": 1, "step": 1, "help": "more make steadier steps"}),
+        (
+            "relative_step",
+            "Relative step",
+            {"min_value": 0.0, "format": "%g", "help": "1 is the longest step that stays in a quadratic valley"},
+        ),
     )
+    if not robust:
+        of_steps = (
+            *of_steps[:2],
+            ("learning_rate", "Learning rate", {"min_value": 0.0, "format": "%g"}),
+            (
+                "max_loss_increase",
+                "Max loss increase",
+                {"min_value": 0.0, "format": "%g", "help": "rise of the unlearned set's own loss, nats per token"},
+            ),
+        )
     given: dict[str, Any] = {}
     with st.expander("Sizes and settings"):
         st.caption(
             "An empty field leaves the choice to the preset, or takes everything. "
             f"{BLOCKS} blocks per subset make a quick run; more of them narrow the intervals."
         )
+        shown = (*fields, *of_steps) if flow or not robust else fields
         places = st.columns(3)
-        for position, (name, label, limits) in enumerate((*fields, *of_steps) if steps else fields):
+        for position, (name, label, limits) in enumerate(shown):
             st.session_state.setdefault(f"t_{name}", BLOCKS if name == "limit_subsets" else None)
             given[name] = places[position % 3].number_input(label, key=f"t_{name}", placeholder="preset", **limits)
         _baselines()

@@ -126,7 +126,7 @@ def test_pairs_are_one_population_and_other_items_two(spec_of):
         ({}, {"subset smiths": None, "prompts talk harmful": PAIRS, "prompts talk harmless": PAIRS}),
     ):
         residuals = estimates(outcome_of(spec_of(columns)))["talk", "contrast"]["smiths"].residuals
-        assert set(residuals) == set(names)
+        assert {name for name in residuals if not name.startswith("subset")} | {"subset smiths"} == set(names)
         assert all(len(residuals[name]) == count for name, count in names.items() if count)
 
 

@@ -1,0 +1,125 @@
+"""One method against the committed truth: ``python -m benchmarks.accuracy.rungs mix untrac``.
+
+Trains the full model of a testbed's first seed, lets the method estimate, and compares with the retrainings that are
+kept in ``results``, so that a method costs minutes instead of hours. Beside the mean truth stand the seeds that the
+traced model had no part in, one retraining against them, and half and half with one retraining.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import spearmanr
+
+from benchmarks.accuracy.__main__ import HERE, Printed
+from benchmarks.accuracy.testbeds import BEDS, SEEDS, data_root
+from untrac_core.fileio import finite
+from untrac_core.results.folders import GROUND_TRUTH, read_frame, write_json
+from untrac_core.specs import method_spec
+from untrac_core.stats.agreement import noise
+from untrac_core.stats.bootstrap import CONTRAST
+from untrac_core.stats.intervals import Estimate, pearson
+from untrac_core.tasks.registry import resolved
+from untrac_core.tasks.trace.ranking import estimates
+from untrac_core.tasks.validate.task import ValidateTask
+
+RUNGS = "rungs.json"
+Array = npt.NDArray[np.float64]
+Estimates = dict[tuple[str, str], dict[str, Estimate]]
+
+
+def estimated(bed: str, name: str, work: Path) -> tuple[Estimates, float, str]:
+    """The method's estimates by prompt set and side; its CPU seconds; how its cells ended."""
+    progress = Printed()
+    spec = resolved(BEDS[bed](data_root(), work / "data"), progress)
+    spec = spec.model_copy(update={"methods": [method_spec(name)]})
+    task = ValidateTask(spec, work / "rungs", progress, threads=1)
+    title = task.spec.methods[0].title
+    study, panel = task.studies[title], task.panels[title]
+    _ = study.model  # its training is no cost of the method
+    began = time.process_time()
+    cells = panel.cells(study)
+    frames = [panel.run(study, cell) for cell in cells]
+    (outcome,) = panel.outcomes(study, cells, frames)
+    ended = "; ".join(sorted({str(frame["ended"].iloc[0]) for frame in frames}))
+    return estimates(outcome), time.process_time() - began, ended
+
+
+def side_rows(found: Estimates, truth: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each side, contrasts too, the agreement with the truth; ``resolvable``: whether retrainings agree on it."""
+    rows = []
+    for (prompt_set, side), by_subset in found.items():
+        values = np.array([one.value for one in by_subset.values()])
+        true = _truths(truth, prompt_set, side, list(by_subset))
+        mean, others = true.mean(1), true[:, 1:].mean(1)
+        slope = float(values @ mean / (values @ values))
+        rows.append(
+            {
+                "prompt_set": prompt_set,
+                "side": side,
+                "resolvable": noise(true.T).resolvable,
+                "r": pearson(values, mean),
+                "spearman": float(spearmanr(values, mean)[0]),
+                "signs": float((values * mean > 0).mean()),
+                "slope": slope,
+                "r_others": pearson(values, others),
+                "one_retraining": pearson(true[:, 0], others),
+                "half_and_half": pearson(slope * values + true[:, 0], others),
+            }
+        )
+    return rows
+
+
+def _truths(truth: pd.DataFrame, prompt_set: str, side: str, subsets: list[str]) -> Array:
+    """Shape (subsets, seeds)."""
+    rows = truth[(truth["prompt_set"] == prompt_set) & (truth["side"] == side)]
+    table = rows.pivot(index="subset", columns="seed", values="influence").loc[subsets, SEEDS]
+    return table.to_numpy(dtype=np.float64)
+
+
+def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Over the resolvable sides, and over the resolvable contrasts."""
+    frame = pd.DataFrame(rows)
+    whole = frame[frame["resolvable"]]
+    names = ["r", "spearman", "signs", "slope", "r_others", "one_retraining", "half_and_half"]
+    sides, contrasts = whole[whole["side"] != CONTRAST], whole[whole["side"] == CONTRAST]
+    return {
+        "sides": len(sides),
+        **{name: float(sides[name].mean()) for name in names},
+        "contrasts": len(contrasts),
+        "r_contrasts": float(contrasts["r"].mean()),
+    }
+
+
+def keep(bed: str, name: str, found: Estimates, seconds: float, ended: str) -> dict[str, Any]:
+    """Write what came out beside the other methods' results on the bed; returns the means."""
+    path = HERE / "results" / bed / RUNGS
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    rows = side_rows(found, read_frame(HERE / "results" / bed / GROUND_TRUTH))
+    made = means(rows) | {"cpu_seconds": round(seconds), "ended": ended}
+    write_json(finite(known | {name: made | {"by_side": rows}}), path)
+    return made
+
+
+def main() -> None:
+    """Compute what is named, and print the means."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.rungs", description=__doc__)
+    parser.add_argument("bed", choices=[bed for bed in BEDS if (HERE / "results" / bed).is_dir()])
+    parser.add_argument("method")
+    parser.add_argument("--work", type=Path, default=HERE / "work", help="a folder for data and the model")
+    asked = parser.parse_args()
+    for key, value in keep(
+        asked.bed, asked.method, *estimated(asked.bed, asked.method, asked.work / asked.bed)
+    ).items():
+        print(f"{key}: {value if isinstance(value, str) else round(value, 3)}")
+
+
+if __name__ == "__main__":
+    main()
