@@ -13,7 +13,8 @@ from pages.components.results import influence_data as data
 from pages.components.results import influence_view as view
 from pages.components.results import presentation
 from pages.components.results.group_view import by_group
-from untrac_core.engine import Run, describe_run
+from pages.components.results.ladder_view import ladder
+from untrac_core.engine import Run, Store, describe_run
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
 from untrac_core.text.labels import question
@@ -42,9 +43,10 @@ def heading(run: Run, result: TraceFiles, prompts: PromptSet, side: str) -> None
             present_button()
 
 
-def show(run: Run, result: TraceFiles, validation: Run | None) -> None:
+def show(run: Run, result: TraceFiles, store: Store) -> None:
     """The whole page of one result."""
     top = st.container()
+    validation = data.calibrated_by(result, store.runs(kind="validate"))
     prompts, side = view.choose(result)
     with top:
         heading(run, result, prompts, side)
@@ -70,6 +72,7 @@ def show(run: Run, result: TraceFiles, validation: Run | None) -> None:
             view.path(result, picture, side, height=min(600, max(280, 34 * len(ranked) + 20)))
     lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
     view.check_it(picture)
+    ladder(run, result, store)
     by_group(run, result, ranked, prompts, side)
     view.cheaper(result, picture)
     view.ground_truth(result, picture, side)
@@ -86,11 +89,10 @@ def show(run: Run, result: TraceFiles, validation: Run | None) -> None:
 
 
 @st.fragment
-def page(run: Run, validations: list[Run]) -> None:
+def page(run: Run, store: Store) -> None:
     """All but the navigation, so that a switch draws no more than this anew."""
     with readable():
-        result = cached_result(run)
-        show(run, result, data.calibrated_by(result, validations))
+        show(run, cached_result(run), store)
 
 
 def main() -> None:
@@ -99,7 +101,7 @@ def main() -> None:
     if found is None:
         return
     if not presenting():
-        page(found[0], store.runs(kind="validate"))
+        page(found[0], store)
         return
     with readable():
         presentation.trace(*found, data.calibrated_by(found[1], store.runs(kind="validate")))

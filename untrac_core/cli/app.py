@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,13 +19,13 @@ import typer
 
 from untrac_core import __version__
 from untrac_core.cli.dashboard import PORT, dashboard
+from untrac_core.cli.outputs import hand_over, make_folder, usable_out
 from untrac_core.cli.report import report
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
-from untrac_core.fileio import finite, write_bytes
-from untrac_core.specs import RunSpec, Spec, TrainSpec, spec_hash
+from untrac_core.fileio import finite
+from untrac_core.specs import TraceSpec, TrainSpec
 from untrac_core.specs.files import load_spec
-from untrac_core.tasks.registry import resolved
 from untrac_core.text.labels import SIDES
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
@@ -97,7 +94,7 @@ def run(spec_file: SpecFile, out: Out = None, as_json: Json = False) -> int:
     if isinstance(spec, TrainSpec):
         raise InputError(f"this is a {spec.kind} recipe", field=str(spec_file), hint=f"use '{PROGRAM} {spec.kind}'")
     if out:
-        _usable_out(out, spec)
+        usable_out(out, spec)
     with Display() as display:
         run_id = submit(spec, progress=display)
     return _to_the_end(Store(), run_id, out, as_json)
@@ -109,7 +106,7 @@ def resume(run_id: RunId, out: Out = None, as_json: Json = False) -> int:
     store = Store()
     resumed = store.run(run_id)
     if out:
-        _usable_out(out, resumed.spec)
+        usable_out(out, resumed.spec)
     store.resume(run_id)
     return _to_the_end(store, run_id, out, as_json)
 
@@ -195,6 +192,34 @@ app.command()(dashboard)
 
 
 @app.command()
+def sharpen(
+    run_id: RunId,
+    to: Annotated[str | None, typer.Option(metavar="METHOD", help="untrac or continuation; else the next one.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> int:
+    """Ask a trace's question again by a method that is closer to retraining, and takes longer; Ctrl-C cancels it."""
+    from untrac_core.cli.console import Display, tell_check
+    from untrac_core.engine.checks import check as check_run
+    from untrac_core.engine.checks import check_unchanged, next_rung
+
+    store = Store()
+    found = store.run(run_id)
+    if not isinstance(found.spec, TraceSpec):
+        raise InputError(f"this is a {found.kind} run", field=f"run {run_id}", hint="name a trace")
+    rung = next_rung(found.spec, to)
+    check_unchanged(found.spec, found.folder)
+    if out:
+        usable_out(out, rung.spec)
+    if not as_json:
+        print(f"{rung.title}: {rung.adds}.", file=sys.stderr)
+        tell_check("trace", check_run(rung.spec, rates=store.rates()))
+    with Display() as display:
+        made = submit(rung.spec, progress=display)
+    return _to_the_end(store, made, out, as_json)
+
+
+@app.command()
 def cancel(run_id: RunId) -> None:
     """Stop a run; its finished cells are kept."""
     store = Store()
@@ -254,7 +279,7 @@ def demo(
     if write is not None:
         from untrac_core.demo import texts
 
-        _make_folder(write)
+        make_folder(write)
         texts.write(texts.generate(), write)
         print(f"The demo's texts are in {write}.")
         return
@@ -281,7 +306,7 @@ def _to_the_end(store: Store, run_id: str, out: Path | None, as_json: bool) -> i
     if ended.status != "done":
         return _complain(f"run {run_id} failed: {ended.error}", BAD_INPUT if ended.faulty_input else FAILED)
     if out:
-        _hand_over(ended.folder, out)
+        hand_over(ended.folder, out)
     if as_json:
         _print_json(_summary(ended))
     else:
@@ -307,53 +332,6 @@ def _wait(store: Store, run_id: str, display: Any = None) -> Run:
             ensure_worker(found.device, store.home)
             ensured = time.monotonic()
         time.sleep(FOLLOW_SECONDS)
-
-
-def _usable_out(out: Path, spec: RunSpec) -> None:
-    """Refuse a place for results that is not a folder, or has something else in it than the same spec's result."""
-    _make_folder(out)
-    if not any(out.iterdir()):
-        return
-    there = None
-    with suppress(InputError):  # not a result, so it is refused like any other content
-        there = load_spec(out / "spec.yaml")
-    if there is None or not _same(there, spec):
-        hint = "name a new or an empty folder in --out"
-        raise InputError("the folder holds something else", field=str(out), hint=hint)
-
-
-def _same(there: Spec, spec: RunSpec) -> bool:
-    """Whether a result's spec is this one, as it is or written out; that may cost a pass over a source, so it is last.
-
-    The result of a fetch has its spec as it was given.
-    """
-    if spec_hash(there) == spec_hash(spec):
-        return True
-    if there.kind != spec.kind:
-        return False
-    return spec_hash(there) == spec_hash(resolved(spec))
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder that can be written to: found out before the work, not after it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        message = f"the folder cannot be made ({error.strerror})"
-        raise InputError(message, field=str(folder), hint="name another one") from None
-
-
-def _hand_over(folder: Path, out: Path) -> None:
-    """Copy a result folder's files, each one whole or not at all, and an unlearned model with all of its own."""
-    from untrac_core.results.folders import FILES, UNLEARNED
-
-    if (folder / UNLEARNED).is_dir():
-        shutil.copytree(folder / UNLEARNED, out / UNLEARNED, dirs_exist_ok=True)
-    for name in FILES:
-        if (folder / name).is_file():
-            write_bytes((folder / name).read_bytes(), out / name)
 
 
 def _summary(run: Run) -> dict[str, Any]:

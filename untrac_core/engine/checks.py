@@ -6,6 +6,7 @@ from untrac_core.demo.requests import BLOCKS, RECIPE, UNLEARN_ITEMS, demo_unlear
 from untrac_core.models.devices import device_info, devices
 from untrac_core.tasks.base import Check
 from untrac_core.tasks.costs import needs
+from untrac_core.tasks.ladder import Rung, check_unchanged, next_rung, rungs
 from untrac_core.tasks.prepare import BLOCK
 from untrac_core.tasks.registry import check
 from untrac_core.tasks.trace.check import TraceCheck
@@ -23,17 +24,21 @@ __all__ = [
     "UNLEARN_ITEMS",
     "Check",
     "Load",
+    "Rung",
     "TraceCheck",
     "UnlearnCheck",
     "ValidateCheck",
     "Workload",
     "check",
+    "check_unchanged",
     "demo_unlearning",
     "demo_validation",
     "device_info",
     "devices",
     "needs",
+    "next_rung",
     "price",
     "read_records",
+    "rungs",
     "unlearn_inputs",
 ]

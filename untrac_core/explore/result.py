@@ -26,6 +26,7 @@ from untrac_core.figures.palette import subset_colours
 from untrac_core.fileio import write_bytes
 from untrac_core.results.folders import GenerateFiles, TraceFiles, UnlearnFiles, ValidateFiles, VerifyFiles
 from untrac_core.specs import TraceSpec
+from untrac_core.tasks.ladder import check_unchanged, next_rung
 from untrac_core.tasks.registry import describe_run
 from untrac_core.tasks.trace import frames
 from untrac_core.tasks.trace.features import TEXT_FEATURES
@@ -212,6 +213,17 @@ class TraceResult(RunResult[TraceFiles]):
                 raise InputError("the two results share no prompt set", hint="name one of each: prompt_set and to")
             prompt_set = shared[0]
         return ComparedViews([view_of(self.data, prompt_set, side), view_of(other.data, to or prompt_set, side)])
+
+    def sharper(self, to: str | None = None) -> TraceSpec:
+        """The same question by a method that is closer to retraining: ``untrac.trace(result.sharper())`` asks it.
+
+        ``to``: ``untrac`` or ``continuation``; unset, the next above this result's method.
+
+        Raises:
+            InputError: where there is none, or the data have changed since.
+        """
+        check_unchanged(self.spec, self.folder)
+        return next_rung(self.spec, to).spec
 
     def report(self, path: str | Path, *, show_texts: bool = False) -> Path:
         """Write the HTML report, one file that needs no network; texts are masked unless ``show_texts``."""

@@ -250,6 +250,12 @@ CONTINUATION = "continuation"
 BASELINES = {name: row for name, row in ATTRIBUTION.items() if not row.settings.unlearns}
 UNTRAC = {name: row for name, row in ATTRIBUTION.items() if row.settings.unlearns}
 
+LADDER = {
+    "untrac-inv": "a product of gradients: order and proportions, to first order",
+    "untrac": "also what the rest does when a subset goes, which counts for large subsets",
+    "continuation": "a real training, with and without each subset: the closest to retraining without the recipe",
+}
+"""Attribution methods from the cheapest to the closest to retraining: what each has that those before it lack."""
 PRESETS = {
     "robust": "scaled by the model's curvature: UnTrac unlearns a subset while it trains on the rest; "
     "UnTrac-Inv is the limit of small steps",

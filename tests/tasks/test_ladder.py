@@ -1,0 +1,54 @@
+"""The ladder: which runs stand above a trace, and that they are about the same question."""
+
+import pytest
+
+from untrac_core.errors import InputError
+from untrac_core.tasks.ladder import check_unchanged, next_rung, rungs
+from untrac_core.tasks.run import trace
+
+
+def names(spec):
+    return [rung.spec.method.name for rung in rungs(spec)]
+
+
+def test_rungs_above_a_method_are_those_that_are_closer_to_retraining(request_of):
+    assert names(request_of({"name": "untrac-inv"})) == ["untrac", "continuation"]
+    assert names(request_of({"name": "untrac"})) == ["continuation"]
+    assert names(request_of({"name": "continuation"})) == []
+    assert names(request_of({"name": "grad-dot"})) == ["untrac-inv", "untrac", "continuation"]
+    assert names(request_of({"name": "untrac", "preset": "paper"})) == ["untrac-inv", "untrac", "continuation"]
+
+
+def test_a_rung_asks_the_same_question(request_of):
+    spec = request_of({"name": "untrac-inv", "trainable": "last_layers"}, baselines=["bm25"])
+    rung = next_rung(spec)
+    assert rung.spec.method.name == "untrac"
+    assert rung.spec.method.trainable == "last_layers"
+    assert rung.spec.baselines == []
+    for part in ("model", "prompts", "subsets", "seeds", "weighting"):
+        assert getattr(rung.spec, part) == getattr(spec, part)
+    assert next_rung(spec, "continuation").spec.method.name == "continuation"
+
+
+def test_where_there_is_no_rung_one_line_says_so(request_of):
+    with pytest.raises(InputError, match="no rung 'next' above 'continuation'.*validate the same subsets"):
+        next_rung(request_of({"name": "continuation"}))
+    with pytest.raises(InputError, match="no rung 'untrac-inv' above 'untrac'.*choose one of"):
+        next_rung(request_of({"name": "untrac"}), "untrac-inv")
+
+
+def test_changed_data_are_another_question(request_of, world, tmp_path):
+    spec = request_of({"name": "untrac-inv", "samples": 8}, seeds=[0])
+    own = tmp_path / "fishers.jsonl"
+    own.write_text((world / "fishers.jsonl").read_text())
+    subsets = [spec.subsets[0].model_copy(update={"source": spec.subsets[0].source.model_copy(update={"file": str(own)})})]
+    spec = spec.model_copy(update={"subsets": [*subsets, *spec.subsets[1:]]})
+    folder = tmp_path / "result"
+    trace(spec, folder)
+    check_unchanged(spec, folder)
+    own.write_text(own.read_text().replace("fish", "eel"))
+    with pytest.raises(InputError, match="subset fishers has changed since the run"):
+        check_unchanged(spec, folder)
+    (folder / "environment.json").unlink()
+    with pytest.raises(InputError, match="does not say which data it read"):
+        check_unchanged(spec, folder)

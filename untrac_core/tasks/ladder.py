@@ -1,0 +1,74 @@
+"""The ladder of a trace: the same question asked again by a method that is closer to retraining, at a higher price."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from untrac_core.errors import InputError
+from untrac_core.results.environment import data_digests
+from untrac_core.results.folders import ENVIRONMENT
+from untrac_core.specs import TraceSpec, method_spec
+from untrac_core.specs.catalogue import LADDER, method_title
+from untrac_core.tasks.prepare import load_records
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A run that would make a trace's answer more certain; ``adds``: what its method has that those below lack."""
+
+    spec: TraceSpec
+    title: str
+    adds: str
+
+
+def rungs(spec: TraceSpec) -> list[Rung]:
+    """The rungs above a trace's method, the cheapest first; all of them above one that is not on the ladder.
+
+    Each asks about the same model, texts and seeds, without baselines, which the first result has.
+    """
+    names = list(LADDER)
+    own = spec.method.name
+    above = names[names.index(own) + 1 :] if own in names and spec.method.variant != "paper" else names
+    trainable = getattr(spec.method, "trainable", None)
+    found = []
+    for name in above:
+        settings = {"trainable": trainable} if trainable in ("last_layers", "lora") else {}
+        changes = {"method": method_spec(name, **settings), "baselines": [], "name": f"{spec.name}, by {name}"[:80]}
+        found.append(Rung(spec.model_copy(update=changes), method_title(name), LADDER[name]))
+    return found
+
+
+def next_rung(spec: TraceSpec, to: str | None = None) -> Rung:
+    """The rung by the method ``to``, or the next one.
+
+    Raises:
+        InputError: where there is none.
+    """
+    above = rungs(spec)
+    known = [one.spec.method.name for one in above]
+    chosen = [one for one in above if to in (None, one.spec.method.name)]
+    if not chosen:
+        hint = f"choose one of {known}" if known else "retrain: validate the same subsets and prompt sets"
+        raise InputError(f"there is no rung {to or 'next'!r} above {spec.method.name!r}", field="rung", hint=hint)
+    return chosen[0]
+
+
+def check_unchanged(spec: TraceSpec, folder: Path) -> None:
+    """Raise :class:`InputError` where the data are no longer those of the result in ``folder``.
+
+    Two rungs are about the same question only if they read the same texts.
+    """
+    try:
+        before = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            "it does not say which data it read", field=f"result {folder.name!r}", hint="run it again"
+        ) from None
+    now = data_digests(*load_records(spec))
+    changed = sorted(name for name in now if before.get(name) != now[name])
+    if changed:
+        raise InputError(
+            f"{changed[0]} has changed since the run", field=f"result {folder.name!r}", hint="run the trace again first"
+        )
