@@ -252,6 +252,18 @@ def test_a_run_and_a_recipe_are_not_confused(folder, model, capsys):
     assert "kind: train" in said(capsys, "train", folder / "spec.yaml", "--out", folder / "x")[2]
 
 
+def test_sharpening_asks_the_same_by_a_method_closer_to_retraining(traced, folder, capsys):
+    run_id = json.loads(traced.stdout)["run"]
+    done = untrac("sharpen", run_id, "--out", folder / "sharper", "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["method"], summary["preset"]) == ("untrac", "robust")
+    assert {row["subset"] for row in summary["ranking"]} == set(TEXTS)
+    status, out, err = said(capsys, "sharpen", summary["run"], "--to", "untrac-inv")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "no rung 'untrac-inv' above 'untrac'" in err
+
+
 def test_interrupting_cancels_the_run_which_can_be_resumed_and_cancelled_by_name(folder, model, capsys):
     running = subprocess.Popen(
         command("run", folder / "long.yaml", "--out", folder / "long"),
