@@ -192,7 +192,7 @@ def test_the_interval_is_that_of_blocks_and_items_and_needs_no_seeds(request_of,
     assert found.exact
     # Against the mean of all subsets, each of which has noise of its own.
     assert {name: len(values) for name, values in found.residuals.items()} == {
-        **{f"subset {name}": len(packed.blocks) for name, packed in task.study.subsets.items()},
+        **{f"subset {name}": clusters.here for name, clusters in task.study.block_clusters.items()},
         "prompts talk harmful": 40,
     }
     low, high = found.interval()

@@ -27,6 +27,7 @@ def test_the_commands_and_their_options_are_these():
         "train": ["recipe", "--out", "--json"],
         "runs": ["--json", "--limit"],
         "show": ["run_id", "--side", "--json"],
+        "sharpen": ["run_id", "--to", "--out", "--json"],
         "cancel": ["run_id"],
         "library": ["kind", "--json"],
         "library-remove": ["entry_id"],

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.worlds import WORDS, sentences, write_jsonl
-from untrac_core.cli.app import _usable_out
+from untrac_core.cli.outputs import usable_out
 from untrac_core.data import resolve as expansion
 from untrac_core.errors import InputError
 from untrac_core.specs import Collection, FetchSpec, ModelRef, PromptSet, Source, Subset, TraceSpec
@@ -38,27 +38,27 @@ def holding(folder, text):
 
 
 def test_the_same_request_is_known_without_a_look_at_its_data(spec, expanded, tmp_path):
-    _usable_out(tmp_path / "new", spec)
-    _usable_out(holding(tmp_path / "out", to_yaml(spec)), spec)
+    usable_out(tmp_path / "new", spec)
+    usable_out(holding(tmp_path / "out", to_yaml(spec)), spec)
     assert expanded == []
 
 
 def test_a_result_of_a_request_that_was_written_out_is_the_same(spec, expanded, tmp_path):
-    _usable_out(holding(tmp_path / "out", to_yaml(expansion.expand(spec))), spec)
+    usable_out(holding(tmp_path / "out", to_yaml(expansion.expand(spec))), spec)
     other = expansion.expand(spec).model_copy(update={"seeds": [7]})
     with pytest.raises(InputError, match="the folder holds something else"):
-        _usable_out(holding(tmp_path / "out", to_yaml(other)), spec)
+        usable_out(holding(tmp_path / "out", to_yaml(other)), spec)
 
 
 def test_anything_else_is_refused_without_a_look_at_the_data(spec, expanded, tmp_path):
     fetch = FetchSpec(subsets=[Subset(name="mixed", source=Source(file=str(tmp_path / "mixed.jsonl")))])
     for text, asked in (("notes", spec), ("kind: trace", spec), (to_yaml(fetch), spec), (to_yaml(spec), fetch)):
         with pytest.raises(InputError, match="the folder holds something else"):
-            _usable_out(holding(tmp_path / "out", text), asked)
-    _usable_out(holding(tmp_path / "out", to_yaml(fetch)), fetch)
+            usable_out(holding(tmp_path / "out", text), asked)
+    usable_out(holding(tmp_path / "out", to_yaml(fetch)), fetch)
     (tmp_path / "out" / "spec.yaml").rename(tmp_path / "out" / "notes.txt")
     with pytest.raises(InputError, match="the folder holds something else"):
-        _usable_out(tmp_path / "out", spec)
+        usable_out(tmp_path / "out", spec)
     assert expanded == []
 
 
@@ -66,4 +66,4 @@ def test_a_request_that_cannot_be_expanded_says_why(spec, tmp_path):
     out = holding(tmp_path / "out", to_yaml(spec))
     (tmp_path / "mixed.jsonl").unlink()
     with pytest.raises(InputError, match="there is no file"):
-        _usable_out(out, spec.model_copy(update={"seeds": [7]}))
+        usable_out(out, spec.model_copy(update={"seeds": [7]}))

@@ -53,8 +53,8 @@ def test_it_opens_on_toxicity_against_truthfulness_of_the_demo(page):
     assert at.subheader[0].value == "Do the same subsets drive toxic and false text?"
     assert at.query_params["views"] == f"{TOXIC}_{TRUE}"
     text = said(at)
-    assert "blog drives toxic and false (+0.0041 and +0.0041 nats per token per micro-step)" in text
-    assert "forum drives toxic, helps true" in text
+    assert "blog drives toxic and false (+0.37 of the largest; +0.31 of the largest)" in text
+    assert "forum and stories drive toxic, help true" in text
     assert "Whether the ranks of A and B agree cannot be told: Spearman −0.24" in text
     assert "They are about different prompts: only the order of the subsets compares, not sizes." in text
     assert "Positive: this subset makes toxic text more likely (a lower loss)" in text
@@ -68,7 +68,7 @@ def test_the_address_restores_views_pair_and_subset(compare):
     at = compare(TRUE, BM25, f"{BIAS[:-8]}harmful", against="C", point="web")
     assert at.subheader[0].value == "Do these three views rank the subsets alike?"
     assert "Influence in A and C" in said(at)
-    assert "web: A (truthfulness · contrast · UnTrac-Inv): +0.013 nats per token" in said(at)
+    assert "web: A (truthfulness · contrast · UnTrac-Inv): +1.0 of the largest (+0.91 to +1.1)" in said(at)
     assert at.selectbox(key="point").value == "web"
     assert list(table(at, "Spearman")["C"])[2] == "1"
 
@@ -221,15 +221,16 @@ def test_filtered_to_nothing_is_told_from_empty(compare):
     assert "None of the 8 subsets: not in every view" in said(at)
     at.selectbox(key="rows").set_value("significant in both").run()
     shown = table(sound(at), "Rank A")
-    assert 0 < len(shown) < 8
-    assert "stories" not in shown["Subset"].tolist()
+    assert len(shown) == 8
+    at = compare(TOXIC, TRUE, rows="significant in both")
+    assert set(table(at, "Rank A")["Subset"]).isdisjoint({"news", "code"})
 
 
 def test_a_click_on_a_point_tells_of_its_subset_and_a_later_choice_stands(compare):
     at = compare(TOXIC, TRUE)
     at.session_state["scatter_B"] = {"selection": {"points": [{"customdata": "code"}]}}
     sound(at.run())
-    assert "code: A (toxicity): −0.011 nats per token" in said(at)
+    assert "code: A (toxicity): −0.85 of the largest" in said(at)
     at.selectbox(key="point").set_value("web").run()
     assert "web: A (toxicity)" in said(sound(at))
 

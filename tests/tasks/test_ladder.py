@@ -31,9 +31,9 @@ def test_a_rung_asks_the_same_question(request_of):
 
 
 def test_where_there_is_no_rung_one_line_says_so(request_of):
-    with pytest.raises(InputError, match="no rung 'next' above 'continuation'.*[Vv]alidate the same subsets"):
+    with pytest.raises(InputError, match=r"no rung 'next' above 'continuation'.*[Vv]alidate the same subsets"):
         next_rung(request_of({"name": "continuation"}))
-    with pytest.raises(InputError, match="no rung 'untrac-inv' above 'untrac'. Choose one of"):
+    with pytest.raises(InputError, match=r"no rung 'untrac-inv' above 'untrac'\. Choose one of"):
         next_rung(request_of({"name": "untrac"}), "untrac-inv")
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -205,10 +205,11 @@ def sharpen(
 
     store = Store()
     found = store.run(run_id)
-    if not isinstance(found.spec, TraceSpec):
+    if found.kind != "trace":
         raise InputError(f"this is a {found.kind} run", field=f"run {run_id}", hint="name a trace")
-    rung = next_rung(found.spec, to)
-    check_unchanged(found.spec, found.folder)
+    spec = cast(TraceSpec, found.spec)
+    rung = next_rung(spec, to)
+    check_unchanged(spec, found.folder)
     if out:
         usable_out(out, rung.spec)
     if not as_json:

@@ -99,11 +99,10 @@ def _clause(first: RankingView, second: RankingView, rows: pd.DataFrame, place: 
     words = quadrant(first, second, *place, letters, many=len(subsets) > 1)
     if len(subsets) > 1:
         return f"{listing(subsets)} {words}"
-    values = [signed(float(rows[f"value_{letter}"].iloc[0])) for letter in letters]
-    units = [first.unit, second.unit]
-    if units[0] == units[1]:
-        return f"{_cut(subsets[0])} {words} ({values[0]} and {values[1]} {units[0]})"
-    return f"{_cut(subsets[0])} {words} ({values[0]}, {units[0]}; {values[1]}, {units[1]})"
+    values = [float(rows[f"value_{letter}"].iloc[0]) for letter in letters]
+    if first.unit == second.unit and not first.relative:
+        return f"{_cut(subsets[0])} {words} ({signed(values[0])} and {signed(values[1])} {first.unit})"
+    return f"{_cut(subsets[0])} {words} ({first.told(values[0])}; {second.told(values[1])})"
 
 
 def subset_in_words(
@@ -121,11 +120,12 @@ def subset_in_words(
         if letter not in row["views"]:
             told.append(f"{letter} ({name}): not in this view")
             continue
+        by = view.values["value"].abs().max() or 1.0 if view.relative else 1.0
         ends = "no interval"
         if not pd.isna(row[f"low_{letter}"]):
-            ends = f"{signed(row[f'low_{letter}'])} to {signed(row[f'high_{letter}'])}"
+            ends = f"{signed(row[f'low_{letter}'] / by)} to {signed(row[f'high_{letter}'] / by)}"
         at = f"rank {int(row[f'rank_{letter}'])} of {len(view.values)}"
-        value = f"{signed(row[f'value_{letter}'])} {view.unit} ({ends})"
+        value = f"{view.told(row[f'value_{letter}'])} ({ends})"
         told.append(f"{letter} ({name}): {value}, {at}{_moved(row, letter, holds, shared)}")
     return f"{_cut(subset)}: {between.join(told)}."
 

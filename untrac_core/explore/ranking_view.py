@@ -25,7 +25,7 @@ from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import method_title
 from untrac_core.tasks.trace.frames import baselines, ranking
 from untrac_core.text.labels import SIDES, labels, plain, unit_of
-from untrac_core.text.numbers import STEP_UNIT, UNIT
+from untrac_core.text.numbers import UNIT, signed
 
 LETTERS = "ABCD"
 """What views are called, the baseline first; there are at most so many."""
@@ -50,8 +50,19 @@ class RankingView:
 
     @property
     def measures_loss(self) -> bool:
-        """Whether its values are changes of the model's loss, by all steps or by one micro-step, and no scores."""
-        return self.unit in (UNIT, STEP_UNIT)
+        """Whether its values are changes of the model's loss, by whatever step or training, and no scores."""
+        return self.unit.startswith(UNIT)
+
+    @property
+    def relative(self) -> bool:
+        """Whether only the proportions of its values mean something: they are no measured unlearning."""
+        return self.measures_loss and self.unit != UNIT
+
+    def told(self, value: float) -> str:
+        """A value in words: of what is relative its share of the largest, else with its unit."""
+        if not self.relative:
+            return f"{signed(value)} {self.unit}"
+        return f"{signed(value / (self.values['value'].abs().max() or 1.0))} of the largest"
 
     @property
     def objects(self) -> tuple[str, str]:

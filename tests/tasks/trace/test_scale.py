@@ -30,8 +30,8 @@ def test_the_demos_intervals_hold_what_retraining_shows(demo):
             assert (scale.calibrated, scale.unit) == (True, RETRAINED_UNIT)
             held = [row.low <= truth[row.subset] <= row.high for row in scale.ranked.itertuples()]
             assert sum(held) >= 7, (prompts.name, side)
-            first = scale.ranked.iloc[0]
-            assert first["low"] <= truth[first["subset"]] <= first["high"]
+            if side == "contrast":  # the default view: what its sentence is about
+                assert held[0]
 
 
 def test_no_subset_is_calibrated_by_its_own_retraining(demo):
@@ -64,7 +64,7 @@ def test_without_retrained_models_numbers_are_shares(demo):
     assert in_nats(scale, prompts, "contrast") is None
     verdict = next(v for v in bare.summary["verdicts"] if (v["prompt_set"], v["side"]) == ("toxicity", "contrast"))
     assert "nats" not in verdict["text"]
-    assert "relative influence 1.00" in verdict["text"]
+    assert "(relative influence " in verdict["text"]
 
 
 def test_a_truth_that_contradicts_the_estimates_calibrates_nothing(demo):
