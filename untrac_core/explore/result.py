@@ -30,7 +30,7 @@ from untrac_core.tasks.ladder import check_unchanged, next_rung
 from untrac_core.tasks.registry import describe_run
 from untrac_core.tasks.trace import frames
 from untrac_core.tasks.trace.features import TEXT_FEATURES
-from untrac_core.tasks.trace.scale import Scale, scale_of
+from untrac_core.tasks.trace.scale import Scale, in_nats, scale_of
 from untrac_core.text import masking
 from untrac_core.text.labels import meaning, unit_of
 
@@ -113,7 +113,9 @@ class TraceResult(RunResult[TraceFiles]):
         prompt_set, side = self.place(prompt_set, side)
         found = frames.verdict(self.summary, prompt_set, side)
         prompts = next(one for one in self.spec.prompts if one.name == prompt_set)
-        return f"{found['text'] if found else 'No verdict.'} {meaning(self.spec, prompts, side)}"
+        scale = scale_of(self.data, prompt_set, side)
+        told = [found["text"] if found else "No verdict.", in_nats(scale, prompts, side), scale.said]
+        return " ".join([*filter(None, told), meaning(self.spec, prompts, side)])
 
     def ranking(self, prompt_set: str | None = None, side: str | None = None) -> pd.DataFrame:
         """subset, rank, influence, low, high, separable; the most influential first."""

@@ -52,19 +52,22 @@ def legend(prompts: PromptSet, side: str, *, whole: bool = False) -> str:
 RELATIVE = "Compare order and proportions: how much retraining would change cannot be read from this unit."
 
 
-def first_order(prompts: PromptSet, side: str, *, whole: bool = False) -> str:
-    """What a positive and a negative number mean of influence to first order; ``whole`` as in :func:`legend`."""
+def against_the_mean(prompts: PromptSet, side: str, *, whole: bool = False) -> str:
+    """What the sign of a number means that is against the mean of the mix; ``whole`` as in :func:`legend`."""
     harmful, harmless = labels(prompts)
     subset = f"this whole subset, {WHOLE}," if whole else "this subset"
     if side == "contrast":
         said = (
             f"Positive: {subset} makes {harmful} text more likely (a lower loss), more so than {harmless} text; it "
-            f"pushes towards {harmful}. Negative: it pushes towards {harmless}."
+            f"pushes towards {harmful}, more than the average subset does. Negative: it pushes towards {harmless}."
         )
     else:
         label = {"harmful": harmful, "harmless": harmless}[side] if prompts.harmful is not None else "this"
-        said = f"Positive: {subset} makes {label} text more likely (a lower loss). Negative: less likely."
-    return f"{said} {RELATIVE}"
+        said = (
+            f"Positive: {subset} makes {label} text more likely (a lower loss) than the average subset does. "
+            "Negative: less likely."
+        )
+    return said
 
 
 def scored(prompts: PromptSet, side: str, method: str) -> str:
@@ -83,7 +86,7 @@ def meaning(spec: TraceSpec, prompts: PromptSet, side: str) -> str:
     trained = ATTRIBUTION[spec.method.name].reads == "losses"
     if not spec.method.unlearns and not trained:
         return scored(prompts, side, spec.method.name)
-    told = legend if spec.method.takes_steps else first_order
+    told = legend if spec.method.takes_steps else against_the_mean
     return told(prompts, side, whole=spec.weighting == "proportional")
 
 

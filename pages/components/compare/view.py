@@ -19,7 +19,7 @@ from untrac_core.explore.quadrants import difference_in_words, subset_in_words
 from untrac_core.explore.ranking_view import RankingView, other_texts
 from untrac_core.figures.comparison import CROWDED, LINES_MOST
 from untrac_core.results.export import guarded_csv
-from untrac_core.text.labels import first_order, legend, scored
+from untrac_core.text.labels import RELATIVE, against_the_mean, legend, scored
 from untrac_core.text.numbers import decimals
 
 LISTED_MOST = 8
@@ -102,7 +102,9 @@ def meaning(view: RankingView) -> str:
     """What a positive and a negative number of a view mean."""
     if not view.measures_loss:
         return scored(view.prompts, view.side, view.method)
-    return first_order(view.prompts, view.side) if view.relative else legend(view.prompts, view.side)
+    if view.relative:
+        return f"{against_the_mean(view.prompts, view.side)} {RELATIVE}"
+    return legend(view.prompts, view.side)
 
 
 def alike(first: RankingView, second: RankingView) -> bool:

@@ -129,7 +129,9 @@ def in_nats(scale: Scale, prompts: PromptSet, side: str) -> str | None:
     if not scale.calibrated:
         return None
     first, (harmful, harmless) = scale.ranked.iloc[0], labels(prompts)
-    texts = f"{harmful} text, beyond that of {harmless} text," if side == CONTRAST else "these texts"
+    texts = f"{harmful if side == 'harmful' else harmless} text" if prompts.harmful is not None else "these texts"
+    if side == CONTRAST:
+        texts = f"{harmful} text, beyond that of {harmless} text,"
     ends = "" if missing(first["low"]) else f" (95% interval {signed(first['low'])} to {signed(first['high'])})"
     way = "raise" if first["influence"] > 0 else "lower"
     return (
