@@ -1,4 +1,4 @@
-"""One method against the committed truth: ``python -m benchmarks.accuracy.rungs mix untrac``.
+"""One method against the committed truth: ``python -m benchmarks.accuracy.rungs untrac mix``.
 
 Trains the full model of a testbed's first seed, lets the method estimate, and compares with the retrainings that are
 kept in ``results``, so that a method costs minutes instead of hours. Beside the mean truth stand the seeds that the
@@ -31,6 +31,21 @@ from untrac_core.tasks.trace.ranking import estimates
 from untrac_core.tasks.validate.task import ValidateTask
 
 RUNGS = "rungs.json"
+TITLES = {
+    "opt": "Ten equal corpora, OPT",
+    "gpt2": "The same, GPT-2",
+    "llama": "The same, Llama",
+    "mix": "Eight corpora of 30 to 5 %, OPT",
+}
+COLUMNS = {
+    "r": "r",
+    "spearman": "Spearman",
+    "signs": "Same sign",
+    "slope": "Slope",
+    "r_others": "r, the two other seeds",
+    "one_retraining": "One retraining, the same",
+    "half_and_half": "Half and half, the same",
+}
 Array = npt.NDArray[np.float64]
 Estimates = dict[tuple[str, str], dict[str, Estimate]]
 
@@ -108,13 +123,34 @@ def keep(bed: str, name: str, found: Estimates, seconds: float, ended: str) -> d
     return made
 
 
+def table(method: str) -> str:
+    """The means of a method on every bed that has some, as Markdown."""
+    lines = ["| Testbed | " + " | ".join(COLUMNS.values()) + " |", "| --- " * (len(COLUMNS) + 1) + "|"]
+    for bed, title in TITLES.items():
+        path = HERE / "results" / bed / RUNGS
+        found = json.loads(path.read_text(encoding="utf-8")).get(method) if path.is_file() else None
+        if found:
+            cells = [_cell(name, found[name]) for name in COLUMNS]
+            lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(name: str, value: float) -> str:
+    if name == "signs":
+        return f"{value:.0%}".replace("%", " %")
+    return f"{value:.1f}" if name == "slope" else f"{value:.2f}".removeprefix("0")
+
+
 def main() -> None:
-    """Compute what is named, and print the means."""
+    """Compute what is named and print the means; without a bed, print the table of what was computed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.rungs", description=__doc__)
-    parser.add_argument("bed", choices=[bed for bed in BEDS if (HERE / "results" / bed).is_dir()])
     parser.add_argument("method")
+    parser.add_argument("bed", nargs="?", choices=[bed for bed in BEDS if (HERE / "results" / bed).is_dir()])
     parser.add_argument("--work", type=Path, default=HERE / "work", help="a folder for data and the model")
     asked = parser.parse_args()
+    if asked.bed is None:
+        print(table(asked.method))
+        return
     for key, value in keep(
         asked.bed, asked.method, *estimated(asked.bed, asked.method, asked.work / asked.bed)
     ).items():

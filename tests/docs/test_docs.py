@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.accuracy import rungs
 from benchmarks.accuracy.sizes import size_table
 from docs.generate import PAGES
 from docs.generators import fields, methods, results
@@ -108,6 +109,10 @@ def test_the_sizes_and_signs_are_those_of_the_benchmark(title, bed):
         float(slope.split()[0].replace(",", "")), rel=0.03
     )
     assert told[5:] == [error.replace("%", " %"), short(float(rows[-1][1].split(",")[0]))]
+
+
+def test_the_rungs_are_those_of_the_benchmark():
+    assert rungs.table("untrac") in (DOCS / "evidence.md").read_text(encoding="utf-8")
 
 
 def cells_of(line: str) -> list[str]:
