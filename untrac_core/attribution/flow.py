@@ -23,6 +23,7 @@ from untrac_core.training.preconditioner import KroneckerPreconditioner, mean_gr
 from untrac_core.training.states import States, Tensors
 
 MOMENTUM = 0.6
+"""Nesterov's: a step goes on so much of the one before."""
 NUDGE = 3e-4
 """Length of the difference that gives a product with the Hessian, relative to that of all weights that move."""
 ROUNDING = 1e-5
@@ -59,18 +60,19 @@ class Flow:
         ascent: torch.Tensor,
         preconditioner: KroneckerPreconditioner,
         rate: float,
+        steps: int,
         states: Callable[[int], States],
     ) -> None:
         """``ascent``: each subset's frozen gradient, shape (subsets, numbers that move); ``states``: up to a step."""
         self.study, self.mix, self.names, self.ascent = study, mix, names, ascent
-        self.preconditioner, self.rate, self._states = preconditioner, rate, states
+        self.preconditioner, self.rate, self._steps, self._states = preconditioner, rate, steps, states
         self.step = 0
         """Steps that were taken."""
         self.model: LoadedModel = study.model
         self.moved = Stack(self.model.module, len(names))
         self._speed = torch.zeros_like(self.moved.matrix)
         self._lowest = np.zeros(len(names))
-        self._halvings, self._anew = 0, False
+        self.halvings, self._anew = 0, False
         self._start = flat(self.moved)
 
     def go_to(self, step: int) -> bool:
@@ -79,15 +81,14 @@ class Flow:
         Where it begins to, all its subsets go on from where they are with half the step, and no speed.
         """
         kept = self._states(step)
-        if self.step == 0:
-            self.step = kept.load(self._put)
+        self.step = kept.load(self._put, beyond=self.step)
         while self.step < step:
             if self._take():
                 kept.save(self.step, self._tensors, always=self.step == step)
-            elif self._anew or self._halvings == HALVINGS:
+            elif self._anew or self.halvings == HALVINGS:
                 return False
             else:
-                self._halvings, self._anew = self._halvings + 1, True
+                self.halvings, self._anew = self.halvings + 1, True
                 self._speed.zero_()
         return True
 
@@ -107,7 +108,7 @@ class Flow:
         at_start, losses = self._at_start(batch)
         everything = sum(shares[name] * losses[name] for name in shares)
         speed, lowest, turned = self._speed, self._lowest.copy(), False
-        rate = self.rate * 0.5**self._halvings
+        rate = self.rate * 0.5**self.halvings
         for row, name in enumerate(self.names):
             rest = 1 / (1 - shares[name])
             # Of the rest, from that of everything: the gradient and the loss at the start on this batch.
@@ -121,7 +122,7 @@ class Flow:
             lowest[row] = min(0.0 if self._anew else lowest[row], phi)
             turned |= not phi <= lowest[row] * (1 - RISE) + ROUNDING * loss
             speed[row] = MOMENTUM * speed[row] - rate * self._scaled(pull)
-            self.study.progress.tick(self.step * len(self.names) + row + 1, 0)
+            self.study.progress.tick(self.step * len(self.names) + row + 1, self._steps * len(self.names))
         self._place(None)
         if turned:
             return False
@@ -172,13 +173,13 @@ class Flow:
             "moved": self.moved.matrix.cpu(),
             "speed": self._speed.cpu(),
             "lowest": torch.from_numpy(self._lowest.copy()),
-            "halvings": torch.tensor(self._halvings),
+            "halvings": torch.tensor(self.halvings),
         }
 
     def _put(self, found: Tensors) -> None:
         self.moved.matrix.copy_(found["moved"])
         self._speed.copy_(found["speed"])
-        self._lowest, self._halvings = found["lowest"].numpy(), int(found["halvings"])
+        self._lowest, self.halvings = found["lowest"].numpy(), int(found["halvings"])
 
 
 def flat(stack: Stack, *, gradients: bool = False) -> torch.Tensor:

@@ -49,7 +49,7 @@ from untrac_core.models.loading import weights_restored
 from untrac_core.models.losses import collapse_loss
 from untrac_core.specs import MethodSpec
 from untrac_core.specs.catalogue import BUDGET_MB
-from untrac_core.text.numbers import PARTIAL_UNIT
+from untrac_core.text.numbers import PARTIAL_UNIT, count
 from untrac_core.training.states import States
 
 
@@ -95,7 +95,7 @@ class RestFlow:
         ceiling = collapse_loss(float(before.sum() / tokens), study.model.facts.vocab_size)
         changes: dict[str, list[Change]] = {name: [(0, 0.0, np.zeros_like(before))] for name in study.subsets}
         wanted = evaluation_steps(self.settings.steps, self.settings.eval_points)
-        ended, collapsed = f"all {self.settings.steps} steps", False
+        ended, collapsed, halvings = f"all {self.settings.steps} steps", False, 0
         with self._flows(study, cell) as flows:
             for flow in flows:
                 for step in wanted:
@@ -107,6 +107,9 @@ class RestFlow:
                         losses = study.losses(study.all_items)
                         collapsed |= not losses.sum() / tokens < ceiling
                         changes[subset].append((step, own, losses - before))
+                halvings = max(halvings, flow.halvings)
+        if halvings:
+            ended += f", the step halved {count(halvings, 'time')} on the way"
         if not wanted:
             ended, collapsed = f"{ended}, which is before the first look; UnTrac-Inv's product does not", True
         tables = []
@@ -164,7 +167,7 @@ class RestFlow:
                         return States(study.cache, [f"{cell.key} {chunk} {number}" for number in range(1, step + 1)])
 
                     study.progress.phase(cell.label)
-                    yield Flow(study, mix, chunk, ascent, preconditioner, rate, states)
+                    yield Flow(study, mix, chunk, ascent, preconditioner, rate, settings.steps, states)
 
             yield flows()
 

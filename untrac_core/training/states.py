@@ -25,12 +25,12 @@ class States:
         self._paths = [] if folder is None else [_path(folder, key) for key in keys]
         self._saved = time.monotonic()
 
-    def load(self, put: Callable[[Tensors], None]) -> int:
-        """Give the furthest state that is whole to ``put``; returns how many states lie up to it, 0 for none.
+    def load(self, put: Callable[[Tensors], None], beyond: int = 0) -> int:
+        """Give the furthest state that is whole to ``put``; returns its number, or ``beyond`` where none lies further.
 
         ``put`` may raise ``KeyError`` or ``RuntimeError`` for tensors that do not fit: then an earlier one is tried.
         """
-        for number in range(len(self._paths), 0, -1):
+        for number in range(len(self._paths), beyond, -1):
             found = self.read(number)
             if found is None:
                 continue
@@ -40,7 +40,7 @@ class States:
                 continue
             os.utime(self._paths[number - 1])
             return number
-        return 0
+        return beyond
 
     def read(self, number: int) -> Tensors | None:
         """The ``number``-th state, counted from 1, on the CPU; ``None`` where it is not there or not whole."""
