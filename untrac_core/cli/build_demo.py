@@ -1,7 +1,7 @@
 """Makes ``assets/demo``: the corpus, the model trained on it, recorded runs by both methods and their ground truth.
 
-``python -m untrac_core.cli.build_demo`` remakes all of it in about 45 minutes on one core: ten go into UnTrac, and ten into
-the ground truth, which retrains the model without each subset for each of three seeds.
+``python -m untrac_core.cli.build_demo`` remakes all of it in about 45 minutes on one core: a quarter of that goes into
+UnTrac, and a quarter into the ground truth, which retrains the model without each subset for each of three seeds.
 """
 
 from __future__ import annotations
