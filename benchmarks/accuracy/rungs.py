@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from untrac_core.results.folders import GROUND_TRUTH, read_frame, write_json
 from untrac_core.specs import method_spec
 from untrac_core.stats.agreement import noise
 from untrac_core.stats.bootstrap import CONTRAST
+from untrac_core.stats.calibration import calibrate, coverage
 from untrac_core.stats.intervals import Estimate, pearson
 from untrac_core.tasks.registry import resolved
 from untrac_core.tasks.trace.ranking import estimates
@@ -45,6 +47,8 @@ COLUMNS = {
     "r_others": "r, the two other seeds",
     "one_retraining": "One retraining, the same",
     "half_and_half": "Half and half, the same",
+    "calibrated_slope": "Slope, calibrated",
+    "coverage": "Coverage",
 }
 Array = npt.NDArray[np.float64]
 Estimates = dict[tuple[str, str], dict[str, Estimate]]
@@ -99,6 +103,25 @@ def _truths(truth: pd.DataFrame, prompt_set: str, side: str, subsets: list[str])
     return table.to_numpy(dtype=np.float64)
 
 
+def calibrated(found: Estimates, truth: pd.DataFrame) -> dict[str, float]:
+    """What is left to be done after calibration, over all sides: every corpus under the slope of the others.
+
+    ``calibrated_slope``: of the truth on the calibrated estimates; ``coverage``: of their 95% intervals.
+    """
+    sides = {place: by_subset for place, by_subset in found.items() if place[1] != CONTRAST}
+    nothing = (math.nan, math.nan)
+    true = np.array([_truths(truth, *place, list(by_subset)).mean(1) for place, by_subset in sides.items()])
+    values = np.array([[one.value for one in by_subset.values()] for by_subset in sides.values()])
+    ends = np.array([[one.interval() or nothing for one in by_subset.values()] for by_subset in sides.values()])
+    count = range(values.shape[1])
+    slopes = [calibrate(np.delete(values, i, 1), np.delete(true, i, 1)).slope for i in count]
+    shown = values * slopes
+    return {
+        "calibrated_slope": float((shown * true).sum() / (shown**2).sum()),
+        "coverage": coverage(values, ends[..., 0], ends[..., 1], true),
+    }
+
+
 def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Over the resolvable sides, and over the resolvable contrasts."""
     frame = pd.DataFrame(rows)
@@ -117,8 +140,9 @@ def keep(bed: str, name: str, found: Estimates, seconds: float, ended: str) -> d
     """Write what came out beside the other methods' results on the bed; returns the means."""
     path = HERE / "results" / bed / RUNGS
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    rows = side_rows(found, read_frame(HERE / "results" / bed / GROUND_TRUTH))
-    made = means(rows) | {"cpu_seconds": round(seconds), "ended": ended}
+    truth = read_frame(HERE / "results" / bed / GROUND_TRUTH)
+    rows = side_rows(found, truth)
+    made = means(rows) | calibrated(found, truth) | {"cpu_seconds": round(seconds), "ended": ended}
     write_json(finite(known | {name: made | {"by_side": rows}}), path)
     return made
 
@@ -136,9 +160,9 @@ def table(method: str) -> str:
 
 
 def _cell(name: str, value: float) -> str:
-    if name == "signs":
+    if name in ("signs", "coverage"):
         return f"{value:.0%}".replace("%", " %")
-    return f"{value:.1f}" if name == "slope" else f"{value:.2f}".removeprefix("0")
+    return f"{value:.1f}" if "slope" in name else f"{value:.2f}".removeprefix("0")
 
 
 def main() -> None:

@@ -119,8 +119,10 @@ class Flow:
             phi = loss - rest * (everything - shares[name] * losses[name])
             phi += float(dots((self.ascent[row] - before)[None], ahead)[0])
             pull = flat(self.moved, gradients=True) - before + self.ascent[row]
-            lowest[row] = min(0.0 if self._anew else lowest[row], phi)
-            turned |= not phi <= lowest[row] * (1 - RISE) + ROUNDING * loss
+            # Anew, it may stand above zero, as batches differ, but not by more than it had been below.
+            room = abs(lowest[row]) * (1.0 if self._anew else RISE)
+            lowest[row] = phi if self._anew else min(lowest[row], phi)
+            turned |= not phi <= (0.0 if self._anew else lowest[row]) + room + ROUNDING * loss
             speed[row] = MOMENTUM * speed[row] - rate * self._scaled(pull)
             self.study.progress.tick(self.step * len(self.names) + row + 1, self._steps * len(self.names))
         self._place(None)
