@@ -72,7 +72,8 @@ def large_shares(sizes: Mapping[str, float]) -> list[str]:
     total = sum(sizes.values())
     return [
         f"Subset {name!r} is {size / total:.0%} of the training: without so much of it the rest would be read "
-        f"{1 / (1 - size / total):.1f} times as often, which no estimate here knows. Believe retraining about it."
+        f"{1 / (1 - size / total):.1f} times as often, which no first-order estimate knows. Ask UnTrac or retraining "
+        "about it."
         for name, size in sizes.items()
         if size >= max(LARGE, UNEVEN / len(sizes)) * total
     ]
