@@ -282,7 +282,8 @@ def _table(frame: pd.DataFrame) -> pa.Table:
 
 def read_frame(path: Path) -> pd.DataFrame:
     """Read a parquet table that this program wrote."""
-    frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    with path.open("rb") as file:  # one handle: a live table may be replaced between two openings of its path
+        frame: pd.DataFrame = pq.read_table(file).to_pandas()
     return frame
 
 
