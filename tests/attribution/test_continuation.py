@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.worlds import assert_speakers_first
 from untrac_core.attribution.base import make_method
 from untrac_core.attribution.continuation import EVERY
 from untrac_core.attribution.outcome import method_output
@@ -37,11 +38,7 @@ def batches(monkeypatch):
 
 def test_the_subset_that_speaks_like_the_prompts_ranks_first(request_of, tmp_path):
     result = trace(request_of(SHORT), tmp_path)
-    assert result.ranking("talk", "harmful").subset[0] == "smiths"
-    assert result.ranking("talk", "harmless").subset[0] == "weavers"
-    contrast = result.ranking("talk", "contrast")
-    assert list(contrast.subset)[:: len(contrast) - 1] == ["smiths", "weavers"]
-    assert contrast.influence.iloc[0] > 0 > contrast.influence.iloc[-1]
+    assert_speakers_first(result)
     assert result.summary["unit"] == "nats per token of continued training"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.worlds import assert_speakers_first
 from untrac_core.attribution.flow import Flow, flat
 from untrac_core.attribution.linear import MICRO
 from untrac_core.attribution.outcome import method_output
@@ -25,11 +26,7 @@ def found(task: TraceTask, side: str = "harmful") -> dict:
 
 def test_the_subset_that_speaks_like_the_prompts_ranks_first(request_of, tmp_path):
     result = trace(request_of(FLOW), tmp_path)
-    assert result.ranking("talk", "harmful").subset[0] == "smiths"
-    assert result.ranking("talk", "harmless").subset[0] == "weavers"
-    contrast = result.ranking("talk", "contrast")
-    assert list(contrast.subset)[:: len(contrast) - 1] == ["smiths", "weavers"]
-    assert contrast.influence.iloc[0] > 0 > contrast.influence.iloc[-1]
+    assert_speakers_first(result)
     assert result.summary["unit"] == "nats per token of partial retraining"
     assert "while the rest is trained on" in result.summary["verdicts"][0]["text"]
 

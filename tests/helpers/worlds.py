@@ -30,3 +30,12 @@ def write_jsonl(path: Path, rows: list[dict[str, str]]) -> Path:
     """One JSON object per line."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def assert_speakers_first(result):
+    """In a trace of the world, each side's own speakers rank first, and the contrast has them at its two ends."""
+    assert result.ranking("talk", "harmful").subset[0] == "smiths"
+    assert result.ranking("talk", "harmless").subset[0] == "weavers"
+    contrast = result.ranking("talk", "contrast")
+    assert list(contrast.subset)[:: len(contrast) - 1] == ["smiths", "weavers"]
+    assert contrast.influence.iloc[0] > 0 > contrast.influence.iloc[-1]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from untrac_core.attribution.ascent import own_loss
 from untrac_core.attribution.base import AttributionContext
 from untrac_core.attribution.baselines.preconditioned_dot import precondition
 from untrac_core.attribution.baselines.vectors import Stack, dots, norm
@@ -18,7 +19,6 @@ from untrac_core.attribution.batches import draw_batch, weighted, without
 from untrac_core.attribution.settings import POWER_STEPS
 from untrac_core.data.tokens import Example
 from untrac_core.models.loading import LoadedModel
-from untrac_core.models.losses import example_losses
 from untrac_core.training.preconditioner import KroneckerPreconditioner, mean_gradient
 from untrac_core.training.states import States, Tensors
 
@@ -97,9 +97,9 @@ class Flow:
         for row, name in enumerate(self.names):
             own = self.mix.batch(0)[name]
             self._place(None)
-            before = self._loss(own)
+            before = own_loss(self.model, own)
             self._place(self.moved.matrix[row])
-            yield name, self._loss(own) - before
+            yield name, own_loss(self.model, own) - before
         self._place(None)
 
     def _take(self) -> bool:
@@ -159,16 +159,7 @@ class Flow:
 
     def _place(self, moved: torch.Tensor | None) -> None:
         """Put the untouched weights into the module, or those that are ``moved`` away from them."""
-        with torch.no_grad():
-            weights = self._start if moved is None else self._start + moved
-            for _, parameter, part in self.moved.views(weights):
-                parameter.copy_(part)
-
-    def _loss(self, examples: Sequence[Example]) -> float:
-        """Nats per token."""
-        model = self.model
-        losses = example_losses(model.module, examples, model.device, model.facts.vocab_size, dtype=model.dtype)
-        return float(losses.sum() / sum(example.tokens for example in examples))
+        put(self.moved, self._start if moved is None else self._start + moved)
 
     def _tensors(self) -> Tensors:
         return {
@@ -193,6 +184,13 @@ def flat(stack: Stack, *, gradients: bool = False) -> torch.Tensor:
     return torch.cat(parts)
 
 
+@torch.no_grad()
+def put(stack: Stack, weights: torch.Tensor) -> None:
+    """One vector into the parameters that move."""
+    for _, parameter, part in stack.views(weights):
+        parameter.copy_(part)
+
+
 def largest_rate(study: AttributionContext, mix: Mix, preconditioner: KroneckerPreconditioner) -> float:
     """2 / lambda, with lambda the largest eigenvalue of P H and H the Hessian of the mix's loss on its first batch.
 
@@ -204,13 +202,8 @@ def largest_rate(study: AttributionContext, mix: Mix, preconditioner: KroneckerP
     stack = Stack(model.module, 1)
     start = flat(stack)
 
-    def place(weights_at: torch.Tensor) -> None:
-        with torch.no_grad():
-            for _, parameter, part in stack.views(weights_at):
-                parameter.copy_(part)
-
     def gradient(weights_at: torch.Tensor) -> torch.Tensor:
-        place(weights_at)
+        put(stack, weights_at)
         mean_gradient(model, examples, per_example=weights)
         return flat(stack, gradients=True)
 
@@ -226,5 +219,5 @@ def largest_rate(study: AttributionContext, mix: Mix, preconditioner: KroneckerP
         study.progress.tick(number + 1, POWER_STEPS)
         if largest == 0.0:
             break
-    place(start)
+    put(stack, start)
     return 2 / largest if largest > 0 else 0.0

@@ -2,93 +2,18 @@
 
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from untrac_core.attribution.base import failed_frame, make_method, score_frame
+from tests.helpers.findings import BM25, DOT, PAPER, RANDOM, SUBSETS, TRUE, TWO, outcome_of, spec_of, truth_of
+from untrac_core.attribution.base import failed_frame, make_method
 from untrac_core.attribution.outcome import MethodOutput
 from untrac_core.cells import Cell
 from untrac_core.fileio import finite
-from untrac_core.specs import ValidateSpec, method_spec
+from untrac_core.specs import method_spec
 from untrac_core.stats.bootstrap import ALL, CONTRASTS, RESOLVABLE
-from untrac_core.stats.clusters import clusters_of
-from untrac_core.tasks.validate.findings import BY_CHANCE, Findings
-
-SUBSETS = ["a", "b", "c", "d", "e", "f", "g", "h"]
-TRUE = np.array([0.4, 0.3, 0.15, 0.1, 0.0, -0.1, -0.2, -0.35])
-ITEMS = 12
-DOT, BM25, RANDOM = (method_spec(name) for name in ("grad-dot", "bm25", "random"))
-PAPER = method_spec("untrac-inv", preset="paper")
-
-
-def spec_of(seeds=(0, 1), methods=(DOT, BM25, RANDOM), subsets=SUBSETS, **more):
-    values = {
-        "prompts": [{"name": "talk", "source": {"file": "talk.jsonl"}}],
-        "subsets": [{"name": name, "source": {"file": f"{name}.jsonl"}} for name in subsets],
-        "methods": [method.model_dump(exclude_none=True) for method in methods],
-        "seeds": list(seeds),
-    }
-    return ValidateSpec.model_validate(values | more)
-
-
-def truth_of(true, seeds=(0, 1), noise=0.01):
-    """The truth's cells and tables; ``true``: of each side, an influence per token for each subset."""
-    draw = np.random.default_rng(3)
-    subsets = SUBSETS[: len(next(iter(true.values())))]
-    cells, frames = [], []
-    for seed in seeds:
-        base = {side: draw.uniform(5, 9, ITEMS) for side in true}
-        for number, name in enumerate(["", *subsets]):
-            parts = []
-            for side, values in true.items():
-                tokens = np.arange(ITEMS) % 3 + 2
-                raised = values[number - 1] + draw.normal(0, noise) if name else 0.0
-                parts.append(
-                    pd.DataFrame(
-                        {"prompt_set": "talk", "side": side, "example": range(ITEMS), "tokens": tokens}
-                        | {"loss": base[side] + raised * tokens}
-                    )
-                )
-            cells.append(Cell(f"{seed} {name}", f"training without {name}", seed, name, method="leave-out"))
-            frames.append(pd.concat(parts, ignore_index=True).assign(seconds=1.0, peak_memory_mb=5.0))
-    return cells, frames
-
-
-def outcome_of(method, says, draws=(0, 1, 2), noise=0.02, seed=0):
-    """A method that says what it is told, with noise; a score a token for every subset, on each side."""
-    draw = np.random.default_rng(seed)
-    study = SimpleNamespace(
-        prompts={"talk": {side: [None] * ITEMS for side in says}},
-        sizes=None,
-        item_clusters={("talk", side): clusters_of([""] * ITEMS) for side in says},
-        block_clusters={name: clusters_of([""] * 40) for name in SUBSETS},
-    )
-    cells, frames = [], []
-    for number in draws:
-        scores = {}
-        for side, values in says.items():
-            for name, value in zip(SUBSETS, values, strict=False):
-                scores[name, "talk", side] = value + draw.normal(0, noise, 8), np.full(8, 10.0)
-        cells.append(Cell(f"{method.title} {number}", f"{method.title}, seed {number}", number, method=method.title))
-        frames.append(score_frame(scores).assign(seconds=0.5, peak_memory_mb=100.0 + number))
-    return MethodOutput(study, make_method(method), method.title, cells, frames)
-
-
-TWO = {"harmful": TRUE, "harmless": -TRUE[::-1] / 2}
-
-
-@pytest.fixture(scope="module")
-def findings():
-    """Two clear sides; one method is right, one says the reverse, one draws lots."""
-    outcomes = [
-        outcome_of(DOT, {side: 30 * values for side, values in TWO.items()}, noise=1.0),
-        outcome_of(BM25, {side: -values for side, values in TWO.items()}),
-        outcome_of(RANDOM, {side: np.random.default_rng(7).permutation(values) for side, values in TWO.items()}),
-    ]
-    return Findings(spec_of(), *truth_of(TWO), outcomes)
+from untrac_core.tasks.validate.findings import Findings
 
 
 def test_the_summary_has_every_key_that_pages_read(findings):
@@ -253,128 +178,6 @@ def test_where_no_method_works_there_is_nothing_to_trust(findings):
 # The sentence, from rows that are made.
 
 
-def board_row(method, value, low, high, side=RESOLVABLE, **more):
-    row = {"method": method, "prompt_set": None, "side": side, "metric": "pearson"}
-    return row | {"value": value, "low": low, "high": high, "sides": 2} | more
-
-
-def difference(first, second, tie, side=RESOLVABLE):
-    return {
-        "first": first,
-        "second": second,
-        "side": side,
-        "value": 0.1,
-        "low": -0.1 if tie else 0.01,
-        "high": 0.3,
-        "tie": tie,
-    }
-
-
-def test_one_seed_of_truth_lets_nothing_be_trusted():
-    alone = Findings(spec_of(seeds=[0]), *truth_of(TWO, seeds=[0]), [])
-    best, text = alone.verdict([board_row("grad-dot", 0.99, 0.98, 1.0)], [])
-    assert best is None
-    assert text.startswith("Trust none yet: one seed of truth says nothing about its own noise.")
-    summary = alone.summary()
-    assert all(row["low"] is None for row in summary["ground_truth"])
-    assert all(row["agreement"] is None and not row["resolvable"] for row in summary["noise"])
-    json.dumps(summary, allow_nan=False)
-
-
-def test_a_truth_that_is_noise_lets_nothing_be_trusted():
-    nothing = {"harmful": np.zeros(8), "harmless": np.zeros(8)}
-    noisy = Findings(spec_of(), *truth_of(nothing, noise=0.1), [outcome_of(DOT, TWO)])
-    assert not any(found.resolvable for found in noisy.noises.values())
-    summary = noisy.summary()
-    assert summary["best"] is None
-    assert summary["verdict"].startswith("Trust none here: on no side do retrainings with different seeds agree")
-    assert any(
-        text.startswith("Cannot separate: ") and "talk, harmful, talk, harmless and talk, contrast" in text
-        for text in summary["warnings"]
-    )
-    assert {row["side"] for row in summary["leaderboard"] if row["prompt_set"] is None} == {ALL}
-
-
-def test_a_contrast_alone_that_is_clear_is_no_side():
-    """The sides share their noise, which the contrast takes out; the verdict is over sides."""
-    findings = Findings(spec_of(), *truth_of(TWO), [])
-    findings.groups[RESOLVABLE].clear()
-    assert findings.groups[CONTRASTS]
-    assert findings.verdict([board_row("grad-dot", 0.99, 0.98, 1.0)], [])[0] is None
-
-
-def test_the_best_must_beat_chance_with_its_whole_interval(findings):
-    critical = findings.critical["pearson"]
-    assert critical == pytest.approx(0.707, abs=1e-3)
-    best, text = findings.verdict([board_row("grad-dot", 0.9, critical - 0.001, 0.97)], [])
-    assert best is None
-    assert text.startswith(
-        "Trust none here: grad-dot comes first, but not clearly better than chance. Over the 2 sides"
-    )
-    assert "r = 0.90 (95% interval 0.71 to 0.97)" in text
-    assert findings.verdict([board_row("grad-dot", 0.9, critical + 0.001, 0.97)], [])[0] == "grad-dot"
-    against = findings.verdict([board_row("grad-dot", -0.3, -0.5, -0.1), board_row("bm25", -0.6, -0.8, -0.4)], [])
-    assert against[0] is None
-    assert against[1].startswith("Trust none here: no method's ranking goes with that of retraining; grad-dot errs")
-
-
-def test_the_sentence_goes_by_the_clear_sides_and_pearson_s_r(findings):
-    rows = [
-        board_row("bm25", 0.8, 0.75, 0.85),
-        board_row("grad-dot", 0.9, 0.85, 0.95),
-        board_row("bm25", 0.99, 0.98, 1.0, side=ALL),
-        board_row("bm25", 0.99, 0.98, 1.0, metric="spearman"),
-        board_row("bm25", 0.99, 0.98, 1.0, prompt_set="talk"),
-    ]
-    best, text = findings.verdict(rows, [difference("bm25", "grad-dot", False)])
-    assert best == "grad-dot"
-    assert "tie" not in text
-
-
-def test_a_tie_is_said_as_a_tie(findings):
-    rows = [board_row(name, value, 0.8, 0.97) for name, value in (("x", 0.9), ("y", 0.92), ("z", 0.85), ("w", 0.84))]
-    ties = [
-        difference("x", "y", True), difference("y", "z", True), difference("y", "w", False), difference("x", "z", True),
-        difference("y", "w", True, side=ALL),
-    ]  # fmt: skip
-    best, text = findings.verdict(rows, ties)
-    assert best == "y"
-    assert text.startswith("Trust y here, the best of 4 methods tried: over the 2 sides")
-    assert text.endswith(" It is a tie with x and z: the interval of the difference includes zero.")
-    _, alone = findings.verdict(rows, ties[:1])
-    assert alone.endswith(" It is a tie with x: the interval of the difference includes zero.")
-
-
-def test_what_draws_lots_is_never_trusted(findings):
-    rows = [board_row(BY_CHANCE, 0.99, 0.98, 1.0), board_row("bm25", 0.9, 0.85, 0.95)]
-    assert findings.verdict(rows, [])[0] == "bm25"
-    assert findings.verdict(rows[:1], []) == (None, "Trust none here: no method gave a ranking.")
-    dice = method_spec("random", label="dice")
-    labelled = Findings(spec_of(methods=[dice, BM25]), *truth_of(TWO), [])
-    assert labelled.verdict([board_row("dice", 0.99, 0.98, 1.0), rows[1]], [])[0] == "bm25"
-
-
-def test_one_draw_of_the_estimates_is_not_enough_and_nothing_is_called_nan():
-    one = Findings(spec_of(methods=[DOT], estimate_seeds=[0]), *truth_of(TWO), [outcome_of(DOT, TWO, draws=[0])])
-    summary = one.summary()
-    assert summary["best"] is None
-    assert summary["verdict"].startswith("Trust none yet: grad-dot comes first with r = ")
-    assert "draw" in summary["verdict"]
-    assert "nan" not in json.dumps(summary).lower()
-    assert one.estimate_table.low.isna().all()
-
-
-@pytest.mark.parametrize(("subsets", "pearson"), [(3, 0.997), (4, 0.95)])
-def test_with_few_subsets_hardly_anything_is_better_than_chance(subsets, pearson):
-    true = {"harmful": TRUE[:subsets]}
-    few = Findings(spec_of(subsets=SUBSETS[:subsets]), *truth_of(true), [])
-    assert few.critical["pearson"] == pytest.approx(pearson, abs=1e-3)
-    assert few.critical["spearman"] is None  # even a perfect ranking of so few is not rare
-    assert few.verdict([board_row("bm25", 1.0, pearson - 0.01, 1.0)], [])[0] is None
-    assert few.groups[RESOLVABLE] == [("talk", "harmful")]
-    assert "over the one side on which" in few.verdict([board_row("bm25", 1.0, 0.9999, 1.0)], [])[1]
-
-
 def test_finite_values_are_what_json_can_hold():
     row = finite({"a": math.nan, "b": np.float64(1.5), "c": np.bool_(True), "d": math.inf, "e": "x", "f": None, "g": 3})
     assert row == {"a": None, "b": 1.5, "c": True, "d": None, "e": "x", "f": None, "g": 3}
@@ -462,11 +265,3 @@ def test_with_fewer_than_five_subsets_no_side_is_known_to_be_steady(subsets, cha
     said = [text for text in warnings if "which sides can be resolved cannot be told" in text]
     assert bool(said) == (chance is not None)
     assert all(chance in text for text in said)
-
-
-def test_the_sentence_says_that_a_prompt_set_counts_once(findings):
-    three = Findings(spec_of(), *truth_of(TWO), [])
-    three.groups[RESOLVABLE].append(("riddle", "harmful"))
-    text = three.verdict([board_row("bm25", 0.9, 0.85, 0.95)], [])[1]
-    assert "over the 3 sides (of 2 prompt sets, each counted once) on which" in text
-    assert text.startswith("Trust bm25 here, the only method tried: ")
