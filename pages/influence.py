@@ -12,6 +12,7 @@ from pages.components.layout.shell import lines, present_button, presenting, she
 from pages.components.results import influence_data as data
 from pages.components.results import influence_view as view
 from pages.components.results import presentation
+from pages.components.results.blend_view import blend
 from pages.components.results.group_view import by_group
 from pages.components.results.ladder_view import ladder
 from untrac_core.engine import Run, Store, describe_run
@@ -73,6 +74,7 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
     lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
     view.check_it(picture)
     ladder(run, result, store)
+    blend(run, result, store, prompts.name, side)
     by_group(run, result, ranked, prompts, side)
     view.cheaper(result, picture)
     view.ground_truth(result, picture, side)

@@ -33,6 +33,19 @@ def shares(study: AttributionContext, where: str) -> dict[str, float]:
     return found
 
 
+def in_turn(asked: Sequence[str] | None, study: AttributionContext, where: str) -> list[str]:
+    """The subsets that are left out in turn, in the order of the study: those ``asked`` for, or each.
+
+    Raises :class:`InputError` for a name that is none of theirs.
+    """
+    unknown = [name for name in asked or () if name not in study.subsets]
+    if unknown:
+        raise InputError(
+            f"'leave_out': there is no subset {unknown[0]!r}", field=where, hint=f"choose of {list(study.subsets)}"
+        )
+    return [name for name in study.subsets if asked is None or name in asked]
+
+
 def without(shares: Mapping[str, float], subset: str) -> dict[str, float]:
     """The shares of what is left without ``subset``, which sum to one; of a name that is none of theirs, the same."""
     rest = {name: share for name, share in shares.items() if name != subset}

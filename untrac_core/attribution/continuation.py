@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from untrac_core.attribution.base import AttributionContext
-from untrac_core.attribution.batches import check_batch, draw_batch, shares, weighted, without
+from untrac_core.attribution.batches import check_batch, draw_batch, in_turn, shares, weighted, without
 from untrac_core.cells import Cell
 from untrac_core.models.loading import weights_restored
 from untrac_core.models.losses import Losses, collapse_loss
@@ -57,7 +57,7 @@ class Continuation:
                 subset,
             )
             for seed in study.seeds
-            for subset in ("", *study.subsets)
+            for subset in ("", *in_turn(self.settings.leave_out, study, f"method {self.name!r}"))
         ]
 
     def run(self, study: AttributionContext, cell: Cell) -> pd.DataFrame:
@@ -125,6 +125,7 @@ class Continuation:
 
     def _key(self, study: AttributionContext, seed: int, subset: str, steps: int) -> str:
         settings = self.settings.settings() | {"steps": steps}
+        del settings["leave_out"]  # a training without one subset is the same, whichever others are asked for
         sizes = None if study.sizes is None else {name: study.sizes[name] for name in study.subsets}
         parts = [*study.prompt_parts(), *study.subset_parts()]
         return study.key(self.name, settings, seed, parts, [subset, sizes])

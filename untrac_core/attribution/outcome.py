@@ -66,6 +66,12 @@ class MethodOutput:
     """Of a method that watches blocks and has the same influence item by item as well: each seed's own items."""
 
     @property
+    def subsets(self) -> list[str]:
+        """The subsets that have numbers, in their order: not each, where others were left out alone."""
+        named = {str(name) for frame in self.frames for name in frame["subset"].unique()}
+        return [name for name in self.study.subsets if name in named]
+
+    @property
     def leaves_out(self) -> bool:
         """Whether a number is already that of leaving the whole subset out."""
         return isinstance(self.method, Continuation | RestFlow)

@@ -34,7 +34,7 @@ import torch
 
 from untrac_core.attribution.base import AttributionContext, Change, Method, cell_frame
 from untrac_core.attribution.baselines.vectors import Stack, gradient_parts, rows_that_fit, trainable_only
-from untrac_core.attribution.batches import check_batch, shares
+from untrac_core.attribution.batches import check_batch, in_turn, shares
 from untrac_core.attribution.flow import Flow, Mix, largest_rate
 from untrac_core.attribution.settings import (
     FLOW_HELD,
@@ -75,9 +75,13 @@ class RestFlow:
         """One cell per seed."""
         sizes = None if study.sizes is None else {name: study.sizes[name] for name in study.subsets}
         parts = [*study.prompt_parts(), *study.subset_parts()]
+        settings = asdict(self.settings)
+        if settings["leave_out"] is None:
+            del settings["leave_out"]
+        self._asked(study)
         return [
             Cell(
-                study.key(f"{self.name}, rest flow", asdict(self.settings), seed, parts, sizes, study.subset_parts()),
+                study.key(f"{self.name}, rest flow", settings, seed, parts, sizes, study.subset_parts()),
                 f"unlearning each subset while training on the rest, seed {seed}",
                 seed,
             )
@@ -93,7 +97,7 @@ class RestFlow:
         before = study.before("prompt sets", study.all_items)
         tokens = sum(item.tokens for item in study.all_items)
         ceiling = collapse_loss(float(before.sum() / tokens), study.model.facts.vocab_size)
-        changes: dict[str, list[Change]] = {name: [(0, 0.0, np.zeros_like(before))] for name in study.subsets}
+        changes: dict[str, list[Change]] = {name: [(0, 0.0, np.zeros_like(before))] for name in self._asked(study)}
         wanted = evaluation_steps(self.settings.steps, self.settings.eval_points)
         ended, collapsed, halvings = f"all {self.settings.steps} steps", False, 0
         with self._flows(study, cell) as flows:
@@ -118,6 +122,9 @@ class RestFlow:
             parts = [replace(part, subset=subset) for part in study.prompt_parts()]
             tables.append(cell_frame(kept, before, parts, collapsed=collapsed, ended=ended))
         return pd.concat(tables, ignore_index=True)
+
+    def _asked(self, study: AttributionContext) -> list[str]:
+        return in_turn(self.settings.leave_out, study, f"method {self.name!r}")
 
     @contextmanager
     def visited(self, study: AttributionContext, cell: Cell, step: int) -> Iterator[Iterator[tuple[str, float]]]:
@@ -156,7 +163,7 @@ class RestFlow:
                 self._limit = study, largest_rate(study, whole, preconditioner)
             rate = settings.relative_step * self._limit[1]
             fitting = rows_that_fit(study.model.module, self.budget_mb, held=FLOW_HELD, each=FLOW_ROWS)
-            names = list(study.subsets)
+            names = self._asked(study)
 
             def flows() -> Iterator[Flow]:
                 for start in range(0, len(names), fitting):

@@ -124,6 +124,8 @@ class FlowSettings:
     eval_points: int
     effective_trainable: Trainable
     """The parameters that move: weight matrices, as no others have a curvature."""
+    leave_out: tuple[str, ...] | None = None
+    """The subsets that are unlearned in turn; ``None``: each."""
 
     def batch_of(self, blocks: int) -> int:
         """Blocks in a step of a subset that has so many."""
@@ -163,13 +165,14 @@ STEP_SETTINGS = (
     "eval_points",
 )
 """Settings of a method that takes steps."""
+_OF_FLOW = ("relative_step", "leave_out")
 _OF_KRONECKER = ("target_loss_increase", "damping", "samples")
 
 
 def ascent_settings(spec: MethodSpec) -> AscentSettings:
     """The preset with the spec's own values in it; :class:`InputError` where a setting would have no effect."""
     given = _given(spec)
-    _refuse(given, ("relative_step",), "an ascent")
+    _refuse(given, _OF_FLOW, "an ascent")
     settings = PRESETS[spec.name, given.pop("preset")]
     optimizer = given.get("optimizer", settings.optimizer)
     foreign = ("learning_rate",) if optimizer == "kronecker" else _OF_KRONECKER
@@ -200,7 +203,7 @@ def ascent_settings(spec: MethodSpec) -> AscentSettings:
 def linear_settings(spec: MethodSpec) -> LinearSettings:
     """The preset ``robust`` of UnTrac-Inv with the spec's own values; :class:`InputError` for a setting of steps."""
     given = _given(spec)
-    _refuse(given, (*STEP_SETTINGS, "relative_step"), "UnTrac-Inv with preset 'robust', which takes no steps")
+    _refuse(given, (*STEP_SETTINGS, *_OF_FLOW), "UnTrac-Inv with preset 'robust', which takes no steps")
     return LinearSettings(
         samples=given.get("samples", SAMPLES),
         damping=given.get("damping", DAMPING),
@@ -214,7 +217,8 @@ def flow_settings(spec: MethodSpec) -> FlowSettings:
     names = ("samples", "damping", "steps", "batch_size", "relative_step", "subsample", "eval_points")
     _refuse(given, set(STEP_SETTINGS) - set(names), "UnTrac with preset 'robust', in which the rest holds the model")
     values = {name: given[name] for name in names if name in given}
-    return replace(FLOW, effective_trainable=_matrices(given), **values)
+    chosen = tuple(given["leave_out"]) if "leave_out" in given else None
+    return replace(FLOW, effective_trainable=_matrices(given), leave_out=chosen, **values)
 
 
 def _refuse(given: Mapping[str, Any], names: Iterable[str], what: str) -> None:

@@ -18,12 +18,14 @@ from typing import Annotated, Any, cast
 import typer
 
 from untrac_core import __version__
+from untrac_core.cli.blend import blend
 from untrac_core.cli.dashboard import PORT, dashboard
 from untrac_core.cli.outputs import hand_over, make_folder, usable_out
 from untrac_core.cli.report import report
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.fileio import finite
+from untrac_core.results.folders import load_trace
 from untrac_core.specs import TraceSpec, TrainSpec
 from untrac_core.specs.files import load_spec
 from untrac_core.text.labels import SIDES
@@ -188,6 +190,7 @@ def show(
 
 
 app.command()(report)
+app.command()(blend)
 app.command()(dashboard)
 
 
@@ -195,20 +198,22 @@ app.command()(dashboard)
 def sharpen(
     run_id: RunId,
     to: Annotated[str | None, typer.Option(metavar="METHOD", help="untrac or continuation; else the next one.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="SUBSET", help="Of this one; more can be named.")] = None,
+    undecided: Annotated[bool, typer.Option("--undecided", help="Of the large and the undecided subsets.")] = False,
     out: Out = None,
     as_json: Json = False,
 ) -> int:
     """Ask a trace's question again by a method that is closer to retraining, and takes longer; Ctrl-C cancels it."""
     from untrac_core.cli.console import Display, tell_check
     from untrac_core.engine.checks import check as check_run
-    from untrac_core.engine.checks import check_unchanged, next_rung
+    from untrac_core.engine.checks import check_unchanged, large_or_undecided, next_rung
 
     store = Store()
     found = store.run(run_id)
     if found.kind != "trace":
         raise InputError(f"this is a {found.kind} run", field=f"run {run_id}", hint="name a trace")
     spec = cast(TraceSpec, found.spec)
-    rung = next_rung(spec, to)
+    rung = next_rung(spec, to, large_or_undecided(load_trace(found.folder)) if undecided else only)
     check_unchanged(spec, found.folder)
     if out:
         usable_out(out, rung.spec)

@@ -6,7 +6,7 @@ from untrac_core.demo.requests import BLOCKS, RECIPE, UNLEARN_ITEMS, demo_unlear
 from untrac_core.models.devices import device_info, devices
 from untrac_core.tasks.base import Check
 from untrac_core.tasks.costs import needs
-from untrac_core.tasks.ladder import Rung, check_unchanged, next_rung, rungs
+from untrac_core.tasks.ladder import Rung, check_unchanged, large_or_undecided, next_rung, rungs
 from untrac_core.tasks.prepare import BLOCK
 from untrac_core.tasks.registry import check
 from untrac_core.tasks.trace.check import TraceCheck
@@ -35,6 +35,7 @@ __all__ = [
     "demo_validation",
     "device_info",
     "devices",
+    "large_or_undecided",
     "needs",
     "next_rung",
     "price",

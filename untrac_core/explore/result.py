@@ -8,6 +8,7 @@ demo.plot("toxicity")
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -26,9 +27,11 @@ from untrac_core.figures.palette import subset_colours
 from untrac_core.fileio import write_bytes
 from untrac_core.results.folders import GenerateFiles, TraceFiles, UnlearnFiles, ValidateFiles, VerifyFiles
 from untrac_core.specs import TraceSpec
-from untrac_core.tasks.ladder import check_unchanged, next_rung
+from untrac_core.tasks.ladder import check_unchanged, large_or_undecided, next_rung
 from untrac_core.tasks.registry import describe_run
 from untrac_core.tasks.trace import frames
+from untrac_core.tasks.trace.blending import Blended, blended, same_question
+from untrac_core.tasks.trace.blending import closer as is_closer
 from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.scale import Scale, in_nats, scale_of
 from untrac_core.text import masking
@@ -216,16 +219,55 @@ class TraceResult(RunResult[TraceFiles]):
             prompt_set = shared[0]
         return ComparedViews([view_of(self.data, prompt_set, side), view_of(other.data, to or prompt_set, side)])
 
-    def sharper(self, to: str | None = None) -> TraceSpec:
+    def sharper(self, to: str | None = None, subsets: Sequence[str] | None = None) -> TraceSpec:
         """The same question by a method that is closer to retraining: ``untrac.trace(result.sharper())`` asks it.
 
-        ``to``: ``untrac`` or ``continuation``; unset, the next above this result's method.
+        ``to``: ``untrac`` or ``continuation``; unset, the next above this result's method. ``subsets``: about these
+        alone, as those of :attr:`large_or_undecided`; :meth:`blended` then brings all of them together.
 
         Raises:
             InputError: where there is none, or the data have changed since.
         """
         check_unchanged(self.spec, self.folder)
-        return next_rung(self.spec, to).spec
+        return next_rung(self.spec, to, subsets).spec
+
+    @property
+    def large_or_undecided(self) -> list[str]:
+        """The subsets that a closer look would tell most of: the large ones, and those that cannot be separated."""
+        return large_or_undecided(self.data)
+
+    def blended(
+        self,
+        *closer: TraceResult,
+        prompt_set: str | None = None,
+        side: str | None = None,
+        validation: RunResult[ValidateFiles] | None = None,
+    ) -> Blended:
+        """This ranking, results of methods closer to retraining, and retrainings as one, each with its weight.
+
+        ``closer``: of the same question, as :meth:`sharper` asks it. Retrainings are those of ``validation``, else the
+        result's own where it has some.
+
+        Raises:
+            InputError: where there is nothing to blend with, or what there is does not fit together.
+        """
+        place = self.place(prompt_set, side)
+        for other in closer:
+            if not is_closer(self.spec, other.spec):
+                hint = "name results of sharper()"
+                raise InputError("it is not the same question by a closer method", field=repr(other), hint=hint)
+        if validation is not None and not same_question(self.spec, validation.data.spec):
+            raise InputError("it is not about the same texts", field=repr(validation), hint="validate this trace")
+        truth = None if validation is None else validation.data.ground_truth
+        found = blended(self.data, [other.data for other in closer], *place, truth)
+        if found is None:
+            raise InputError(
+                "this side cannot be blended: there is nothing to blend it with, fewer than three subsets are shared, "
+                "or the answers have nothing to do with each other",
+                field=f"{place[0]}, {place[1]}",
+                hint="ask again by a closer method for at least three subsets, or validate",
+            )
+        return found
 
     def report(self, path: str | Path, *, show_texts: bool = False) -> Path:
         """Write the HTML report, one file that needs no network; texts are masked unless ``show_texts``."""

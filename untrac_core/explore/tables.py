@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace import frames as trace_frames
+from untrac_core.tasks.trace.blending import Blended, blended, closer, same_question
 from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.frames import sides_of
 from untrac_core.tasks.trace.scale import Scale, fits, in_nats, scale_of
@@ -18,11 +19,15 @@ __all__ = [
     "METRICS",
     "RESOLVABLE",
     "TEXT_FEATURES",
+    "Blended",
     "Scale",
+    "blended",
+    "closer",
     "collateral_in_words",
     "collateral_rows",
     "fits",
     "in_nats",
+    "same_question",
     "scale_of",
     "sides_of",
     "trace_frames",

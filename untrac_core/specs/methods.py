@@ -17,6 +17,7 @@ from untrac_core.specs.parts import Optimizer, Positive, Trainable
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Share = Annotated[float, Field(gt=0, le=1, strict=False)]
 Weight = Annotated[float, Field(ge=0, le=1e3, strict=False)]
+LeftOut = Annotated[list[Name], Field(min_length=1, max_length=500)] | None
 
 
 class AnyMethod(Strict):
@@ -92,6 +93,8 @@ class UnTracSettings(MethodSpec):
 
     relative_step: Positive | None = None
     """For preset ``robust`` of UnTrac: a step's length, in units of the longest that stays in a quadratic valley."""
+    leave_out: LeftOut = None
+    """For preset ``robust`` of UnTrac: the subsets that are unlearned in turn; unset: each."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -182,6 +185,8 @@ class ContinuationSettings(MethodSpec):
     """AdamW's."""
     trainable: Trainable = "all"
     """Which parameters may move."""
+    leave_out: LeftOut = None
+    """The subsets without which it is trained, in turn; unset: each."""
 
 
 # --- unlearning ------------------------------------------------------------------------------------------------------

@@ -19,9 +19,8 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtrit
 
-from untrac_core.stats.intervals import LEVEL, Array, around
+from untrac_core.stats.intervals import Array, around, student
 
 FEWEST = 3
 """Subsets that a slope takes: to leave one out and have a spread among the rest."""
@@ -64,7 +63,7 @@ class Calibration:
             return centre, math.nan, math.nan
         ends = sorted((self.slope * interval[0], self.slope * interval[1]))
         slopes = sorted((self.low * value, self.high * value))
-        error = _student(self.subsets) * self.residual_sd
+        error = student(self.subsets) * self.residual_sd
         low = around(centre, [centre - ends[0], centre - slopes[0], error])[0]
         high = around(centre, [ends[1] - centre, slopes[1] - centre, error])[1]
         return centre, low, high
@@ -89,7 +88,7 @@ def calibrate(estimates: Array, truths: Array) -> Calibration:
     slope = float(products.sum() / squares.sum())
     without = (products.sum() - products) / others
     variance = (subsets - 1) / subsets * float(((without - without.mean()) ** 2).sum())
-    low, high = around(slope, [_student(subsets) * math.sqrt(variance)])
+    low, high = around(slope, [student(subsets) * math.sqrt(variance)])
     return Calibration(slope, low, high, float(np.sqrt(((truths - without * estimates) ** 2).mean())), subsets)
 
 
@@ -113,8 +112,3 @@ def coverage(estimates: Array, lows: Array, highs: Array, truths: Array) -> floa
         if not math.isnan(low + high):
             held[side, subset] = low <= truths[side, subset] <= high
     return float(held.mean())
-
-
-def _student(count: int) -> float:
-    """Student's t at 95%, two-sided, for so many subsets."""
-    return float(stdtrit(count - 1, (1 + LEVEL) / 2))

@@ -133,7 +133,7 @@ class Estimate:
     def _margins(self, level: float) -> list[float]:
         margins = [] if self.exact else [float(seed_margin(self.per_seed[:, None], self.subsample, level)[0])]
         for values in self.residuals.values():
-            margins.append(_student(len(values), level) * float(values.std(ddof=1)) / len(values) ** 0.5)
+            margins.append(student(len(values), level) * float(values.std(ddof=1)) / len(values) ** 0.5)
         return margins
 
 
@@ -150,17 +150,21 @@ def seed_margin(per_seed: Array, share: float, level: float = LEVEL) -> Array:
     which no number of seeds takes away. So the variance is s2 (p / (1 - p) + 1 / seeds): the delete-a-share
     jackknife, and the draws' own noise. With the whole set (p = 1) seeds differ in order alone: s2 / seeds.
     """
-    seeds = len(per_seed)
-    weight = 1 / seeds + (share / (1 - share) if share < 1 else 0.0)
-    margin: Array = _student(seeds, level) * per_seed.std(0, ddof=1) * weight**0.5
+    margin: Array = student(len(per_seed), level) * seed_variance(per_seed, share) ** 0.5
     return margin
+
+
+def seed_variance(per_seed: Array, share: float) -> Array:
+    """The variance of the mean over seeds, as :func:`seed_margin` has it; shape (seeds, k) to (k,)."""
+    variance: Array = per_seed.var(0, ddof=1) * (1 / len(per_seed) + (share / (1 - share) if share < 1 else 0.0))
+    return variance
 
 
 def student_interval(values: Array) -> tuple[float, float] | None:
     """The 95% interval of the mean of independent values, by Student's t; ``None`` for fewer than two."""
     if len(values) < 2:
         return None
-    reach = _student(len(values)) * float(values.std(ddof=1)) / len(values) ** 0.5
+    reach = student(len(values)) * float(values.std(ddof=1)) / len(values) ** 0.5
     return float(values.mean()) - reach, float(values.mean()) + reach
 
 
@@ -195,7 +199,7 @@ def cluster_margin(drawn: Array, clusters: int) -> Array:
     none has it. Not a number for one cluster.
     """
     spread = np.nanstd(drawn, axis=0) * (clusters / max(1, clusters - 1)) ** 0.5
-    margin: Array = _student(clusters) * np.maximum(spread, clusters**-0.5)
+    margin: Array = student(clusters) * np.maximum(spread, clusters**-0.5)
     return margin
 
 
@@ -216,7 +220,7 @@ def widened(margins: Array, clusters: Array, level: float) -> Array:
     return result
 
 
-def _student(count: int, level: float = LEVEL) -> float:
+def student(count: int, level: float = LEVEL) -> float:
     """Student's t, two-sided, for the mean of so many; not a number for one."""
     return float(stdtrit(count - 1, (1 + level) / 2))
 

@@ -160,7 +160,7 @@ def baseline_flop(method: MethodSpec, facts: ModelInfo, work: Workload) -> float
 
 def _continuation_flop(method: ContinuationSettings, facts: ModelInfo, work: Workload) -> float:
     """A training without each subset, and one with everything, for each seed; items are evaluated every ten steps."""
-    trainings = (len(work.watches) + 1) * work.seeds
+    trainings = (len(method.leave_out or work.watches) + 1) * work.seeds
     read = method.steps * method.batch_size * len(work.watches) * work.block_size
     asked = method.steps / 10 * sum(part.tokens for part in work.unlearned_sets)
     return trainings * (read * _backward_flop(facts, method.trainable) + asked * 2.0 * facts.parameters)
@@ -217,14 +217,15 @@ def _flows(facts: ModelInfo, settings: FlowSettings, work: Workload) -> _Ascents
         rows = max(1, math.ceil(part.rows * settings.subsample))
         drawn += part.tokens * rows / part.rows
         batch += part.tokens / part.rows * min(settings.batch_of(part.rows), rows)
-    points = len(evaluation_steps(steps, settings.eval_points))
-    # All but one subset for every subset, and all of them at the start: a batch for each.
-    backward = work.seeds * (steps * subsets * batch + drawn) + POWER_STEPS * batch
-    asked = work.seeds * points * subsets * work.eval_sets.tokens
+    points, flows = len(evaluation_steps(steps, settings.eval_points)), len(settings.leave_out or work.unlearned_sets)
+    # For every subset all but it, and all of them at the start.
+    read = (flows * (subsets - 1) + subsets) / subsets * batch
+    backward = work.seeds * (steps * read + drawn) + POWER_STEPS * batch
+    asked = work.seeds * points * flows * work.eval_sets.tokens
     flop = backward * _backward_flop(facts, settings.effective_trainable) + asked * 2.0 * facts.parameters
     shapes = moving_shapes(facts, settings.effective_trainable)
-    flop += _factor_flop(facts, shapes, work.seeds * steps * subsets + POWER_STEPS, inverted=False)
-    return _Ascents(flop, points * work.seeds * subsets)
+    flop += _factor_flop(facts, shapes, work.seeds * steps * flows + POWER_STEPS, inverted=False)
+    return _Ascents(flop, points * work.seeds * flows)
 
 
 def _ascents(facts: ModelInfo, settings: AscentSettings, work: Workload) -> _Ascents:

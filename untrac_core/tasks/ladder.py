@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from untrac_core.errors import InputError
 from untrac_core.results.environment import data_digests
-from untrac_core.results.folders import ENVIRONMENT
+from untrac_core.results.folders import ENVIRONMENT, TraceFiles
 from untrac_core.specs import TraceSpec, method_spec
-from untrac_core.specs.catalogue import LADDER, method_title
+from untrac_core.specs.catalogue import ATTRIBUTION, LADDER, method_title
 from untrac_core.tasks.prepare import load_records
+from untrac_core.tasks.trace import frames
+
+LARGE = 0.2
+"""A subset with a greater share of the training changes what the rest does, which no product of gradients sees."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +30,11 @@ class Rung:
     adds: str
 
 
-def rungs(spec: TraceSpec) -> list[Rung]:
+def rungs(spec: TraceSpec, leave_out: Sequence[str] | None = None) -> list[Rung]:
     """The rungs above a trace's method, the cheapest first; all of them above one that is not on the ladder.
 
-    Each asks about the same model, texts and seeds, without baselines, which the first result has.
+    Each asks about the same model, texts and seeds, without baselines, which the first result has; ``leave_out``: about
+    these subsets alone, while the others stay in the mix.
     """
     names = list(LADDER)
     own = spec.method.name
@@ -34,19 +42,39 @@ def rungs(spec: TraceSpec) -> list[Rung]:
     trainable = getattr(spec.method, "trainable", None)
     found = []
     for name in above:
-        settings = {"trainable": trainable} if trainable in ("last_layers", "lora") else {}
+        settings: dict[str, Any] = {"trainable": trainable} if trainable in ("last_layers", "lora") else {}
+        if leave_out is not None and "leave_out" in ATTRIBUTION[name].takes and name != "untrac-inv":
+            settings["leave_out"] = list(leave_out)
         changes = {"method": method_spec(name, **settings), "baselines": [], "name": f"{spec.name}, by {name}"[:80]}
         found.append(Rung(spec.model_copy(update=changes), method_title(name), LADDER[name]))
     return found
 
 
-def next_rung(spec: TraceSpec, to: str | None = None) -> Rung:
-    """The rung by the method ``to``, or the next one.
+def large_or_undecided(result: TraceFiles) -> list[str]:
+    """The subsets of a result that a closer look would tell most of, in the order of the request.
+
+    Those with more than a fifth of the training, where sizes count, and those that cannot be told from a neighbour in
+    rank on the first ranked side of any prompt set.
+    """
+    spec, summary = result.spec, result.summary
+    tokens = {name: facts["tokens"] for name, facts in summary["data"]["subsets"].items()}
+    whole = sum(tokens.values()) if spec.weighting == "proportional" else math.inf
+    found = {name for name, own in tokens.items() if own > LARGE * whole}
+    for prompts in spec.prompts:
+        known = (frames.ranking(summary, prompts.name, side) for side in frames.sides_of(summary, prompts.name))
+        ranked = next((rows for rows in known if not rows.empty), None)
+        if ranked is not None:
+            found |= set(ranked.loc[~ranked["separable"].astype(bool), "subset"])
+    return [subset.name for subset in spec.subsets if subset.name in found]
+
+
+def next_rung(spec: TraceSpec, to: str | None = None, leave_out: Sequence[str] | None = None) -> Rung:
+    """The rung by the method ``to``, or the next one; ``leave_out``: as of :func:`rungs`.
 
     Raises:
         InputError: where there is none.
     """
-    above = rungs(spec)
+    above = rungs(spec, leave_out)
     known = [one.spec.method.name for one in above]
     chosen = [one for one in above if to in (None, one.spec.method.name)]
     if not chosen:

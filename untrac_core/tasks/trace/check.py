@@ -131,5 +131,5 @@ def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
         own = seeds + (sides if spec.method.name == "untrac-inv" else seeds)
     trainings = seeds * (len(spec.subsets) + 1)
     if spec.method.name == CONTINUATION:
-        own = trainings
+        own = seeds * (len(getattr(spec.method, "leave_out", None) or spec.subsets) + 1)
     return own + sum(trainings if name == CONTINUATION else seeds for name in spec.beside)

@@ -79,7 +79,7 @@ def prompt_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
                 | known
                 | scored(changes[subset, prompt_set, side], items, loss, outcome.method.subsample)
             )
-            for subset in sorted(study.subsets)
+            for subset in sorted(outcome.subsets)
         ]
         yield pd.concat(parts, ignore_index=True).assign(prompt_set=prompt_set, side=side)[ITEM_COLUMNS]
 
@@ -164,7 +164,7 @@ def token_frames(outcome: MethodOutput, tables: Sequence[pd.DataFrame]) -> Itera
             continue  # the two sides are different items
         parts = []
         one = "harmful" if side == CONTRAST else side
-        for subset in sorted(study.subsets):
+        for subset in sorted(outcome.subsets):
             sides = ["harmful", "harmless"] if side == CONTRAST else [side]
             found = {name: stacks.changes(subset, prompt_set, name) for name in sides}
             if any(values is None for values in found.values()):

@@ -67,8 +67,8 @@ def _by_group(outcome: MethodOutput, prompt_set: str) -> dict[tuple[str, str], t
     for side, group, inside, clusters in _members(sides):
         population = f"prompts {prompt_set} {group}" if clusters.paired else f"prompts {prompt_set} {side} {group}"
         by_subset = {}
-        for subset, blocks in outcome.study.block_clusters.items():
-            place = subset, prompt_set, side
+        for subset in outcome.subsets:
+            place, blocks = (subset, prompt_set, side), outcome.study.block_clusters[subset]
             share = blocks.drawn(outcome.method.subsample) / blocks.here
             one = estimate(changes[place][:, inside], tokens[place][inside], population, share, clusters)
             independent = min(one.independent, blocks.here)

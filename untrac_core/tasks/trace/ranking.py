@@ -230,6 +230,8 @@ def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]], influence: p
         top, text = None, "No ranking: the unlearning went so far that the model collapsed. Take smaller steps."
         if not collapsed:
             top, text = _answer(outcome, ranked, prompt_set, side)
+            if len(outcome.subsets) < len(study.subsets):
+                text += f" Only {len(outcome.subsets)} of {len(study.subsets)} subsets were asked about."
             if top and not stable:
                 text += " The order changes along the unlearning steps, so read it with care."
         result.append(
@@ -240,7 +242,10 @@ def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]], influence: p
 
 def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str, side: str) -> tuple[str | None, str]:
     """The top subset, if it can be told from the second and from nothing, and a sentence that says so."""
-    first, second = ranked[0], ranked[1]
+    first = ranked[0]
+    if len(ranked) == 1:
+        return None, f"Only {first['subset']} was left out, so there is nothing to compare it with."
+    second = ranked[1]
     if first["low"] is None and outcome.seeds_needed:
         return None, "Cannot separate: one seed says nothing about its own noise. Run at least two seeds."
     if first["low"] is None:

@@ -115,7 +115,7 @@ class TokenPass:
     def _flow(self, method: RestFlow, look: Cell) -> pd.DataFrame:
         """As :meth:`run`, of every subset at the end of a seed's flow."""
         study, step = self.study, self._steps[look.key]
-        one = next(iter(study.subsets))  # all look at the same items
+        one = next((subset for subset, _, _ in self._chosen), "")  # all look at the same items
         sides = [(part, i) for part in study.prompt_parts() for i in self._chosen_of(replace(part, subset=one))]
         if not sides:
             return pd.DataFrame([], columns=COLUMNS)
@@ -152,9 +152,7 @@ def chosen(outcome: MethodOutput) -> Chosen:
     tokens = watched_tokens(outcome)
     scores = {place: changes.mean(0) / tokens[place] for place, changes in final_changes(outcome).items()}
     open_places = [place for place in places(outcome.study) if not outcome.refused(*place)]
-    found = (
-        _blocks(outcome.study, scores, open_places) if outcome.inverse else _items(outcome.study, scores, open_places)
-    )
+    found = _blocks(outcome.study, scores, open_places) if outcome.inverse else _items(outcome, scores, open_places)
     return {place: sorted(indices) for place, indices in found.items()}
 
 
@@ -179,17 +177,18 @@ def _blocks(
 
 
 def _items(
-    study: AttributionContext, scores: Mapping[Place, Losses], open_places: Sequence[tuple[str, str]]
+    outcome: MethodOutput, scores: Mapping[Place, Losses], open_places: Sequence[tuple[str, str]]
 ) -> dict[Place, set[int]]:
     """The items of each side that any subset moves most up or down; every subset looks at the same ones."""
+    study, subsets = outcome.study, outcome.subsets
     sides = [(name, side) for name, side in open_places if side != CONTRAST]
     size = sum(_mean_size(study.prompts[name][side]) for name, side in sides)
-    each = choices.items_each(size, len(study.subsets))
+    each = choices.items_each(size, len(subsets))
     found: dict[Place, set[int]] = {}
     for name, side in sides:
-        of_all = np.stack([scores[subset, name, side] for subset in study.subsets])
+        of_all = np.stack([scores[subset, name, side] for subset in subsets])
         union = choices.ends(of_all.min(0), of_all.max(0), each)
-        found |= {(subset, name, side): union for subset in study.subsets}
+        found |= {(subset, name, side): union for subset in subsets}
     return found
 
 
