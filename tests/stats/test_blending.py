@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from untrac_core.stats.blending import Told, blend
+from untrac_core.stats.blending import Estimates, blend
 
 SIDES, SUBSETS = 6, 8
 OFF = np.where(np.arange(SUBSETS) < 2, 0.6, 0.1)
@@ -11,7 +11,7 @@ OFF = np.where(np.arange(SUBSETS) < 2, 0.6, 0.1)
 
 
 def told(value, margin):
-    return Told(value, value - margin, value + margin)
+    return Estimates(value, value - margin, value + margin)
 
 
 def world(rng, seeds=3, spread=0.3):
@@ -19,7 +19,7 @@ def world(rng, seeds=3, spread=0.3):
     truth = rng.normal(size=(SIDES, SUBSETS))
     estimate = (truth + OFF * rng.normal(size=truth.shape)) / 3
     per_seed = truth[:, None] + spread * rng.normal(size=(SIDES, seeds, SUBSETS))
-    closer = Told(per_seed.mean(1), *np.full((2, *truth.shape), np.nan))
+    closer = Estimates(per_seed.mean(1), *np.full((2, *truth.shape), np.nan))
     return truth, told(estimate, 0.02), closer, per_seed.var(1, ddof=1) / seeds if seeds > 1 else None
 
 
@@ -75,6 +75,6 @@ def test_no_blend_of_two_subsets_or_of_what_has_nothing_in_common():
     _, estimate, closer, noise = world(rng)
     few = closer.value.copy()
     few[:, 2:] = np.nan
-    assert blend(estimate, Told(few, few, few), noise) is None
+    assert blend(estimate, Estimates(few, few, few), noise) is None
     chance = -estimate.value
     assert blend(estimate, told(chance, 0.1), noise) is None

@@ -22,6 +22,7 @@ from torch import nn
 
 from untrac_core.attribution.base import AttributionContext
 from untrac_core.attribution.batches import check_batch, draw_batch, in_turn, shares, weighted, without
+from untrac_core.attribution.settings import batch_rule
 from untrac_core.cells import Cell
 from untrac_core.models.loading import weights_restored
 from untrac_core.models.losses import Losses, collapse_loss
@@ -99,7 +100,9 @@ class Continuation:
         """Every item's loss, the mean of the last half of the evaluations; and the last sum over all items."""
         settings, model = self.settings, study.model
         blocks = {name: packed.blocks for name, packed in study.subsets.items() if name in rest}
-        check_batch(blocks, settings.batch_size, f"method {self.name!r}")
+        if settings.batch_size is not None:
+            check_batch(blocks, settings.batch_size, f"method {self.name!r}")
+        sizes = {name: settings.batch_size or batch_rule(len(own)) for name, own in blocks.items()}
         moving = {name: parameter for name, parameter in model.module.named_parameters() if parameter.requires_grad}
         optimizer = torch.optim.AdamW(moving.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         evaluations: list[Losses] = []
@@ -107,7 +110,7 @@ class Continuation:
         states = States(study.cache, [self._key(study, cell.seed, cell.subset, step) for step in stops])
         states.load(lambda found: _put(found, moving, optimizer, evaluations))
         for step in range(len(evaluations) * EVERY, settings.steps):
-            batch = draw_batch(blocks, dict.fromkeys(blocks, settings.batch_size), cell.seed, step)
+            batch = draw_batch(blocks, sizes, cell.seed, step)
             examples, weights = weighted(batch, rest)
             mean_gradient(model, examples, per_example=weights)
             nn.utils.clip_grad_norm_(list(moving.values()), CLIP)

@@ -129,11 +129,16 @@ class FlowSettings:
 
     def batch_of(self, blocks: int) -> int:
         """Blocks in a step of a subset that has so many."""
-        return self.batch_size or min(BLOCKS_PER_BATCH, max(1, int(blocks * self.subsample) // BATCHES))
+        return self.batch_size or batch_rule(int(blocks * self.subsample))
+
+
+def batch_rule(drawn: int) -> int:
+    """Blocks in a step of a subset of which so many are drawn, where no number is named."""
+    return min(BLOCKS_PER_BATCH, max(1, drawn // BATCHES))
 
 
 BLOCKS_PER_BATCH = 16
-"""Of a large subset, in a step of UnTrac's flow; the noise of small batches makes it run away."""
+"""Of a large subset, in a step; the noise of small batches makes a flow run away, and hides what a training shows."""
 BATCHES = 4
 """That there are at least of a small subset: a batch that was seen before is no fresh one."""
 POWER_STEPS = 12

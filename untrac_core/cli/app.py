@@ -25,7 +25,6 @@ from untrac_core.cli.report import report
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.fileio import finite
-from untrac_core.results.folders import load_trace
 from untrac_core.specs import TraceSpec, TrainSpec
 from untrac_core.specs.files import load_spec
 from untrac_core.text.labels import SIDES
@@ -207,6 +206,7 @@ def sharpen(
     from untrac_core.cli.console import Display, tell_check
     from untrac_core.engine.checks import check as check_run
     from untrac_core.engine.checks import check_unchanged, large_or_undecided, next_rung
+    from untrac_core.results.folders import load_trace
 
     store = Store()
     found = store.run(run_id)

@@ -175,10 +175,11 @@ class ArnoldiSettings(GradientSettings):
 class ContinuationSettings(MethodSpec):
     """How the finished model is trained on, with and without each subset."""
 
-    steps: Annotated[int, Field(ge=10, le=100_000, multiple_of=10)] = 60
+    steps: Annotated[int, Field(ge=10, le=100_000, multiple_of=10)] = 40
     """Steps; more of them agree better with retraining, and go on from those that are kept."""
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
-    """Blocks of every subset per step; the noise of small batches costs more than few steps do."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Blocks of every subset per step; unset: 16, of a smaller subset a quarter of its blocks. The noise of small
+    batches costs more than few steps do."""
     learning_rate: Positive = 5e-4
     """AdamW's, constant; about a quarter of the highest of the model's own training."""
     weight_decay: Weight = 0.01

@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Told:
+class Estimates:
     """Influences with their 95% intervals, each of shape (sides, subsets); not a number where one is not known."""
 
     value: Array
@@ -41,11 +41,11 @@ class Told:
 class Blend:
     """A blend in the unit of the closer estimate; ``weights``: of shape (subsets,), how much of each is that one."""
 
-    told: Told
+    told: Estimates
     weights: Array
 
 
-def blend(estimate: Told, closer: Told, noise: Array | None = None) -> Blend | None:
+def blend(estimate: Estimates, closer: Estimates, noise: Array | None = None) -> Blend | None:
     """The blend of both; ``None`` where fewer than three subsets have both, or their slope cannot be told from zero.
 
     ``noise``: the variance of ``closer`` from one set of seeds to another, of its shape; ``None``: it is not known.
@@ -82,7 +82,7 @@ def blend(estimate: Told, closer: Told, noise: Array | None = None) -> Blend | N
             (1 - weight) * abs(value) * (by[k].high - by[k].low) / 2,
         ]
         told[:, side, k] = (centre, *around(centre, margins))
-    return Blend(Told(*told), weights)
+    return Blend(Estimates(*told), weights)
 
 
 def _half_shrunk(values: Array, known: Mask) -> Array:
@@ -90,7 +90,7 @@ def _half_shrunk(values: Array, known: Mask) -> Array:
     return result
 
 
-def _of_others(estimate: Told, closer: Told, known: Mask, subset: int) -> Calibration:
+def _of_others(estimate: Estimates, closer: Estimates, known: Mask, subset: int) -> Calibration:
     """The calibration by all subsets but one: what is near its own line says nothing of how far off it is.
 
     Of three subsets two are left, of which no slope has an interval: then by all of them.

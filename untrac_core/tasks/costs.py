@@ -17,6 +17,7 @@ from untrac_core.attribution.settings import (
     AscentSettings,
     FlowSettings,
     LinearSettings,
+    batch_rule,
     evaluation_steps,
     plan_steps,
     settings_priced,
@@ -161,7 +162,7 @@ def baseline_flop(method: MethodSpec, facts: ModelInfo, work: Workload) -> float
 def _continuation_flop(method: ContinuationSettings, facts: ModelInfo, work: Workload) -> float:
     """A training without each subset, and one with everything, for each seed; items are evaluated every ten steps."""
     trainings = (len(method.leave_out or work.watches) + 1) * work.seeds
-    read = method.steps * method.batch_size * len(work.watches) * work.block_size
+    read = method.steps * sum(method.batch_size or batch_rule(part.rows) for part in work.watches) * work.block_size
     asked = method.steps / 10 * sum(part.tokens for part in work.unlearned_sets)
     return trainings * (read * _backward_flop(facts, method.trainable) + asked * 2.0 * facts.parameters)
 

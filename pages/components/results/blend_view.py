@@ -14,7 +14,6 @@ from untrac_core.errors import InputError
 from untrac_core.explore.tables import Blended, blended, closer, same_question, trace_frames
 from untrac_core.figures import ranking as figures
 from untrac_core.results.folders import TraceFiles
-from untrac_core.specs import TraceSpec, ValidateSpec
 from untrac_core.specs.catalogue import method_title
 
 RUNS_MOST = 40
@@ -40,13 +39,12 @@ def _about_the_same(run: Run, result: TraceFiles, store: Store) -> tuple[list[Ru
         if other.status != "done" or other.id == run.id:
             continue
         try:
-            spec = cached_result(other).spec if other.kind in ("trace", "validate") else None
+            if other.kind == "trace" and closer(result.spec, (spec := cached_result(other).spec)):
+                traces.setdefault(spec.method.name, other)
+            elif other.kind == "validate" and same_question(result.spec, cached_result(other).spec):
+                validations.append(other)
         except (InputError, OSError):
             continue
-        if isinstance(spec, TraceSpec) and closer(result.spec, spec):
-            traces.setdefault(spec.method.name, other)
-        elif isinstance(spec, ValidateSpec) and same_question(result.spec, spec):
-            validations.append(other)
     return list(traces.values()), validations
 
 

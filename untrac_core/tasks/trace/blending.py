@@ -16,7 +16,7 @@ from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import TraceSpec, ValidateSpec
 from untrac_core.specs.catalogue import LADDER, method_title
 from untrac_core.specs.parts import CONTRAST
-from untrac_core.stats.blending import Told, blend
+from untrac_core.stats.blending import Estimates, blend
 from untrac_core.stats.intervals import Array, seed_variance
 from untrac_core.tasks.trace import frames
 from untrac_core.tasks.trace.scale import Scale, relative
@@ -47,9 +47,7 @@ class Blended:
 
 
 def same_question(spec: TraceSpec, other: TraceSpec | ValidateSpec) -> bool:
-    """Whether both ask about the same texts and at least one of the same prompt sets; traces, of the same model too."""
-    if isinstance(other, TraceSpec) and spec.model != other.model:
-        return False
+    """Whether both ask about the same texts and at least one of the same prompt sets, of whichever model."""
     if {subset.name: subset.source for subset in spec.subsets} != {s.name: s.source for s in other.subsets}:
         return False
     mine = {prompts.name: prompts.source for prompts in spec.prompts}
@@ -62,7 +60,7 @@ def closer(spec: TraceSpec, other: TraceSpec) -> bool:
     if other.method.name not in names or other.method.variant == "paper":
         return False
     place = names.index(spec.method.name) if spec.method.name in names and spec.method.variant != "paper" else -1
-    return names.index(other.method.name) > place and same_question(spec, other)
+    return names.index(other.method.name) > place and spec.model == other.model and same_question(spec, other)
 
 
 def blended(
@@ -122,12 +120,12 @@ def _ranked(result: TraceFiles, place: Place) -> bool:
     return not frames.ranking(result.summary, *place).empty
 
 
-def _told(result: TraceFiles, places: Sequence[Place], subsets: Sequence[str]) -> Told:
+def _told(result: TraceFiles, places: Sequence[Place], subsets: Sequence[str]) -> Estimates:
     parts = []
     for place in places:
         rows = frames.ranking(result.summary, *place).set_index("subset").reindex(list(subsets))
         parts.append(rows[["influence", "low", "high"]].to_numpy(dtype=np.float64).T)
-    return Told(*np.stack(parts, axis=1))
+    return Estimates(*np.stack(parts, axis=1))
 
 
 def _noise(rung: TraceFiles, places: Sequence[Place], subsets: Sequence[str]) -> Array | None:
@@ -160,17 +158,17 @@ def _retrained(truth: pd.DataFrame, place: Place, subsets: Sequence[str]) -> Arr
     return values
 
 
-def _true(truth: pd.DataFrame, places: Sequence[Place], subsets: Sequence[str]) -> tuple[Told, Array | None]:
+def _true(truth: pd.DataFrame, places: Sequence[Place], subsets: Sequence[str]) -> tuple[Estimates, Array | None]:
     """The mean over seeds, and its variance; ``None`` for a single one."""
     tables = [table for place in places if (table := _retrained(truth, place, subsets)) is not None]
     mean = np.array([table.mean(0) for table in tables])
     unknown = np.full_like(mean, np.nan)
     if any(len(table) < 2 for table in tables):
-        return Told(mean, unknown, unknown), None
-    return Told(mean, unknown, unknown), np.array([seed_variance(table, 1.0) for table in tables])
+        return Estimates(mean, unknown, unknown), None
+    return Estimates(mean, unknown, unknown), np.array([seed_variance(table, 1.0) for table in tables])
 
 
-def _ranking(told: Told, side: int, subsets: Sequence[str]) -> pd.DataFrame:
+def _ranking(told: Estimates, side: int, subsets: Sequence[str]) -> pd.DataFrame:
     """Columns as of :func:`untrac_core.tasks.trace.frames.ranking`; separable where no neighbour's interval reaches."""
     table = pd.DataFrame(
         {"subset": subsets, "influence": told.value[side], "low": told.low[side], "high": told.high[side]}
