@@ -96,7 +96,7 @@ class TraceReport:
         yield Group("box", [Listed(how)], "How to read the numbers")
 
     def _answer(self, prompts: PromptSet, side: str) -> Iterator[Block]:
-        """The verdict on a side, and whether the way to it was straight."""
+        """The verdict on a side, and whether the model collapsed on the way to it."""
         found = frames.verdict(self.summary, prompts.name, side)
         if found is None:
             return
@@ -104,8 +104,6 @@ class TraceReport:
         yield Paragraph(f"{found['text']} {told or ''}".strip(), "answer")
         if found.get("collapsed"):
             yield Paragraph("Collapsed: the model collapsed in part of the unlearning.", "quiet")
-        elif not found.get("stable", True):
-            yield Paragraph("Unstable: the first place changed on the way.", "quiet")
 
     def _side(self, prompts: PromptSet, side: str) -> Iterator[Block]:
         """Everything about one side of a prompt set."""

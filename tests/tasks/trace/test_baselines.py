@@ -159,7 +159,7 @@ def test_a_run_driven_into_collapse_says_so_and_refuses_a_ranking(collapsed):
     assert summary["ties"] == []
     assert {verdict["side"] for verdict in summary["verdicts"]} == set(SIDES)
     for verdict in summary["verdicts"]:
-        assert (verdict["top"], verdict["collapsed"], verdict["stable"]) == (None, True, False)
+        assert (verdict["top"], verdict["collapsed"]) == (None, True)
         assert verdict["text"].startswith("No ranking: the unlearning went so far that the model collapsed.")
     assert any("The model collapsed in 4 of 4 cells" in text for text in summary["warnings"])
     assert any(text.startswith("collapsed at step") for text in summary["ended"])

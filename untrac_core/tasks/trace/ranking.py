@@ -18,7 +18,7 @@ from untrac_core.results.folders import INFLUENCE_COLUMNS
 from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.clusters import clusters_of
 from untrac_core.stats.intervals import LEAST, Estimate, estimate, excludes_zero
-from untrac_core.stats.mixture import leave_out_influence, leave_out_matrix
+from untrac_core.stats.mixture import leave_out_influence
 from untrac_core.text.numbers import CONTINUED_UNIT, PARTIAL_UNIT, STEP_UNIT, UNIT
 
 PLACE = ["subset", "prompt_set", "side"]
@@ -220,21 +220,16 @@ def places(study: AttributionContext) -> list[tuple[str, str]]:
     ]
 
 
-def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]], influence: pd.DataFrame) -> list[dict[str, Any]]:
+def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """For each prompt set and side: the answer in words, its top subset or ``None``, and whether to trust it."""
     result, study = [], outcome.study
     for prompt_set, side in places(study):
         ranked = [row for row in rows if (row["prompt_set"], row["side"]) == (prompt_set, side)]
         collapsed = outcome.refused(prompt_set, side)
-        stable = not collapsed and _stable(influence, prompt_set, side, shares_of(outcome))
         top, text = None, "No ranking: the unlearning went so far that the model collapsed. Take smaller steps."
         if not collapsed:
             top, text = _answer(outcome, ranked, prompt_set, side)
-            if top and not stable:
-                text += " The order changes along the unlearning steps, so read it with care."
-        result.append(
-            {"prompt_set": prompt_set, "side": side, "top": top, "text": text, "collapsed": collapsed, "stable": stable}
-        )
+        result.append({"prompt_set": prompt_set, "side": side, "top": top, "text": text, "collapsed": collapsed})
     return result
 
 
@@ -285,21 +280,3 @@ def says(unit: str, name: str, texts: str, size: str, *, contrast: bool) -> str:
     if contrast:
         return f"{name} pushes the model towards {texts}, more than any other subset does ({size})."
     return f"{name} makes {texts} more likely than any other subset does ({size})."
-
-
-def _stable(influence: pd.DataFrame, prompt_set: str, side: str, sizes: Mapping[str, float] | None) -> bool:
-    """Whether the same subset is first at every kept point that all ascents reached (mean over seeds).
-
-    Points are counted, not steps: subsets of different sizes take different numbers of steps an epoch.
-    """
-    rows = influence[(influence["prompt_set"] == prompt_set) & (influence["group"] == "") & (influence["step"] > 0)]
-    ascents = rows.sort_values("step").groupby(["side", "subset", "seed"])
-    rows = rows.assign(point=ascents.cumcount())
-    rows = rows[rows["point"] < ascents.size().min()]
-    table = rows.groupby(["side", "point", "subset"])["influence"].mean()
-    curve = (table["harmful"] - table["harmless"]).dropna() if side == CONTRAST else table[side]
-    points = curve.unstack("subset")
-    if sizes is not None:
-        matrix = leave_out_matrix(np.array([sizes[subset] for subset in points.columns], dtype=np.float64))
-        points = points @ pd.DataFrame(matrix.T, index=points.columns, columns=points.columns)
-    return bool(points.idxmax(axis=1).nunique() == 1)

@@ -103,7 +103,7 @@ class TraceTask:
         text_features = self._write_texts(folder, outcome, later)
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(context_environment(self.spec, self.study), folder / ENVIRONMENT)
-        summary = self._summary(outcome, beside, influence, run)
+        summary = self._summary(outcome, beside, run)
         summary |= {"text_features": text_features, "seconds": seconds, "peak_memory_mb": peak_memory_mb}
         write_json(summary, folder / SUMMARY)
         return summary
@@ -124,7 +124,7 @@ class TraceTask:
         write_parts([text_features] if len(text_features) else (), folder / TEXT_FEATURES)
         return sentences
 
-    def _summary(self, outcome: Any, beside: Sequence[Any], influence: pd.DataFrame, run: str) -> dict[str, Any]:
+    def _summary(self, outcome: Any, beside: Sequence[Any], run: str) -> dict[str, Any]:
         from untrac_core.tasks.trace.baselines import agreement_rows, baseline_rows, bracket_rows
         from untrac_core.tasks.trace.ranking import ranking_rows, verdicts
 
@@ -141,7 +141,7 @@ class TraceTask:
             "preset": spec.method.variant,
             "unit": outcome.method.unit,
             "ranking": rows,
-            "verdicts": verdicts(outcome, rows, influence),
+            "verdicts": verdicts(outcome, rows),
             "ties": bracket_rows(outcome, rows),
             "baselines": baselines,
             "agreement": agreement_rows(rows, baselines),
