@@ -114,6 +114,20 @@ def test_a_refused_ranking_still_shows_the_baselines(result):
     assert not at.get("plotly_chart")
 
 
+def test_a_ranking_of_collapsed_models_is_shown_and_marked(result):
+    def collapse(summary):
+        for row in summary["ranking"]:
+            row |= {"separable": False, "collapsed": True}
+        summary["verdicts"][0] |= {"text": "Do not rely on this ranking.", "top": None, "collapsed": True}
+
+    at = result(collapse, method={"name": "untrac", "preset": "paper"})
+    assert "Do not rely on this ranking." in said(at)
+    assert any(":orange-badge[:material/warning: collapsed]" in element.value for element in at.markdown)
+    table = next(table.value for table in at.dataframe if "separable" in table.value.columns)
+    assert set(table["separable"]) == {"no: collapsed"}
+    assert not [link for link in at.get("page_link") if link.proto.label == "Unlearn this subset"]
+
+
 @pytest.mark.parametrize(
     ("groups", "words"),
     [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from untrac_core.attribution.settings import ascent_settings, notes_of
+from untrac_core.attribution.settings import SAME_BATCH, ascent_settings, notes_of
 from untrac_core.cells import Cell
 from untrac_core.data import overlap
 from untrac_core.data.balancing import amounts
@@ -173,11 +173,8 @@ class TraceTask:
         if outcome.seeds_needed:
             warnings.append("One seed: there is no interval, so nothing can be ranked. Run at least two seeds.")
         settings = ascent_settings(spec.method) if spec.method.takes_steps else None
-        if spec.method.name == "untrac-inv" and settings and settings.subsample == 1.0 and settings.batch_size is None:
-            warnings.append(
-                "Every seed unlearns the whole prompt set as one batch, so seeds do not differ: the intervals are over "
-                "training examples alone, and too narrow."
-            )
+        if outcome.same_batch:
+            warnings.append(SAME_BATCH)
         stopped = sum(str(frame["ended"].iloc[0]).startswith("stopped before") for frame in outcome.frames)
         if stopped and settings is None:
             warnings.append(
@@ -191,9 +188,11 @@ class TraceTask:
                 f"{settings.max_loss_increase:g} nats per token: smaller steps would say more."
             )
         if outcome.collapsed_cells():
+            past = settings is not None and settings.past_collapse
             warnings.append(
                 f"The model collapsed in {len(outcome.collapsed_cells())} of {len(outcome.cells)} cells: its loss came "
-                "near that of a uniform guess. What it says then is not about the data."
+                "near that of a uniform guess. What it says then is not about the data"
+                + (", so do not rely on its ranking: the paper ranks such models too." if past else ".")
             )
         for other in beside:
             cells = other.collapsed_cells()
