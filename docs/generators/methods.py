@@ -111,6 +111,13 @@ says may still be read from its weights, or come back with little training.
 METRICS_TEXT = """
 Each metric is given before, after and for the retrained reference. With two seeds or more, the distance between two
 retrained references is the *seed noise*: no method can be expected to come closer to the reference than that.
+The distance `kl`, and with it the forget quality, is that to the retrained reference of the first seed, for all seeds
+of a method, and the seed noise is the distance of the other references to it. A model that was itself trained from that
+seed's initial weights starts closer to this reference than another reference does. So a distance within the seed noise
+says that no difference can be told, and not that the method is as good as retraining; a warning says so. The rule
+`match_retrained` stops by the loss of the reference that the result is then compared with. To see what a method reaches
+without that knowledge, run it with `match_holdout`.
+
 *Goal* says where a metric should go; "near the reference" means that far below it is a failure as well.
 
 Warnings point out numbers that look better than they are: a membership test on a destroyed model, a mean loss that rose

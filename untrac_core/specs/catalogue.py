@@ -274,7 +274,8 @@ UNLEARNING = _rows(
         "npo",
         "unlearning.methods.npo:NegativePreference",
         "NPO",
-        "Negative preference optimisation: the forget set is the rejected answer; the retain set is trained on.",
+        "Negative preference optimisation: the forget set is the rejected answer; the retain set is trained on. "
+        "Weights are normalised by the length of a text.",
         NpoSettings,
     ),
     Unlearning(
