@@ -40,7 +40,8 @@ INTERVALS = """
 Each seed draws a share of the unlearned set without replacement, so the spread over seeds says how much the result
 depends on which examples were in the set. The 95 % interval covers that and the sampling of the examples that are
 measured. UnTrac-Inv with preset `robust` has the influence of every block and of every item, so its interval covers
-both without the help of seeds; of the other methods, one seed gives no interval, and hence no verdict. Two neighbours
+both without the help of seeds; of the other methods, one seed gives no interval, and hence no verdict. UnTrac-Inv with
+preset `paper` unlearns the whole prompt set in every seed, so its interval covers training texts alone. Two neighbours
 in a ranking are *separable* where the paired difference between them has an interval without zero.
 
 **What counts as one observation.** The two texts of a minimal pair, the answers to one question and the blocks of one
