@@ -153,7 +153,9 @@ def _board(summary: Summary) -> str:
     ]
     for row in sorted(summary["methods"], key=order):
         method = row["method"]
-        trouble = row["failed"] or ("collapsed: no ranking" if row["collapsed"] else "")
+        ranked = (method, "all", "pearson") in values
+        trouble = row["failed"] or ("collapsed" if row["collapsed"] and ranked else "")
+        trouble = trouble or ("collapsed: no ranking" if row["collapsed"] else "")
         named = f"**{method}**" if method in OURS else method
         rest = " | ".join(cell(method, "resolvable", m, ends=False) for m in ("top1", "spearman", "kendall", "ndcg"))
         rows.append(

@@ -40,7 +40,8 @@ INTERVALS = """
 Each seed draws a share of the unlearned set without replacement, so the spread over seeds says how much the result
 depends on which examples were in the set. The 95 % interval covers that and the sampling of the examples that are
 measured. UnTrac-Inv with preset `robust` has the influence of every block and of every item, so its interval covers
-both without the help of seeds; of the other methods, one seed gives no interval, and hence no verdict. Two neighbours
+both without the help of seeds; of the other methods, one seed gives no interval, and hence no verdict. UnTrac-Inv with
+preset `paper` unlearns the whole prompt set in every seed, so its interval covers training texts alone. Two neighbours
 in a ranking are *separable* where the paired difference between them has an interval without zero.
 
 **What counts as one observation.** The two texts of a minimal pair, the answers to one question and the blocks of one
@@ -65,6 +66,36 @@ influence_k = p_k / (1 − p_k) · ( x_k − Σ_j p_j x_j )
 which `untrac_core/stats/mixture.py` derives. For a subset that is a quarter of the training or more, a first-order
 estimate can be badly wrong, and a warning says so.
 """
+AGAINST_THE_PAPER = """
+### What `paper` has of the paper, and what differs
+
+As in the paper and its code: Adam with a constant rate of 5e-5, no clipping; UnTrac one text a step and one epoch,
+UnTrac-Inv the whole prompt set as one batch and five steps; gradients in train mode, so with the model's dropout; each
+seed of UnTrac on a fresh sample of 10,000 sequences of every subset; models that collapse are ranked at the end of
+their unlearning. Every loss is measured without dropout, and the masks follow from the seed, so that a cell comes out
+the same to the bit. A model whose config has no dropout, as one that a recipe trains from scratch here, unlearns
+without.
+
+**A ranking of collapsed models is not to be relied on.** Their losses are near or beyond that of a uniform guess, so
+what they say is not about the data. Such a ranking is marked wherever it is shown, none of its subsets is separable, a
+validation measures its agreement but never names its method as the one to trust, and there are no numbers of single
+texts, tokens and groups. With all other methods a collapse leaves no ranking.
+
+What still differs:
+
+* Of a subset with fewer than 16,000 sequences, which the paper did not have, a seed draws five eighths: the share that
+  10,000 are of 16,000. Whole documents are drawn, as their sequences resemble each other, so that the number of
+  sequences is met on average.
+* UnTrac-Inv is measured on all sequences of a subset, and not on 10,000. Its interval covers other training texts by
+  the spread over documents. Its seeds differ in dropout alone, and it does not cover other prompts, as in the paper; a
+  warning says so.
+* The paper's ± is the standard deviation over four samples. An interval here is one of 95 %, from the seeds of the
+  request and from the texts that are measured; set `seeds: [0, 1, 2, 3]` for the paper's four.
+* A batch that is too large for memory is read in parts, whose gradients are summed. Losses are sums over all scored
+  tokens divided by their number; the code's are means over batches, which hang on how texts fall into them.
+* On its synthetic data the paper's code used Adafactor and 50 steps of UnTrac-Inv. This preset is that of the paper's
+  text and of its pretraining experiments.
+"""
 UNLEARNING_OPENING = """
 An unlearning removes the effect of a *forget set* from a model and keeps that of the *retain set*. If the training
 recipe is known, the result is compared with the *retrained reference*, a model of the same recipe that never saw the
@@ -81,6 +112,13 @@ says may still be read from its weights, or come back with little training.
 METRICS_TEXT = """
 Each metric is given before, after and for the retrained reference. With two seeds or more, the distance between two
 retrained references is the *seed noise*: no method can be expected to come closer to the reference than that.
+The distance `kl`, and with it the forget quality, is that to the retrained reference of the first seed, for all seeds
+of a method, and the seed noise is the distance of the other references to it. A model that was itself trained from that
+seed's initial weights starts closer to this reference than another reference does. So a distance within the seed noise
+says that no difference can be told, and not that the method is as good as retraining; a warning says so. The rule
+`match_retrained` stops by the loss of the reference that the result is then compared with. To see what a method reaches
+without that knowledge, run it with `match_holdout`.
+
 *Goal* says where a metric should go; "near the reference" means that far below it is a failure as well.
 
 Warnings point out numbers that look better than they are: a membership test on a destroyed model, a mean loss that rose
@@ -136,11 +174,10 @@ def _presets() -> str:
     blank = (
         "A blank cell means that the setting is not used; a blank `batch_size` takes the whole set as one batch. "
         "`untrac-inv` with `robust` takes no steps: it has `samples`, `damping` and `trainable`, with the values of "
-        "`untrac`."
+        "`untrac`. `past_collapse` is the preset's own and no key of a request."
     )
-    return (
-        words + "\n\n" + table(("Setting", *(f"`{name}`, `{preset}`" for name, preset in names)), rows) + f"\n\n{blank}"
-    )
+    values_table = table(("Setting", *(f"`{name}`, `{preset}`" for name, preset in names)), rows)
+    return f"{words}\n\n{values_table}\n\n{blank}\n\n{AGAINST_THE_PAPER.strip()}"
 
 
 def _value(value: Any) -> str:

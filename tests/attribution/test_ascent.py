@@ -73,6 +73,52 @@ def test_the_papers_preset_is_plain_adam_on_minus_the_loss(model, examples, meth
         assert hash_weights(model.module) == ours
 
 
+@pytest.fixture
+def with_dropout(model):
+    """The same model with OPT's dropout of .1."""
+    parts = [part for part in model.module.modules() if isinstance(getattr(part, "dropout", None), float)]
+    assert parts
+    was = [part.dropout for part in parts]
+    for part in parts:
+        part.dropout = 0.1
+    yield model
+    for part, value in zip(parts, was, strict=True):
+        part.dropout = value
+
+
+def test_the_papers_preset_unlearns_with_dropout_and_each_seed_again_to_the_bit(with_dropout, examples):
+    model = with_dropout
+    walks = {seed: climb(model, examples, PAPER_INVERSE, seed=seed)[1] for seed in (0, 1)}
+    torch.rand(7)  # what is drawn in between changes nothing
+    assert climb(model, examples, PAPER_INVERSE, seed=0)[1] == walks[0] != walks[1]
+    assert climb(model, examples, replace(PAPER_INVERSE, dropout=False))[1] not in walks.values()
+
+
+def test_losses_are_measured_without_dropout_and_the_mode_comes_back(with_dropout, examples):
+    model, modes = with_dropout, []
+    start = Point(0, own_loss(model, examples), np.zeros(1))
+
+    def watch():
+        modes.append(model.module.training)
+        return np.array([own_loss(model, examples)])
+
+    with weights_restored(model.module):
+        found = ascend(model, examples, PAPER_INVERSE, watch, before=start)
+    assert modes == [False] * 5
+    assert not any(part.training for part in model.module.modules())
+    assert [point.own for point in found.points[1:]] == [point.losses[0] for point in found.points[1:]]
+
+
+def test_an_ascent_up_to_a_step_draws_the_same_masks(with_dropout, examples):
+    model, settings = with_dropout, replace(PAPER, epochs=None, steps=4, eval_points=4)
+    start, found = Point(0, own_loss(model, examples), np.zeros(1)), []
+    for until in (None, 4):
+        with weights_restored(model.module):
+            ascend(model, examples, settings, lambda: np.zeros(1), before=start, until=until)
+            found.append(hash_weights(model.module))
+    assert found[0] == found[1]
+
+
 def test_it_stops_before_the_dose_is_exceeded(model, examples):
     settings = replace(PAPER_INVERSE, learning_rate=0.002, steps=10, eval_points=10, max_loss_increase=0.2)
     trajectory, _ = climb(model, examples, settings)
@@ -84,9 +130,15 @@ def test_it_stops_before_the_dose_is_exceeded(model, examples):
 
 
 def test_collapse_is_seen_and_said(model, examples):
-    trajectory, _ = climb(model, examples, replace(PAPER_INVERSE, learning_rate=0.05, steps=20, eval_points=20))
+    settings = replace(PAPER_INVERSE, learning_rate=0.05, steps=20, eval_points=20)
+    trajectory, _ = climb(model, examples, replace(settings, past_collapse=False))
     assert trajectory.collapsed
     assert "collapsed at step" in trajectory.ended
+    assert len(trajectory.points) < 21
+    whole, _ = climb(model, examples, settings)
+    assert whole.collapsed
+    assert whole.ended == f"{trajectory.ended}; it went on to the end"
+    assert [point.step for point in whole.points] == list(range(21))
 
 
 def test_plans():

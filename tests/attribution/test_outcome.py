@@ -45,7 +45,8 @@ def test_the_fault_of_another_is_its_own(study, specs, may):
     outcomes = {outcome.title: outcome for outcome in ran(MethodRunner(specs, first_may_fail=may), study)}
     assert "needs checkpoints" in outcomes["tracin"].failed
     assert "\n" not in outcomes["tracin"].failed
-    assert outcomes["tracin"].refused("talk", "harmful")
+    assert outcomes["tracin"].collapsed("talk", "harmful")
+    assert not outcomes["tracin"].ranked("talk", "harmful")
     assert outcomes["random"].failed is None
     assert outcomes["random"].collapsed_cells() == []
 

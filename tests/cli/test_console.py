@@ -29,6 +29,16 @@ def test_a_validation_is_told_with_its_sizes_and_signs(printed):
     assert said.rstrip().endswith("Trust it.")
 
 
+def test_a_ranking_of_collapsed_models_is_told_as_one(printed):
+    row = {"prompt_set": "talk", "side": "harmful", "subset": "forum", "rank": 1, "influence": 3.0}
+    row |= {"low": None, "high": None, "separable": False}
+    verdict = {"prompt_set": "talk", "side": "harmful", "text": "Do not rely on this ranking."}
+    outcomes._ranking({"unit": "nats per token", "ranking": [row | {"collapsed": True}], "verdicts": [verdict]}, None)
+    said = printed()
+    assert "the model collapsed: do not rely on it" in said
+    assert "Do not rely on this ranking." in said
+
+
 def test_a_validation_without_sizes_is_told_as_before(printed):
     summary = summary_of(NAMES, "toxicity", "Trust it.")
     del summary["calibration"], summary["retraining"]

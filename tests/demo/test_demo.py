@@ -78,7 +78,6 @@ def test_the_bundle_is_small_and_safe():
 def test_the_recorded_top_stands_apart(recorded, prompt_set):
     verdict = next(v for v in recorded.summary["verdicts"] if (v["prompt_set"], v["side"]) == (prompt_set, "contrast"))
     assert verdict["top"] == planted(recorded, prompt_set, "contrast").idxmax()
-    assert verdict["stable"]
 
 
 @pytest.mark.parametrize("prompt_set", SIDES)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,17 @@ def test_a_view_of_a_result_is_its_ranking_and_a_baseline_is_one_too(demo):
         row["subset"]: row["score"] for row in rows if row["side"] == "harmful"
     }
     assert set(own.digests) == set(own.values["subset"])
+
+
+def test_a_view_of_collapsed_models_says_so_and_has_no_intervals(demo):
+    rows = [row | {"collapsed": row["side"] == "harmful"} for row in demo.summary["ranking"]]
+    result = replace(demo, summary=demo.summary | {"ranking": rows})
+    gone, sound = view_of(result, "toxicity", "harmful"), view_of(result, "toxicity", "harmless")
+    assert (gone.collapsed, sound.collapsed, view_of(result, "toxicity", "harmful", "bm25").collapsed) == (
+        True, False, False,
+    )  # fmt: skip
+    assert gone.values[["low", "high"]].isna().all(axis=None)
+    assert [name.endswith(" (collapsed)") for name in names([gone, sound])] == [True, False]
 
 
 def test_what_is_available_names_sets_sides_and_methods(demo):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -177,6 +178,14 @@ def test_sentences_say_when_and_what_it_cost(result):
     assert "2 of 6 texts are still likelier" in frames.hard_in_words(found.forget_examples)
     assert frames.stopping(found)[0].startswith("Stop rule: as after retraining, when")
     assert frames.stopping(found)[2] == "Seed 1: all 20 steps."
+
+
+@pytest.mark.parametrize("rule", ["match_retrained", "match_holdout"])
+def test_a_stop_by_the_models_that_it_is_compared_with_says_so(result, rule):
+    found = result()
+    stop = found.spec.stop.model_copy(update={"rule": rule})
+    told = frames.stopping(replace(found, spec=found.spec.model_copy(update={"stop": stop})))
+    assert told[-1].startswith("This rule looks at the retrained models") == (rule == "match_retrained")
 
 
 def test_where_a_side_of_a_prompt_set_is_to_go_the_other_prompts_stay(result):

@@ -16,6 +16,7 @@ TRUE = np.array([0.4, 0.3, 0.15, 0.1, 0.0, -0.1, -0.2, -0.35])
 ITEMS = 12
 DOT, BM25, RANDOM = (method_spec(name) for name in ("grad-dot", "bm25", "random"))
 PAPER = method_spec("untrac-inv", preset="paper")
+SIGN = method_spec("sign-dot")
 
 
 def spec_of(seeds=(0, 1), methods=(DOT, BM25, RANDOM), subsets=SUBSETS, **more):

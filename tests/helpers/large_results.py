@@ -207,7 +207,7 @@ def _summary(folder: Path, spec: TraceSpec, names: list[str], truth: dict) -> di
                 for name in ("bm25", "grad-dot", "grad-cos")
             ]
             text = f"Unlearning {names[order[0]]} makes these texts less likely than unlearning any other subset."
-            told = {"top": names[order[0]], "text": text, "collapsed": False, "stable": True}
+            told = {"top": names[order[0]], "text": text, "collapsed": False}
             verdicts.append({**place, **told})
     return {
         "run": folder.name,

@@ -101,7 +101,7 @@ def write_result(folder: Path, spec: TraceSpec, text: str = "The first is first.
         "preset": spec.method.variant,
         "ranking": ranking,
         **beside(prompts, [subset.name for subset in spec.subsets]),
-        "verdicts": [{**verdict, "collapsed": False, "stable": True}],
+        "verdicts": [{**verdict, "collapsed": False}],
         "collapsed": [],
         "warnings": [text],
         "notes": [text],

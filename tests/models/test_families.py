@@ -197,6 +197,7 @@ def test_one_small_sgd_step_is_the_gradient_dot_product(homes, tmp_path, family,
         "steps": 1,
         "eval_points": 1,
         "subsample": 1.0,
+        "dropout": False,
         "two_sided": True,
     }
     study = (tracer := TraceTask(request(homes[family], tmp_path, {"name": name, "trainable": trainable} | step))).study

@@ -288,6 +288,7 @@ def test_failures_and_collapse_stand_in_words(result):
     assert list(told["trouble"]) == ["", "collapsed", "failed", ""]
     assert "GradDot did not work here: kronfluence is not installed" in said(at)
     assert "Not in the figure: GradDot" in said(at)
+    assert "BM25 (collapsed)" in at.get("plotly_chart")[0].proto.spec
 
 
 def test_one_seed_tells_no_noise(result):

@@ -173,8 +173,22 @@ def test_a_refused_ranking_is_said_and_the_baselines_stay(edited):
 
     seen = edited(change)
     assert not seen.rankings()
-    assert "Collapsed: the model collapsed" in seen.said
+    assert "Collapsed: the model ended knowing nothing" in seen.said
     assert "Baselines" in seen.said
+
+
+def test_a_ranking_of_collapsed_models_is_marked_row_by_row(edited):
+    def change(summary):
+        for row in summary["ranking"]:
+            row |= {"separable": False, "collapsed": True}
+        for row in summary["verdicts"]:
+            row |= {"text": "Do not rely on this ranking.", "collapsed": True, "top": None}
+
+    seen = edited(change)
+    assert "Do not rely on this ranking." in seen.said
+    assert seen.rankings()
+    assert "no: the model collapsed" in seen.said
+    assert "Retraining without" not in seen.said, "no calibration makes its numbers true"
 
 
 def test_of_a_long_ranking_both_ends_are_drawn_and_all_is_in_the_table(edited):

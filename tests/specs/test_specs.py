@@ -135,7 +135,16 @@ def test_the_papers_settings_are_exact():
         settings = ascent_settings(method_spec(name, preset="paper"))
         assert (settings.optimizer, settings.learning_rate) == ("adam", 5e-5)
         assert (settings.batch_size, settings.epochs, settings.steps) == (batch, epochs, steps)
-        assert (settings.subsample, settings.two_sided, settings.max_loss_increase) == (1.0, False, None)
+        assert (settings.two_sided, settings.max_loss_increase) == (False, None)
+        assert (settings.dropout, settings.past_collapse) == (True, True)
+
+
+def test_a_seed_of_the_papers_untrac_draws_ten_thousand_sequences_or_five_eighths():
+    settings = ascent_settings(method_spec("untrac", preset="paper"))
+    assert [round(settings.share(n) * n) for n in (8, 1_000, 16_000, 40_000)] == [5, 625, 10_000, 10_000]
+    assert ascent_settings(method_spec("untrac", preset="paper", subsample=1.0)).share(9_000) == 1.0
+    assert ascent_settings(method_spec("untrac", preset="paper", sequences=100)).share(400) == 0.25
+    assert ascent_settings(method_spec(preset="paper")).share(10**6) == 1.0, "all prompts are one batch"
 
 
 def test_a_setting_without_effect_is_refused():
@@ -147,6 +156,9 @@ def test_a_setting_without_effect_is_refused():
         settings_priced(method_spec(steps=2))
     with pytest.raises(InputError, match="target_loss_increase"):
         ascent_settings(method_spec(preset="paper", target_loss_increase=0.1))
+    for setting in ({"dropout": True}, {"sequences": 100}):
+        with pytest.raises(InputError, match="has no effect on UnTrac with preset 'robust'"):
+            settings_priced(method_spec("untrac", **setting))
 
 
 def test_a_setting_by_name_replaces_the_presets():

@@ -7,6 +7,7 @@ from untrac_core.stats.clusters import clusters_of
 from untrac_core.stats.intervals import (
     Estimate,
     around,
+    as_of_whole,
     change_interval,
     cluster_margin,
     estimate,
@@ -45,6 +46,23 @@ def test_intervals_cover_the_sampling_error_of_the_unlearned_set(seeds):
         items = generator.normal(0, 1, 100)
         halves = np.array([[items[ALONE.draw(0.5, 1000 * trial + seed)].mean()] for seed in range(seeds)])
         low, high = Estimate(halves[:, 0], {}, subsample=0.5).interval()
+        covered += low <= 0 <= high
+    assert covered >= 0.92 * 400
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.625, 0.1)])
+def test_seeds_set_apart_as_of_whole_sets_give_the_same_interval_and_can_be_subtracted(shares):
+    """Where seeds draw five eighths of one set and a tenth of another, no one share says how far a difference goes."""
+    generator, covered = np.random.default_rng(5), 0
+    for trial in range(400):
+        each = []
+        for place, share in enumerate(shares):
+            items = generator.normal(0, 1, 100)
+            drawn = [[items[ALONE.draw(share, 9000 * trial + 31 * place + seed)].mean()] for seed in range(4)]
+            before = Estimate(np.array(drawn)[:, 0], {}, subsample=share)
+            each.append(Estimate(as_of_whole(np.array(drawn), share)[:, 0], {}))
+            assert each[-1].interval() == pytest.approx(before.interval())
+        low, high = (each[0] - each[1]).interval()
         covered += low <= 0 <= high
     assert covered >= 0.92 * 400
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 
 from untrac_core.attribution.settings import AscentSettings, evaluation_steps, plan_steps
 from untrac_core.data.tokens import Example
+from untrac_core.models.dropout import dropout_by_seed
 from untrac_core.models.loading import LoadedModel
 from untrac_core.models.losses import collapse_loss, example_losses
 from untrac_core.progress import Progress, Silent
@@ -65,7 +67,8 @@ def ascend(
 
     ``examples`` are the drawn ones; ``before`` holds their loss and the watched losses at the start. Ends after the
     planned steps, or at the first evaluation at which the loss increase exceeds ``max_loss_increase`` or the model has
-    collapsed; a point beyond ``max_loss_increase`` is not kept unless it is the first.
+    collapsed; a point beyond ``max_loss_increase`` is not kept unless it is the first. With ``past_collapse`` it goes
+    on as long as losses are numbers. Dropout, where the settings have it, has masks by ``order_seed`` and step.
 
     ``until``: take the steps up to this one alone and evaluate after it, for an ascent that has been there before.
     """
@@ -75,25 +78,29 @@ def ascend(
     stepper = _stepper(model.module, settings, scaled, steps)
     stream = _batches(len(examples), settings.batch_size, order_seed)
     ceiling = collapse_loss(before.own, model.facts.vocab_size)
-    points = [before]
+    points, collapse = [before], ""
     for step in range(1, (until or steps) + 1):
         # Optimisers descend: minus the loss climbs it.
-        mean_gradient(model, [examples[i] for i in next(stream)], weight=-direction)
+        batch = [examples[i] for i in next(stream)]
+        with dropout_by_seed(model.module, model.device, (order_seed, step)) if settings.dropout else nullcontext():
+            mean_gradient(model, batch, weight=-direction)
         stepper.step()
         progress.tick(step, steps)
         if step not in wanted:
             continue
         own, eval_sets = own_loss(model, examples), watch()
         finite = math.isfinite(own) and bool(np.isfinite(eval_sets).all())
-        if not finite or own >= ceiling:
+        if not finite or (own >= ceiling and not collapse):
+            collapse = f"collapsed at step {step}: own loss {own:.2f} nats per token"
+        if not finite or (collapse and not settings.past_collapse):
             points.append(Point(step, own, eval_sets))
-            return Trajectory(points, f"collapsed at step {step}: own loss {own:.2f} nats per token", True)
+            return Trajectory(points, collapse, True)
         if settings.max_loss_increase is not None and own - before.own > settings.max_loss_increase and len(points) > 1:
-            return Trajectory(
-                points, f"stopped before step {step}: loss increase over {settings.max_loss_increase:g}", False
-            )
+            ended = f"stopped before step {step}: loss increase over {settings.max_loss_increase:g}"
+            return Trajectory(points, collapse or ended, bool(collapse))
         points.append(Point(step, own, eval_sets))
-    return Trajectory(points, f"all {steps} steps", False)
+    ended = f"{collapse}; it went on to the end" if collapse else f"all {steps} steps"
+    return Trajectory(points, ended, bool(collapse))
 
 
 def own_loss(model: LoadedModel, examples: Sequence[Example]) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+import numpy as np
 import pandas as pd
 
 from untrac_core.attribution.base import BLOCKS, ITEMS, AttributionContext, Method, failed_frame, make_method
@@ -92,6 +93,14 @@ class MethodOutput:
         return self.method.inverse
 
     @property
+    def same_batch(self) -> bool:
+        """Whether all seeds unlearn the same prompts in the same steps, as UnTrac-Inv does in the paper."""
+        if not isinstance(self.method, Unlearner) or not self.inverse:
+            return False
+        settings = self.method.settings
+        return settings.subsample == 1.0 and settings.sequences is None and settings.batch_size is None
+
+    @property
     def one_size(self) -> bool:
         """Whether steps compare over all sets of a prompt set, so that the last common one is taken."""
         scaled = isinstance(self.method, Unlearner) and self.method.settings.optimizer == "kronecker"
@@ -107,13 +116,37 @@ class MethodOutput:
         """Cells in which the model ended knowing nothing."""
         return [cell for cell, frame in zip(self.cells, self.frames, strict=True) if bool(frame["collapsed"].iloc[0])]
 
-    def refused(self, prompt_set: str, side: str) -> bool:
-        """Whether a collapse makes a ranking of this side meaningless."""
+    def drawn_share(self, subset: str, prompt_set: str, side: str) -> float:
+        """The share that a seed drew of what a number hangs on: of the side's items, else of the subset's blocks."""
+        if not isinstance(self.method, Unlearner):
+            return self.method.subsample
+        if not self.inverse:
+            return self.method.settings.share(len(self.study.block_clusters[subset].numbers))
+        sides = self.study.prompts[prompt_set]
+        return self.method.settings.share(len(sides[next(iter(sides)) if side == CONTRAST else side]))
+
+    def collapsed(self, prompt_set: str, side: str, subset: str | None = None) -> bool:
+        """Whether a model collapsed in a cell that this side hangs on; ``subset``: or this number of it."""
+        return bool(self._broken(prompt_set, side, subset))
+
+    def ranked(self, prompt_set: str, side: str) -> bool:
+        """Whether a side has a ranking: none of its models collapsed, or the preset ranks those too, as the paper does.
+
+        Where losses are no numbers there is nothing to rank.
+        """
+        broken = self._broken(prompt_set, side)
+        past = isinstance(self.method, Unlearner) and self.method.settings.past_collapse
+        return not broken or (past and all(bool(np.isfinite(frame["change"]).all()) for frame in broken))
+
+    def _broken(self, prompt_set: str, side: str, subset: str | None = None) -> list[pd.DataFrame]:
         sides = ("harmful", "harmless") if side == CONTRAST else (side,)
-        return any(
-            not cell.prompt_set or (cell.prompt_set == prompt_set and cell.side in sides)
-            for cell in self.collapsed_cells()
-        )
+        return [
+            frame
+            for cell, frame in zip(self.cells, self.frames, strict=True)
+            if bool(frame["collapsed"].iloc[0])
+            and (not cell.prompt_set or (cell.prompt_set == prompt_set and cell.side in sides))
+            and (subset is None or not cell.subset or cell.subset == subset)
+        ]
 
 
 def method_output(

@@ -1,9 +1,11 @@
 """The settings behind each method's presets, and how a spec changes them.
 
 ``paper``: Isonuma and Titov (ACL 2024), section 5: Adam, rate 5e-5 constant, no clipping; UnTrac: batch 1, one epoch;
-UnTrac-Inv: all test examples as one batch, 5 steps. ``robust``, UnTrac: a curvature-scaled flow in which the rest of
-the training text holds the model (:mod:`untrac_core.attribution.rest_flow`), each seed on a random half of every
-subset; UnTrac-Inv: the limit of smaller and smaller steps, which takes none.
+UnTrac-Inv: all test examples as one batch, 5 steps; with dropout, as its code unlearns in train mode; each seed of
+UnTrac on a fresh sample of 10,000 sequences of every subset, or five eighths of a smaller one; and models that collapse
+are ranked. ``robust``, UnTrac: a curvature-scaled flow in which the rest of the training text holds the model
+(:mod:`untrac_core.attribution.rest_flow`), each seed on a random half of every subset; UnTrac-Inv: the limit of smaller
+and smaller steps, which takes none.
 
 Free of torch, so that a check can plan and price an unlearning.
 """
@@ -19,6 +21,10 @@ from untrac_core.errors import InputError
 from untrac_core.specs import MethodSpec, Optimizer, Trainable
 from untrac_core.specs.methods import ContinuationSettings
 
+SAME_BATCH = (
+    "Every seed unlearns the whole prompt set as one batch, so seeds differ in dropout alone, if at all: the intervals "
+    "cover other training texts, not other prompts, and are too narrow."
+)
 MATRICES_ONLY = "the curvature is one of weight matrices: vectors and position tables stay put"
 
 
@@ -38,7 +44,13 @@ class AscentSettings:
     steps: int | None
     epochs: int | None
     subsample: float
-    """Share of the examples that a seed draws, without replacement."""
+    """Share of the examples that a seed draws, without replacement; see :meth:`share`."""
+    sequences: int | None
+    """Examples that a seed draws, at most."""
+    dropout: bool
+    """Whether gradients are taken in train mode, with masks that the seed draws; losses never are."""
+    past_collapse: bool
+    """Whether the ascent goes on where the model collapses, and is ranked."""
     two_sided: bool
     max_loss_increase: float | None
     """Nats per token by which the set's own loss may rise."""
@@ -50,6 +62,10 @@ class AscentSettings:
     def effective_trainable(self) -> Trainable:
         """The parameters that do move: the curvature-scaled step is one of weight matrices."""
         return "matrices" if self.optimizer == "kronecker" and self.trainable == "all" else self.trainable
+
+    def share(self, examples: int) -> float:
+        """The share of so many examples that a seed draws: ``subsample``, or less where that is over ``sequences``."""
+        return self.subsample if self.sequences is None else min(self.subsample, self.sequences / max(1, examples))
 
     @property
     def notes(self) -> list[str]:
@@ -71,6 +87,11 @@ def evaluation_steps(steps: int, eval_points: int) -> list[int]:
     return sorted({round(steps * part / eval_points) for part in range(1, eval_points + 1)} - {0})
 
 
+SEQUENCES, LARGEST_SHARE = 10_000, 0.625
+"""What a seed of preset ``paper`` draws of each subset: 10,000 sequences, as the paper, which had 16,000 or more.
+
+Of a subset with fewer it is the same share, five eighths: a seed that drew all of it would say nothing of other texts.
+"""
 _PAPER = AscentSettings(
     optimizer="adam",
     learning_rate=5e-5,
@@ -80,7 +101,10 @@ _PAPER = AscentSettings(
     batch_size=1,
     steps=None,
     epochs=1,
-    subsample=1.0,
+    subsample=LARGEST_SHARE,
+    sequences=SEQUENCES,
+    dropout=True,
+    past_collapse=True,
     two_sided=False,
     max_loss_increase=None,
     eval_points=5,
@@ -90,7 +114,7 @@ TARGET, DAMPING, SAMPLES = 0.05, 0.1, 300
 """Of the curvature-scaled step: nats per token, share of the mean eigenvalue, micro-batches."""
 PRESETS: dict[tuple[str, str], AscentSettings] = {
     ("untrac", "paper"): _PAPER,
-    ("untrac-inv", "paper"): replace(_PAPER, batch_size=None, steps=5, epochs=None),
+    ("untrac-inv", "paper"): replace(_PAPER, batch_size=None, steps=5, epochs=None, subsample=1.0, sequences=None),
 }
 
 
@@ -165,6 +189,8 @@ STEP_SETTINGS = (
     "steps",
     "epochs",
     "subsample",
+    "sequences",
+    "dropout",
     "two_sided",
     "max_loss_increase",
     "eval_points",

@@ -34,7 +34,7 @@ class Unlearner:
 
     @property
     def subsample(self) -> float:
-        """The share of a set that each seed draws."""
+        """The share of a set that each seed draws, at most."""
         return self.settings.subsample
 
     def unlearned_sets(self, study: AttributionContext) -> Mapping[str, Sequence[Example]]:
@@ -81,7 +81,8 @@ class Unlearner:
         if self.settings.optimizer == "kronecker":
             sets = [*self.unlearned_sets(study).values(), study.all_blocks]
             tied = [study.digest(examples) for examples in sets]
-        parts, drawn = [unlearned_sets, *eval_sets], [unlearned_sets] if self.subsample < 1 else []
+        parts = [unlearned_sets, *eval_sets]
+        drawn = [unlearned_sets] if self.settings.share(len(unlearned_sets.examples)) < 1 else []
         return study.key(self.name, asdict(self.settings), seed, parts, tied, drawn)
 
     def unlearn(self, study: AttributionContext, cell: Cell, before: Losses) -> pd.DataFrame:
@@ -111,7 +112,8 @@ class Unlearner:
         model = study.model
         study.set_trainable(settings.effective_trainable)
         part = self.part_of(study, cell)
-        drawn = [part.examples[i] for i in study.clusters(part).draw(settings.subsample, cell.seed)]
+        share = settings.share(len(part.examples))
+        drawn = [part.examples[i] for i in study.clusters(part).draw(share, cell.seed)]
         study.progress.phase(cell.label)
         start = Point(0, own_loss(model, drawn), before)
         runs: list[Trajectory] = []

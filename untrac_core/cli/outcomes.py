@@ -12,6 +12,7 @@ from untrac_core.cli.console import console, facts_line, print_lines, table
 from untrac_core.text.labels import SIDES
 from untrac_core.text.numbers import RELATIVE_UNIT, UNIT, decimals, duration, figure, percent
 
+COLLAPSED = "the model collapsed: do not rely on it"
 MEANING = {
     "contrast": "Positive: with this subset in its training, the model leans more towards the harmful side than "
     "towards the harmless one.",
@@ -56,7 +57,7 @@ def _ranked(title: str, unit: str, rows: Sequence[dict[str, Any]]) -> Table:
             row["subset"],
             f"{row['influence'] / largest:+.2g}",
             "" if row["low"] is None else f"{row['low'] / largest:+.2g} to {row['high'] / largest:+.2g}",
-            "" if row["separable"] else "cannot be separated from a neighbour",
+            COLLAPSED if row.get("collapsed") else "" if row["separable"] else "cannot be separated from a neighbour",
         )
         for row in rows
     )
@@ -88,7 +89,7 @@ def leaderboard(summary: dict[str, Any]) -> None:
             cell(name, "all"),
             duration(row["seconds"]),
             f"{row['peak_memory_mb']:,.0f} MB",
-            row["failed"] or ("collapsed" if row["collapsed"] else ""),
+            row["failed"] or (COLLAPSED if row["collapsed"] else ""),
         )
         for name, row in methods.items()
     ]

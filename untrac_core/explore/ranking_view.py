@@ -47,6 +47,8 @@ class RankingView:
     """Model, texts of the prompts, and method: what two views must share for their values to be of one scale."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Subset to the content hash of its texts, or of their file, where it is known."""
+    collapsed: bool = False
+    """Whether it ranks models that collapsed; its values then have no intervals, and its name says so."""
 
     @property
     def measures_loss(self) -> bool:
@@ -121,6 +123,9 @@ def view_of(result: TraceFiles, prompt_set: str, side: str | None = None, method
     if values.empty:
         what = f"{method_title(by)} has no ranking of the side {side!r} of {prompt_set!r}"
         raise InputError(what, field=where, hint="choose another side, prompt set or method")
+    collapsed = own and bool(ranking(result.summary, prompt_set, side)["collapsed"].any())
+    if collapsed:
+        values = values.assign(low=np.nan, high=np.nan)
     return RankingView(
         run=str(result.summary.get("run") or result.folder.resolve()),
         run_name=result.spec.name,
@@ -131,6 +136,7 @@ def view_of(result: TraceFiles, prompt_set: str, side: str | None = None, method
         values=values.drop_duplicates("subset").reset_index(drop=True),
         scale_key=_kin(result, prompts),
         digests=_digests(result),
+        collapsed=collapsed,
     )
 
 
@@ -189,7 +195,10 @@ def names(views: Sequence[RankingView]) -> list[str]:
         for view in views
     ]  # fmt: skip
     kept = [i for i in range(4) if len({part[i] for part in parts}) > 1] or [1]
-    short = [" · ".join(part[i] for i in kept) for part in parts]
+    short = [
+        " · ".join(part[i] for i in kept) + (" (collapsed)" if view.collapsed else "")
+        for part, view in zip(parts, views, strict=True)
+    ]
     if len(set(short)) == len(short):
         return short
     return [f"{name} · {Path(view.run).name}" for name, view in zip(short, views, strict=True)]

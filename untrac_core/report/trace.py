@@ -33,6 +33,8 @@ TEXTS = 8
 """Training texts shown at each end."""
 TEXT_CHARACTERS = 400
 TEXT_FEATURES = 6
+SEPARABLE = {(True, False): "yes", (False, False): "no", (False, True): "no: the model collapsed"}
+"""Whether a subset is clear of its neighbours, by whether it is, and whether its model collapsed."""
 NUMBER = "number"
 MASKED = "Training texts are masked in this file: only their outlines are shown, as they may be harmful."
 OPEN = "This file shows training texts as they are, which was asked for when it was made; they may be harmful."
@@ -96,16 +98,14 @@ class TraceReport:
         yield Group("box", [Listed(how)], "How to read the numbers")
 
     def _answer(self, prompts: PromptSet, side: str) -> Iterator[Block]:
-        """The verdict on a side, and whether the way to it was straight."""
+        """The verdict on a side, and whether the model collapsed on the way to it."""
         found = frames.verdict(self.summary, prompts.name, side)
         if found is None:
             return
         told = in_nats(scale_of(self.result, prompts.name, side), prompts, side)
         yield Paragraph(f"{found['text']} {told or ''}".strip(), "answer")
         if found.get("collapsed"):
-            yield Paragraph("Collapsed: the model collapsed in part of the unlearning.", "quiet")
-        elif not found.get("stable", True):
-            yield Paragraph("Unstable: the first place changed on the way.", "quiet")
+            yield Paragraph("Collapsed: the model ended knowing nothing in part of the unlearning.", "quiet")
 
     def _side(self, prompts: PromptSet, side: str) -> Iterator[Block]:
         """Everything about one side of a prompt set."""
@@ -168,7 +168,7 @@ class TraceReport:
             Column("Clear of its neighbours"),
         ]
         rows = [
-            (int(row.rank), row.subset, signed(row.influence), interval(row), "yes" if row.separable else "no")
+            (int(row.rank), row.subset, signed(row.influence), interval(row), SEPARABLE[row.separable, row.collapsed])
             for row in ranked.itertuples()
         ]
         return Table(columns, rows)

@@ -36,6 +36,7 @@ INFLUENCE_COLUMNS = [
     "loss_before", "loss_after", "influence", "tokens", "examples", "loss_increase",
 ]  # fmt: skip
 RANKING_COLUMNS = ["prompt_set", "side", "group", "subset", "rank", "influence", "low", "high", "separable"]
+"""Of a ranking's rows, which have ``collapsed`` too where collapsed models are ranked."""
 EXAMPLE_COLUMNS = [
     "prompt_set", "side", "subset", "id", "reference", "text", "tokens", "loss_before", "influence", "low", "high",
 ]  # fmt: skip

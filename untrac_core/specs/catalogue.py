@@ -259,7 +259,8 @@ LADDER = {
 PRESETS = {
     "robust": "scaled by the model's curvature: UnTrac unlearns a subset while it trains on the rest; "
     "UnTrac-Inv is the limit of small steps",
-    "paper": "the settings of Isonuma and Titov (2024), without their dropout and their resampling of the texts",
+    "paper": "the settings of Isonuma and Titov (2024), with their dropout and a fresh sample of every subset for each "
+    "seed of UnTrac; models that collapse are ranked too, and marked",
 }
 """Of UnTrac and UnTrac-Inv, in words; :data:`untrac_core.attribution.settings.PRESETS` has their values."""
 PAPER_COSTS = {
@@ -273,7 +274,8 @@ UNLEARNING = _rows(
         "npo",
         "unlearning.methods.npo:NegativePreference",
         "NPO",
-        "Negative preference optimisation: the forget set is the rejected answer; the retain set is trained on.",
+        "Negative preference optimisation: the forget set is the rejected answer; the retain set is trained on. "
+        "Weights are normalised by the length of a text.",
         NpoSettings,
     ),
     Unlearning(

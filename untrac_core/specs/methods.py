@@ -82,6 +82,10 @@ class UnTracSettings(MethodSpec):
     """Passes over the drawn examples, in place of ``steps``."""
     subsample: Share | None = None
     """Share of the set that a seed draws, without replacement."""
+    sequences: Count | None = None
+    """For preset ``paper``: blocks of a subset, or items of a side, that a seed draws at most."""
+    dropout: bool | None = None
+    """For preset ``paper``: unlearn with the model's dropout, its masks drawn by the seed; losses are without it."""
     two_sided: bool | None = None
     """Also descend from the same weights, and take half the difference: even-order terms cancel."""
     max_loss_increase: Positive | None = None

@@ -160,6 +160,17 @@ def seed_variance(per_seed: Array, share: float) -> Array:
     return variance
 
 
+def as_of_whole(changes: Array, share: float) -> Array:
+    """Seeds that each drew a share p < 1, set apart about their mean as if each had a whole set of its own.
+
+    Shape (seeds, k). By the square root of 1 + seeds p / (1 - p): with a share of 1, :func:`seed_margin` then gives
+    what it gave before for p, and numbers whose seeds drew different shares can be subtracted.
+    """
+    mean = changes.mean(0)
+    result: Array = mean + (changes - mean) * (1 + len(changes) * share / (1 - share)) ** 0.5
+    return result
+
+
 def student_interval(values: Array) -> tuple[float, float] | None:
     """The 95% interval of the mean of independent values, by Student's t; ``None`` for fewer than two."""
     if len(values) < 2:

@@ -234,7 +234,7 @@ def _ascents(facts: ModelInfo, settings: AscentSettings, work: Workload) -> _Asc
     forward, backward, steps, points = float(work.eval_sets.tokens), 0.0, 0, 0
     directions = 2 if settings.two_sided else 1
     for part in work.unlearned_sets:
-        drawn = max(1, math.ceil(part.rows * settings.subsample))
+        drawn = max(1, math.ceil(part.rows * settings.share(part.rows)))
         tokens = part.tokens * drawn / part.rows
         planned = plan_steps(drawn, settings)
         batch = min(settings.batch_size or drawn, drawn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 
 UNIT = "nats per token"
 STEP_UNIT = f"{UNIT} per micro-step"
@@ -41,6 +42,13 @@ def duration(seconds: float | None) -> str:
 def count(number: int, noun: str) -> str:
     """'1 cell', '1,200 cells'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """'a, b and c'; of more than ``most`` names: 'a, b and 9 more'."""
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def megabytes(size: float) -> str:

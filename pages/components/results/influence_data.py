@@ -70,7 +70,9 @@ def _picture(folder: Path, changed: float, prompt_set: str, side: str, by: tuple
 
 def _numbers(ranked: pd.DataFrame, scale: Scale, **truths: pd.DataFrame) -> pd.DataFrame:
     """The ranking as it is shown, with ``own``, its influence in the method's unit, where that is another."""
-    table = scale.ranked.assign(separable=["yes" if settled else "no" for settled in ranked["separable"]])
+    told = ["yes" if settled else "no" for settled in ranked["separable"]]
+    told = ["no: collapsed" if gone else word for word, gone in zip(told, ranked["collapsed"], strict=True)]
+    table = scale.ranked.drop(columns="collapsed").assign(separable=told)
     if not scale.ranked.equals(ranked):
         table = table.assign(own=ranked["influence"])
     for name, pairs in truths.items():

@@ -63,7 +63,7 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
 
 
 def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: str) -> None:
-    """The sentence that answers the title, whether the unlearning led straight to it, and the way to act on it."""
+    """The sentence that answers the title, whether the model collapsed, and the way to act on it."""
     found = frames.verdict(result.summary, prompts.name, side)
     if found is None:
         return
@@ -73,10 +73,6 @@ def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptS
             st.text(told)
         if found.get("collapsed"):
             st.markdown(":orange-badge[:material/warning: collapsed] the model collapsed in part of the unlearning.")
-        elif not found.get("stable", True):
-            st.markdown(":orange-badge[:material/swap_vert: unstable] the first place changed on the way.")
-        elif found.get("top") and picture.path.loc[picture.path["step"] > 0, "step"].nunique() > 1:
-            st.markdown(":green-badge[:material/check: stable] the same subset was first at every point on the way.")
         if found.get("top"):
             st.page_link(
                 "pages/unlearn.py", label="Unlearn this subset", icon=":material/ink_eraser:",

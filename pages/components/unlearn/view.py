@@ -199,7 +199,7 @@ def leaderboard(result: UnlearnFiles) -> None:
             width=80,
             alignment="right",
             help="1: on the texts its next-token probabilities are the retrained model's; 0: as far from them as the "
-            "original's",
+            "original's. The retrained model is that of the first seed",
         ),
         "utility": TEXT(
             "Utility",

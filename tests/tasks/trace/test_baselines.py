@@ -8,7 +8,7 @@ import pytest
 from untrac_core.results.folders import load_trace
 from untrac_core.tasks.run import trace
 from untrac_core.tasks.trace.baselines import agreement_rows, baseline_rows, bracket_rows
-from untrac_core.tasks.trace.ranking import ranking_rows
+from untrac_core.tasks.trace.ranking import ranking_rows, verdicts
 from untrac_core.tasks.trace.task import TraceTask
 
 SIDES = ("harmful", "harmless", "contrast")
@@ -152,16 +152,22 @@ def collapsed(world_spec, tmp_path_factory):
     return trace(spec, tmp_path_factory.mktemp("collapsed"))
 
 
-def test_a_run_driven_into_collapse_says_so_and_refuses_a_ranking(collapsed):
+def test_the_paper_s_preset_ranks_collapsed_models_and_says_what_they_are(collapsed):
     summary = collapsed.summary
     assert len(summary["collapsed"]) == 4  # two sides, two seeds
-    assert summary["ranking"] == []
-    assert summary["ties"] == []
+    assert {row["side"] for row in summary["ranking"]} == set(SIDES)
+    assert all(row["collapsed"] and not row["separable"] for row in summary["ranking"])
+    for row in summary["ties"]:
+        assert row["subsets"] == [list(collapsed.ranking("talk", row["side"]).subset)], "nothing is separated"
     assert {verdict["side"] for verdict in summary["verdicts"]} == set(SIDES)
     for verdict in summary["verdicts"]:
-        assert (verdict["top"], verdict["collapsed"], verdict["stable"]) == (None, True, False)
-        assert verdict["text"].startswith("No ranking: the unlearning went so far that the model collapsed.")
-    assert any("The model collapsed in 4 of 4 cells" in text for text in summary["warnings"])
+        assert (verdict["top"], verdict["collapsed"]) == (None, True)
+        assert verdict["text"].startswith("Do not rely on this ranking: the models collapsed while the prompts were ")
+        assert "the paper ranks them too" in verdict["text"]
+    assert any(
+        "The model collapsed in 4 of 4 cells" in text and "the paper ranks such models too" in text
+        for text in summary["warnings"]
+    )
     assert any(text.startswith("collapsed at step") for text in summary["ended"])
 
 
@@ -172,19 +178,26 @@ def test_baselines_still_rank_beside_a_collapse(collapsed):
     }
     top = {(row["method"], row["side"]): row["subset"] for row in summary["baselines"] if row["rank"] == 1}
     assert top["grad-dot", "harmful"] == top["bm25", "harmful"] == "smiths"
-    assert summary["agreement"] == []  # there is nothing to agree with
     assert "NaN" not in json.dumps(summary)
 
 
-def test_one_side_s_collapse_refuses_that_side_and_the_contrast(world_spec):
-    """Made of a sound run by calling one cell collapsed."""
+@pytest.mark.parametrize("sound", [True, False])
+def test_one_side_s_collapse_marks_that_side_and_the_contrast_or_refuses_them(world_spec, sound):
+    """Made of a sound run by calling one cell collapsed, with or without losses that are numbers."""
     tracer = TraceTask(
         world_spec(method={"name": "untrac-inv", "preset": "paper", "steps": 1}, baselines=[], seeds=[0, 1])
     )
     frames = [tracer.run_cell(cell) for cell in tracer.cells]
     at = next(i for i, cell in enumerate(tracer.cells) if cell.side == "harmful")
     frames[at] = frames[at].assign(collapsed=np.True_)
+    if not sound:
+        frames[at] = frames[at].assign(change=np.nan)
     (outcome,) = tracer.panel.outcomes(tracer.study, tracer.cells, frames)
     rows = ranking_rows(outcome)
-    assert {row["side"] for row in rows} == {"harmless"}
-    assert {row["side"] for row in bracket_rows(outcome, rows)} == {"harmless"}
+    assert {row["side"] for row in rows} == (set(SIDES) if sound else {"harmless"})
+    assert {row["side"] for row in bracket_rows(outcome, rows)} == {row["side"] for row in rows}
+    assert {row["side"] for row in rows if row["collapsed"]} == ({"harmful", "contrast"} if sound else set())
+    for verdict in verdicts(outcome, rows):
+        gone = verdict["side"] != "harmless"
+        assert verdict["collapsed"] == gone
+        assert not gone or verdict["text"].startswith("Do not rely on" if sound else "No ranking")

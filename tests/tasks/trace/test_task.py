@@ -5,6 +5,8 @@ import json
 import pandas as pd
 import pytest
 
+from untrac_core.attribution import untrac
+from untrac_core.attribution.ascent import Trajectory
 from untrac_core.errors import InputError
 from untrac_core.results.folders import (
     EXAMPLE_COLUMNS,
@@ -16,6 +18,8 @@ from untrac_core.results.folders import (
 )
 from untrac_core.tasks.run import trace
 from untrac_core.tasks.trace.check import check
+from untrac_core.tasks.trace.scale import scale_of
+from untrac_core.tasks.trace.task import TraceTask
 
 
 @pytest.fixture(scope="module")
@@ -166,12 +170,35 @@ def test_one_block_or_one_prompt_gets_no_interval_and_no_verdict(request_of, wor
         assert all("fewer than 8" in verdict["text"] for verdict in summary["verdicts"])
 
 
-def test_a_collapsed_run_refuses_a_ranking(request_of, tmp_path):
-    method = {"preset": "paper", "learning_rate": 0.05, "steps": 20}
-    summary = trace(request_of(method), tmp_path).summary
-    assert summary["collapsed"]
-    assert summary["ranking"] == []
-    assert all(verdict["collapsed"] and "collapsed" in verdict["text"] for verdict in summary["verdicts"])
+def test_untrac_s_collapsed_ranking_names_the_subsets_whose_models_collapsed(request_of, tmp_path):
+    method = {"name": "untrac", "preset": "paper", "learning_rate": 0.05, "steps": 20, "eval_points": 2}
+    result = trace(request_of(method), tmp_path)
+    assert result.summary["collapsed"]
+    for verdict in result.summary["verdicts"]:
+        order = list(result.ranking("talk", verdict["side"]).subset)
+        assert len(order) == 3
+        assert verdict["collapsed"]
+        assert verdict["top"] is None
+        assert all(name in verdict["text"] for name in order)
+        assert "collapsed while unlearning" in verdict["text"]
+    assert not scale_of(result, "talk", "harmful").calibrated
+
+
+def test_the_paper_s_seeds_each_unlearn_a_fresh_sample_of_a_subset(request_of, monkeypatch):
+    """Without it they would differ in the order of the blocks alone, and no interval would know of other texts."""
+    tracer, drawn = TraceTask(request_of({"name": "untrac", "preset": "paper"}, seeds=[0, 1])), {}
+
+    def seen(model, examples, settings, watch, *, before, **more):
+        drawn[more["order_seed"]] = {example.id for example in examples}
+        return Trajectory([before, before], "all", False)
+
+    monkeypatch.setattr(untrac, "ascend", seen)
+    cells = [cell for cell in tracer.cells if cell.subset == "smiths"][:2]
+    for cell in cells:
+        tracer.run_cell(cell)
+    whole = {block.id for block in tracer.study.subsets["smiths"].blocks}
+    assert drawn[0] != drawn[1]
+    assert all(0.6 * len(whole) <= len(found) <= 0.7 * len(whole) for found in drawn.values())
 
 
 def test_equal_subsets_get_equal_influence_and_a_warning(request_of, tmp_path):

@@ -71,20 +71,20 @@ def test_settings_that_a_method_does_not_have_are_refused_before_any_training(wo
     assert not (tmp_path / "work").exists()
 
 
-def test_a_method_that_collapses_says_so_and_has_no_numbers(world, tmp_path):
+def test_a_method_that_collapses_says_so_and_is_never_the_one_to_trust(world, tmp_path):
     spec = validate_spec(world, methods=[COLLAPSING, {"name": "grad-dot"}], estimate_seeds=[0, 1])
     found = validate(spec, tmp_path, threads=1)
     rows = {row["method"]: row for row in found.summary["methods"]}
     assert rows["untrac-inv (paper)"]["collapsed"]
     assert rows["untrac-inv (paper)"]["failed"] is None
     assert not rows["grad-dot"]["collapsed"]
-    assert {row["method"] for row in found.summary["leaderboard"]} == {"grad-dot"}
-    assert set(found.estimates.method) == {"grad-dot"}
-    assert found.summary["differences"] == []
+    assert {row["method"] for row in found.summary["leaderboard"]} == {"grad-dot", "untrac-inv (paper)"}
+    assert found.summary["best"] != "untrac-inv (paper)"
     assert any(
-        text.startswith("untrac-inv (paper) collapsed in 4 of 4 cells, so it has no ranking")
+        text.startswith("untrac-inv (paper) collapsed in 4 of 4 cells, so its ranking is not to be relied on;")
         for text in found.summary["warnings"]
     )
+    assert any(text.startswith("untrac-inv (paper): every seed unlearns") for text in found.summary["warnings"])
 
 
 def test_only_one_method_s_model_is_in_memory_at_a_time(world, tmp_path):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.helpers.findings import BM25, DOT, PAPER, RANDOM, SUBSETS, TRUE, TWO, outcome_of, spec_of, truth_of
+from tests.helpers.findings import BM25, DOT, PAPER, RANDOM, SIGN, SUBSETS, TRUE, TWO, outcome_of, spec_of, truth_of
 from untrac_core.attribution.base import failed_frame, make_method
 from untrac_core.attribution.outcome import MethodOutput
 from untrac_core.cells import Cell
@@ -140,16 +140,15 @@ def test_methods_that_failed_or_collapsed_have_no_numbers_and_leave_the_others_a
         [Cell("t", "tracin, seed 0", 0, method="tracin")],
         [failed_frame("needs checkpoints").assign(seconds=0.1, peak_memory_mb=1.0)],
     )
-    gone = outcome_of(PAPER, TWO)
+    gone = outcome_of(SIGN, TWO)
     gone.frames[1]["collapsed"] = True
-    methods = [DOT, method_spec("tracin"), BM25, PAPER, RANDOM]
+    methods = [DOT, method_spec("tracin"), BM25, SIGN, RANDOM]
     outcomes = [findings.outcomes[0], failed, findings.outcomes[1], gone, findings.outcomes[2]]
     mixed = Findings(spec_of(methods=methods), *truth_of(TWO), outcomes)
     summary = mixed.summary()
     rows = {row["method"]: row for row in summary["methods"]}
     assert (rows["tracin"]["failed"], rows["tracin"]["collapsed"]) == ("needs checkpoints", False)
-    assert (rows["untrac-inv (paper)"]["failed"], rows["untrac-inv (paper)"]["collapsed"]) == (None, True)
-    assert rows["untrac-inv (paper)"]["preset"] == "paper"
+    assert (rows["sign-dot"]["failed"], rows["sign-dot"]["collapsed"]) == (None, True)
     assert {row["method"] for row in summary["leaderboard"]} == {"grad-dot", "bm25", "random"}
     assert set(mixed.estimate_table.method) == {"grad-dot", "bm25", "random"}
     clean = findings.summary()
@@ -157,18 +156,32 @@ def test_methods_that_failed_or_collapsed_have_no_numbers_and_leave_the_others_a
         assert summary[key] == clean[key], key
     assert any(text == "tracin did not work here: needs checkpoints" for text in summary["warnings"])
     assert any(
-        text.startswith(
-            "untrac-inv (paper) collapsed in 1 of 3 cells, so it has no ranking: untrac-inv (paper), seed 1"
-        )
+        text.startswith("sign-dot collapsed in 1 of 3 cells, so it has no ranking: sign-dot, seed 1")
         for text in summary["warnings"]
     )
 
 
+def test_the_paper_s_collapsed_ranking_is_held_to_the_truth_but_never_trusted(findings):
+    """It says the truth here, and still another comes first, without being tied to it."""
+    gone = outcome_of(PAPER, TWO, noise=0.0)
+    gone.frames[1]["collapsed"] = True
+    summary = Findings(spec_of(methods=[DOT, PAPER]), *truth_of(TWO), [findings.outcomes[0], gone]).summary()
+    rows = {row["method"]: row for row in summary["methods"]}
+    assert (rows["untrac-inv (paper)"]["preset"], rows["untrac-inv (paper)"]["collapsed"]) == ("paper", True)
+    r = one(summary["leaderboard"], method="untrac-inv (paper)", prompt_set=None, side=RESOLVABLE, metric="pearson")
+    assert r["value"] > 0.99
+    assert summary["best"] == "grad-dot"
+    assert "untrac-inv (paper)" not in summary["verdict"]
+    assert any("the paper ranks such models too: untrac-inv (paper), seed 1" in text for text in summary["warnings"])
+    alone = Findings(spec_of(methods=[PAPER]), *truth_of(TWO), [gone]).summary()
+    assert (alone["best"], alone["verdict"]) == (None, "Trust none here: no method gave a ranking.")
+
+
 def test_where_no_method_works_there_is_nothing_to_trust(findings):
-    gone = outcome_of(PAPER, TWO)
+    gone = outcome_of(SIGN, TWO)
     for frame in gone.frames:
         frame["collapsed"] = True
-    none = Findings(spec_of(methods=[PAPER]), *truth_of(TWO), [gone])
+    none = Findings(spec_of(methods=[SIGN]), *truth_of(TWO), [gone])
     summary = none.summary()
     assert (summary["best"], summary["leaderboard"], summary["differences"]) == (None, [], [])
     assert summary["verdict"] == "Trust none here: no method gave a ranking."

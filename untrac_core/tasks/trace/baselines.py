@@ -67,13 +67,15 @@ def agreement_rows(rows: Sequence[Mapping[str, Any]], baselines: Sequence[Mappin
 def bracket_rows(outcome: MethodOutput, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For every ranked side, the runs of neighbours in rank that cannot be separated from each other.
 
-    Two subsets without a bracket over both can be: in 95% of cases that holds of all pairs together.
+    Two subsets without a bracket over both can be: in 95% of cases that holds of all pairs together. A ranking of
+    collapsed models separates nothing.
     """
     found = estimates(outcome)
     result = []
     for place in dict.fromkeys((row["prompt_set"], row["side"]) for row in rows):
         by_subset = found[place]
-        order = [row["subset"] for row in rows if (row["prompt_set"], row["side"]) == place]
+        own = [row for row in rows if (row["prompt_set"], row["side"]) == place]
+        order = [row["subset"] for row in own]
         level = each_level(math.comb(len(order), 2))
         runs = ties(
             order,
@@ -81,5 +83,7 @@ def bracket_rows(outcome: MethodOutput, rows: Sequence[Mapping[str, Any]]) -> li
                 (known[first] - known[second]).interval(level)
             ),
         )
+        if any(row.get("collapsed") for row in own):
+            runs = [order]
         result.append({"prompt_set": place[0], "side": place[1], "subsets": runs})
     return result

@@ -23,7 +23,7 @@ from untrac_core.tasks.trace.ranking import final_changes, places, watched_losse
 def example_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
     """The table of ``examples.parquet``: each training block's own influence on each side, with its interval.
 
-    One part a side, by prompt set, side and subset; nothing of a side whose ranking was refused. Per example the
+    One part a side, by prompt set, side and subset; nothing of a side whose model collapsed. Per example the
     interval is over seeds alone: it says how far the score hangs on the prompts that were drawn.
     """
     study, changes, before = outcome.study, final_changes(outcome), _block_losses(outcome)
@@ -37,12 +37,13 @@ def example_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
         for subset, packed in sorted(study.subsets.items())
     }
     for prompt_set, side in sorted(places(study)):
-        if outcome.refused(prompt_set, side):
+        if outcome.collapsed(prompt_set, side):
             continue
         parts = []
         for subset, known in facts.items():
             values = of_view(side, {name: changes[subset, prompt_set, name] for name in study.prompts[prompt_set]})
-            scores = scored(values, study.subsets[subset].blocks, before[subset], outcome.method.subsample)
+            share = outcome.drawn_share(subset, prompt_set, side)
+            scores = scored(values, study.subsets[subset].blocks, before[subset], share)
             parts.append(pd.DataFrame(known | scores))
         whole = pd.concat(parts, ignore_index=True).assign(prompt_set=prompt_set, side=side)
         yield whole[EXAMPLE_COLUMNS]
@@ -56,12 +57,12 @@ def _block_losses(outcome: MethodOutput) -> dict[str, Array]:
 def prompt_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
     """The table of ``prompt_examples.parquet``: what each subset does to each item of a side, with its interval.
 
-    One part a side; of methods that watch the prompts. Nothing of a side whose ranking was refused.
+    One part a side; of methods that watch the prompts. Nothing of a side whose model collapsed.
     """
     study, changes = outcome.study, final_changes(outcome)
     before = dict(zip(map(id, study.all_items), study.before("prompt sets", study.all_items), strict=True))
     for prompt_set, side in sorted(places(study)):
-        if side == CONTRAST or outcome.refused(prompt_set, side):
+        if side == CONTRAST or outcome.collapsed(prompt_set, side):
             continue
         items = study.prompts[prompt_set][side]
         every = iter(study.prompt_data[prompt_set].sides[side])  # in the same order; some could not be scored
@@ -77,7 +78,7 @@ def prompt_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
             pd.DataFrame(
                 {"subset": subset}
                 | known
-                | scored(changes[subset, prompt_set, side], items, loss, outcome.method.subsample)
+                | scored(changes[subset, prompt_set, side], items, loss, outcome.drawn_share(subset, prompt_set, side))
             )
             for subset in sorted(outcome.subsets)
         ]
@@ -85,7 +86,7 @@ def prompt_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
 
 
 def feature_table(outcome: MethodOutput) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """See :func:`untrac_core.tasks.trace.features.find_traits`; nothing of a side whose ranking was refused."""
+    """See :func:`untrac_core.tasks.trace.features.find_traits`; nothing of a side whose model collapsed."""
     study, changes = outcome.study, final_changes(outcome)
     blocks = study.all_blocks
     tokens = np.array([block.tokens for block in blocks], dtype=np.float64)
@@ -103,7 +104,7 @@ def feature_table(outcome: MethodOutput) -> tuple[pd.DataFrame, list[dict[str, A
     )
     views = []
     for prompt_set, side in places(study):
-        if outcome.refused(prompt_set, side):
+        if outcome.collapsed(prompt_set, side):
             continue
         by_side = {
             name: np.concatenate([changes[subset, prompt_set, name].mean(0) for subset in study.subsets])

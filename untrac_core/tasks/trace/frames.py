@@ -25,7 +25,10 @@ def sides_of(summary: dict[str, Any], prompt_set: str) -> list[str]:
 
 
 def ranking(summary: dict[str, Any], prompt_set: str, side: str) -> pd.DataFrame:
-    """The ranked subsets over all groups: subset, rank, influence, low, high, separable; best rank first."""
+    """The ranked subsets over all groups: subset, rank, influence, low, high, separable, collapsed; best rank first.
+
+    ``collapsed``: the model ended knowing nothing, and the preset ranks it nevertheless.
+    """
     rows = [
         row
         for row in summary["ranking"]
@@ -33,6 +36,7 @@ def ranking(summary: dict[str, Any], prompt_set: str, side: str) -> pd.DataFrame
     ]
     columns = ["subset", "rank", "influence", "low", "high", "separable"]
     frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(("influence", "low", "high"), float))
+    frame["collapsed"] = [bool(row.get("collapsed")) for row in rows]
     return frame.sort_values("rank").reset_index(drop=True)
 
 

@@ -19,7 +19,7 @@ from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.clusters import Clusters, clusters_by_side
 from untrac_core.stats.intervals import Estimate, estimate, joint_level
 from untrac_core.stats.mixture import leave_out_influence
-from untrac_core.tasks.trace.ranking import final_changes, item_changes, shares_of, watched_tokens
+from untrac_core.tasks.trace.ranking import final_changes, item_changes, seeds_of_whole, shares_of, watched_tokens
 
 LEAST_ITEMS = 2
 """Of a group on a side: with fewer there is no interval over items."""
@@ -38,7 +38,7 @@ def group_frame(outcome: MethodOutput) -> pd.DataFrame | None:
     for prompt_set in outcome.study.prompts:
         found = _by_group(outcome, prompt_set)
         for side in dict.fromkeys(side for side, _ in found):
-            if outcome.refused(prompt_set, side):
+            if outcome.collapsed(prompt_set, side):
                 continue
             cells = [
                 (group, subset, cell, items)
@@ -69,8 +69,9 @@ def _by_group(outcome: MethodOutput, prompt_set: str) -> dict[tuple[str, str], t
         by_subset = {}
         for subset in outcome.subsets:
             place, blocks = (subset, prompt_set, side), outcome.study.block_clusters[subset]
-            share = blocks.drawn(outcome.method.subsample) / blocks.here
-            one = estimate(changes[place][:, inside], tokens[place][inside], population, share, clusters)
+            share = blocks.drawn(outcome.drawn_share(*place)) / blocks.here
+            values, share = seeds_of_whole(outcome, changes[place][:, inside], share)
+            one = estimate(values, tokens[place][inside], population, share, clusters)
             independent = min(one.independent, blocks.here)
             by_subset[subset] = replace(one, exact=bool(outcome.of_items), independent=independent)
         if shares := shares_of(outcome):

@@ -17,9 +17,9 @@ from untrac_core.data.tokens import Example
 from untrac_core.results.folders import INFLUENCE_COLUMNS
 from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.clusters import clusters_of
-from untrac_core.stats.intervals import LEAST, Estimate, estimate, excludes_zero
-from untrac_core.stats.mixture import leave_out_influence, leave_out_matrix
-from untrac_core.text.numbers import CONTINUED_UNIT, PARTIAL_UNIT, STEP_UNIT, UNIT
+from untrac_core.stats.intervals import LEAST, Array, Estimate, as_of_whole, estimate, excludes_zero
+from untrac_core.stats.mixture import leave_out_influence
+from untrac_core.text.numbers import CONTINUED_UNIT, PARTIAL_UNIT, STEP_UNIT, UNIT, listed
 
 PLACE = ["subset", "prompt_set", "side"]
 
@@ -116,7 +116,8 @@ def estimates(outcome: MethodOutput) -> dict[tuple[str, str], dict[str, Estimate
         watched, drawn_from = (blocks, items) if outcome.inverse else (items, blocks)
         if len(tokens) != len(watched.numbers):  # folds of blocks, each of other documents
             watched = clusters_of([""] * len(tokens))
-        share = drawn_from.drawn(outcome.method.subsample) / drawn_from.here
+        share = drawn_from.drawn(outcome.drawn_share(subset, prompt_set, side)) / drawn_from.here
+        changes, share = seeds_of_whole(outcome, changes, share)
         found = estimate(changes, tokens, f"subset {subset}" if outcome.inverse else prompts, share, watched)
         found = replace(found, independent=min(found.independent, drawn_from.here))
         if outcome.of_items:  # the same influence, item by item: the other half of its uncertainty
@@ -130,6 +131,15 @@ def estimates(outcome: MethodOutput) -> dict[tuple[str, str], dict[str, Estimate
             harmful, harmless = result[prompt_set, "harmful"], result[prompt_set, "harmless"]
             result[prompt_set, CONTRAST] = {subset: harmful[subset] - harmless[subset] for subset in harmful}
     return result
+
+
+def seeds_of_whole(outcome: MethodOutput, changes: Array, share: float) -> tuple[Array, float]:
+    """Changes, and the share of the whole that their seeds speak for.
+
+    Ascents may draw another share of each subset, so that numbers with different shares are subtracted: their seeds are
+    set as far apart as those of whole sets.
+    """
+    return (as_of_whole(changes, share), 1.0) if outcome.takes_steps and share < 1 else (changes, share)
 
 
 def shares_of(outcome: MethodOutput) -> Mapping[str, float] | None:
@@ -180,13 +190,17 @@ def _watched(outcome: MethodOutput) -> Iterator[tuple[tuple[str, str, str], pd.D
 
 
 def ranking_rows(outcome: MethodOutput) -> list[dict[str, Any]]:
-    """The ``ranking`` of ``summary.json``: most influential first; none where a collapse forbids it."""
+    """The ``ranking`` of ``summary.json``: most influential first; none where a collapse forbids it.
+
+    Where the models collapsed and are ranked nevertheless, the rows say so, and none is told apart from another.
+    """
     rows = []
     found = estimates(outcome)
     for prompt_set, side in places(outcome.study):
         by_subset = found[prompt_set, side]
-        if outcome.refused(prompt_set, side):
+        if not outcome.ranked(prompt_set, side):
             continue
+        collapsed = outcome.collapsed(prompt_set, side)
         order = sorted(by_subset, key=lambda subset: (-by_subset[subset].value, subset))
         told_apart = [
             excludes_zero((by_subset[upper] - by_subset[lower]).interval()) for upper, lower in pairwise(order)
@@ -204,7 +218,8 @@ def ranking_rows(outcome: MethodOutput) -> list[dict[str, Any]]:
                     "influence": by_subset[subset].value,
                     "low": interval[0] if interval else None,
                     "high": interval[1] if interval else None,
-                    "separable": all(neighbours),
+                    "separable": all(neighbours) and not collapsed,
+                    "collapsed": collapsed and outcome.collapsed(prompt_set, side, subset),
                 }
             )
     return rows
@@ -220,24 +235,34 @@ def places(study: AttributionContext) -> list[tuple[str, str]]:
     ]
 
 
-def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]], influence: pd.DataFrame) -> list[dict[str, Any]]:
+def verdicts(outcome: MethodOutput, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """For each prompt set and side: the answer in words, its top subset or ``None``, and whether to trust it."""
     result, study = [], outcome.study
     for prompt_set, side in places(study):
         ranked = [row for row in rows if (row["prompt_set"], row["side"]) == (prompt_set, side)]
-        collapsed = outcome.refused(prompt_set, side)
-        stable = not collapsed and _stable(influence, prompt_set, side, shares_of(outcome))
+        collapsed = outcome.collapsed(prompt_set, side)
         top, text = None, "No ranking: the unlearning went so far that the model collapsed. Take smaller steps."
-        if not collapsed:
+        if ranked and collapsed:
+            text = _of_collapsed(outcome, ranked)
+        elif ranked:
             top, text = _answer(outcome, ranked, prompt_set, side)
             if len(outcome.subsets) < len(study.subsets):
                 text += f" Only {len(outcome.subsets)} of {len(study.subsets)} subsets were asked about."
-            if top and not stable:
-                text += " The order changes along the unlearning steps, so read it with care."
-        result.append(
-            {"prompt_set": prompt_set, "side": side, "top": top, "text": text, "collapsed": collapsed, "stable": stable}
-        )
+        result.append({"prompt_set": prompt_set, "side": side, "top": top, "text": text, "collapsed": collapsed})
     return result
+
+
+def _of_collapsed(outcome: MethodOutput, ranked: list[dict[str, Any]]) -> str:
+    """That a ranking is one of collapsed models, which ones, and how little its first place says."""
+    gone = [row["subset"] for row in ranked if row["collapsed"]]
+    which = "while the prompts were unlearned" if outcome.inverse else f"while unlearning {listed(gone)}"
+    first = ranked[0]
+    ends = "" if first["low"] is None else f", 95% interval {first['low']:+.2g} to {first['high']:+.2g}"
+    return (
+        f"Do not rely on this ranking: the models collapsed {which}; the paper ranks them too. It puts "
+        f"{first['subset']} first ({first['influence']:+.2g} {outcome.method.unit}{ends}), but what a collapsed model "
+        "says is not about the data."
+    )
 
 
 def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str, side: str) -> tuple[str | None, str]:
@@ -290,21 +315,3 @@ def says(unit: str, name: str, texts: str, size: str, *, contrast: bool) -> str:
     if contrast:
         return f"{name} pushes the model towards {texts}, more than any other subset does ({size})."
     return f"{name} makes {texts} more likely than any other subset does ({size})."
-
-
-def _stable(influence: pd.DataFrame, prompt_set: str, side: str, sizes: Mapping[str, float] | None) -> bool:
-    """Whether the same subset is first at every kept point that all ascents reached (mean over seeds).
-
-    Points are counted, not steps: subsets of different sizes take different numbers of steps an epoch.
-    """
-    rows = influence[(influence["prompt_set"] == prompt_set) & (influence["group"] == "") & (influence["step"] > 0)]
-    ascents = rows.sort_values("step").groupby(["side", "subset", "seed"])
-    rows = rows.assign(point=ascents.cumcount())
-    rows = rows[rows["point"] < ascents.size().min()]
-    table = rows.groupby(["side", "point", "subset"])["influence"].mean()
-    curve = (table["harmful"] - table["harmless"]).dropna() if side == CONTRAST else table[side]
-    points = curve.unstack("subset")
-    if sizes is not None:
-        matrix = leave_out_matrix(np.array([sizes[subset] for subset in points.columns], dtype=np.float64))
-        points = points @ pd.DataFrame(matrix.T, index=points.columns, columns=points.columns)
-    return bool(points.idxmax(axis=1).nunique() == 1)

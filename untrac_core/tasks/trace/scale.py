@@ -47,7 +47,7 @@ def scale_of(result: TraceFiles, prompt_set: str, side: str, validation: Validat
     """The ranking of a side in the unit that is known for it; ``validation``: one that :func:`fits`."""
     ranked = frames.ranking(result.summary, prompt_set, side)
     own = str(result.summary.get("unit") or unit_of(result.spec.method))
-    if ranked.empty:
+    if ranked.empty or ranked["collapsed"].any():  # no retraining makes a number of a collapsed model true
         return relative(ranked, own)
     if result.ground_truth is not None:
         found = _by_others(result, ranked, prompt_set, side)

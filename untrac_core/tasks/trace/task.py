@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from untrac_core.attribution.settings import ascent_settings, notes_of
+from untrac_core.attribution.settings import SAME_BATCH, ascent_settings, notes_of
 from untrac_core.cells import Cell
 from untrac_core.data import overlap
 from untrac_core.data.balancing import amounts
@@ -103,7 +103,7 @@ class TraceTask:
         text_features = self._write_texts(folder, outcome, later)
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(context_environment(self.spec, self.study), folder / ENVIRONMENT)
-        summary = self._summary(outcome, beside, influence, run)
+        summary = self._summary(outcome, beside, run)
         summary |= {"text_features": text_features, "seconds": seconds, "peak_memory_mb": peak_memory_mb}
         write_json(summary, folder / SUMMARY)
         return summary
@@ -124,7 +124,7 @@ class TraceTask:
         write_parts([text_features] if len(text_features) else (), folder / TEXT_FEATURES)
         return sentences
 
-    def _summary(self, outcome: Any, beside: Sequence[Any], influence: pd.DataFrame, run: str) -> dict[str, Any]:
+    def _summary(self, outcome: Any, beside: Sequence[Any], run: str) -> dict[str, Any]:
         from untrac_core.tasks.trace.baselines import agreement_rows, baseline_rows, bracket_rows
         from untrac_core.tasks.trace.ranking import ranking_rows, verdicts
 
@@ -141,7 +141,7 @@ class TraceTask:
             "preset": spec.method.variant,
             "unit": outcome.method.unit,
             "ranking": rows,
-            "verdicts": verdicts(outcome, rows, influence),
+            "verdicts": verdicts(outcome, rows),
             "ties": bracket_rows(outcome, rows),
             "baselines": baselines,
             "agreement": agreement_rows(rows, baselines),
@@ -173,11 +173,8 @@ class TraceTask:
         if outcome.seeds_needed:
             warnings.append("One seed: there is no interval, so nothing can be ranked. Run at least two seeds.")
         settings = ascent_settings(spec.method) if spec.method.takes_steps else None
-        if spec.method.name == "untrac-inv" and settings and settings.subsample == 1.0 and settings.batch_size is None:
-            warnings.append(
-                "Every seed unlearns the whole prompt set as one batch, so seeds do not differ: the intervals are over "
-                "training examples alone, and too narrow."
-            )
+        if outcome.same_batch:
+            warnings.append(SAME_BATCH)
         stopped = sum(str(frame["ended"].iloc[0]).startswith("stopped before") for frame in outcome.frames)
         if stopped and settings is None:
             warnings.append(
@@ -191,9 +188,11 @@ class TraceTask:
                 f"{settings.max_loss_increase:g} nats per token: smaller steps would say more."
             )
         if outcome.collapsed_cells():
+            past = settings is not None and settings.past_collapse
             warnings.append(
                 f"The model collapsed in {len(outcome.collapsed_cells())} of {len(outcome.cells)} cells: its loss came "
-                "near that of a uniform guess. What it says then is not about the data."
+                "near that of a uniform guess. What it says then is not about the data"
+                + (", so do not rely on its ranking: the paper ranks such models too." if past else ".")
             )
         for other in beside:
             cells = other.collapsed_cells()

@@ -148,10 +148,10 @@ def _table(
 
 
 def chosen(outcome: MethodOutput) -> Chosen:
-    """The examples of every part that are looked at closely, in their order; none where the ranking was refused."""
+    """The examples of every part that are looked at closely, in their order; none of a side whose model collapsed."""
     tokens = watched_tokens(outcome)
     scores = {place: changes.mean(0) / tokens[place] for place, changes in final_changes(outcome).items()}
-    open_places = [place for place in places(outcome.study) if not outcome.refused(*place)]
+    open_places = [place for place in places(outcome.study) if not outcome.collapsed(*place)]
     found = _blocks(outcome.study, scores, open_places) if outcome.inverse else _items(outcome, scores, open_places)
     return {place: sorted(indices) for place, indices in found.items()}
 

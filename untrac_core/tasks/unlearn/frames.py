@@ -42,8 +42,14 @@ def has_retrained(result: UnlearnFiles) -> bool:
     return bool((result.metrics["subject"] == RETRAINED).any())
 
 
+BY_THE_ANSWER = (
+    "This rule looks at the retrained models that the result is then compared with: their loss on the forget set is "
+    "matched by choice. Where they are not to be had, neither is this stop; 'as unseen text' needs a holdout set alone."
+)
+
+
 def stopping(result: UnlearnFiles) -> list[str]:
-    """How the unlearning stopped: the rule with its level, then every seed's end."""
+    """How the unlearning stopped: the rule with its level, then every seed's end, and whether it knew the answer."""
     spec, stop = result.spec, result.summary.get("stop", {})
     title, words = STOPS[spec.stop.rule]
     rule = f"Stop rule: {title}, {words}"
@@ -57,6 +63,7 @@ def stopping(result: UnlearnFiles) -> list[str]:
     ends = [
         f"Seed {seed}: {text}." if numbered else f"Stopped: {text}." for seed, text in zip(seeds, told, strict=False)
     ]
+    ends += [BY_THE_ANSWER] if spec.stop.rule == "match_retrained" else []
     return [f"{rule}; after {spec.stop.steps:,} steps in any case.", *ends]
 
 

@@ -141,7 +141,8 @@ def _below_the_floor(told: MethodSummary) -> str:
         return (
             f"its distance to the retrained model ({after:.3f}) is within what two retrained models differ by "
             f"({seed_noise:.3f}): "
-            "closer than that cannot be told."
+            "closer than that cannot be told. It is the distance to the first seed's, from whose initial weights the "
+            "model itself may have been trained."
         )
     return ""
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from untrac_core.attribution.outcome import MethodOutput
+from untrac_core.attribution.settings import SAME_BATCH
 from untrac_core.cells import Cell
 from untrac_core.fileio import finite
 from untrac_core.specs import ValidateSpec
@@ -19,11 +20,14 @@ from untrac_core.stats.agreement import FEWEST, Noise, critical_value, noise
 from untrac_core.stats.bootstrap import RESOLVABLE, Comparison, Place, Scores, Truth, compare, groups, per_seed
 from untrac_core.stats.clusters import Clusters
 from untrac_core.stats.intervals import student_interval
-from untrac_core.tasks.trace.ranking import estimates, final_changes, watched_tokens
+from untrac_core.tasks.trace.ranking import estimates, final_changes, seeds_of_whole, watched_tokens
 from untrac_core.tasks.validate.calibration import one_retraining, sizes_and_signs
+from untrac_core.text.numbers import listed
 from untrac_core.training.leave_one_out import measured, truth_frame
 
 BY_CHANCE = "random"
+NO_RANKING = ", so it has no ranking"
+RANKED = ", so its ranking is not to be relied on; the paper ranks such models too"
 
 
 class Findings:
@@ -62,8 +66,17 @@ class Findings:
 
     @cached_property
     def ranking(self) -> list[MethodOutput]:
-        """The methods that say something: those that worked here and did not collapse."""
-        return [outcome for outcome in self.outcomes if outcome.failed is None and not outcome.collapsed_cells()]
+        """The methods that give a ranking: those that worked here, and did not collapse or rank even that."""
+        return [
+            outcome
+            for outcome in self.outcomes
+            if outcome.failed is None and all(outcome.ranked(*place) for place in self.truths)
+        ]
+
+    @cached_property
+    def _collapsed(self) -> set[str]:
+        """Methods that ranked collapsed models: their agreement is measured, but they are not to be trusted."""
+        return {outcome.title for outcome in self.ranking if outcome.collapsed_cells()}
 
     @cached_property
     def truths(self) -> dict[Place, Truth]:
@@ -143,7 +156,7 @@ class Findings:
             if row["prompt_set"] is None and row["side"] == RESOLVABLE and row["metric"] == "pearson"
         }
         by_chance = {method.title for method in self.spec.methods if method.name == BY_CHANCE}
-        named = {name: row for name, row in leaderboard.items() if name not in by_chance}
+        named = {name: row for name, row in leaderboard.items() if name not in by_chance | self._collapsed}
         if not named:
             return None, "Trust none here: no method gave a ranking."
         best = max(named, key=lambda name: named[name]["value"])
@@ -172,20 +185,23 @@ class Findings:
             for each in differences
             if each["side"] == RESOLVABLE and best in (each["first"], each["second"]) and each["tie"]
         ]
+        tied = [name for name in tied if name not in self._collapsed]
         tried = f"the best of {len(named)} methods tried" if len(named) > 1 else "the only method tried"
         text = f"Trust {best} here, {tried}: {how}."
         if tied:
-            text += f" It is a tie with {_listed(tied)}: the interval of the difference includes zero."
+            text += f" It is a tie with {listed(tied)}: the interval of the difference includes zero."
         return best, text
 
     def _scores(self, outcome: MethodOutput) -> dict[Place, Scores]:
         changes, tokens = final_changes(outcome), watched_tokens(outcome)
         blocks = [outcome.study.block_clusters[subset] for subset in self.subsets]
+        for place, drawn in changes.items():
+            changes[place] = seeds_of_whole(outcome, drawn, outcome.drawn_share(*place))[0]
         return {
             place: Scores(
                 [changes[subset, *place] for subset in self.subsets],
                 [tokens[subset, *place] for subset in self.subsets],
-                outcome.method.subsample,
+                1.0 if outcome.takes_steps else outcome.method.subsample,
                 of_items=not outcome.inverse,
                 sizes=None if outcome.study.sizes is None or outcome.leaves_out else self._sizes(outcome.study.sizes),
                 clusters=[  # of blocks; folds have none in common
@@ -253,14 +269,17 @@ class Findings:
                 warnings.append(f"{outcome.title} did not work here: {outcome.failed}")
             elif outcome.collapsed_cells():
                 count = len(outcome.collapsed_cells())
+                so = RANKED if outcome.title in self._collapsed else NO_RANKING
                 warnings.append(
-                    f"{outcome.title} collapsed in {count} of {len(outcome.cells)} cells, so it has no ranking: "
+                    f"{outcome.title} collapsed in {count} of {len(outcome.cells)} cells{so}: "
                     f"{outcome.collapsed_cells()[0].label}."
                 )
+            if outcome.failed is None and outcome.same_batch:
+                warnings.append(f"{outcome.title}: {SAME_BATCH[0].lower()}{SAME_BATCH[1:]}")
         noisy = [f"{name}, {side}" for (name, side), found in self.noises.items() if not found.resolvable]
         if noisy and len(self.spec.seeds) > 1:
             warnings.append(
-                f"Cannot separate: retrainings with different seeds agree too little (r below 0.8) on {_listed(noisy)}."
+                f"Cannot separate: retrainings with different seeds agree too little (r below 0.8) on {listed(noisy)}."
             )
         if len(self.subsets) < FEWEST:
             share = {3: "a fifth", 4: "a tenth"}.get(len(self.subsets), "half")
@@ -271,8 +290,3 @@ class Findings:
         if len(self.spec.seeds) == 2:
             warnings.append("Two seeds say little about the truth's own noise: its intervals are wide.")
         return warnings
-
-
-def _listed(names: Sequence[str]) -> str:
-    """'a, b and c'."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

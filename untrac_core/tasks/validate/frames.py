@@ -90,9 +90,11 @@ def leaderboard(summary: dict[str, Any], metric: str, scope: str) -> pd.DataFram
     """Agreement of each method: method, title, value, low, high, sides, relation; the best first.
 
     ``scope``: ``resolvable`` or ``all`` for means over sides, else ``prompt set: side``. Where the truth has several
-    seeds, one row more (method '', relation ``retraining``) says what one of them reaches; its ends are a range.
+    seeds, one row more (method '', relation ``retraining``) says what one of them reaches; its ends are a range. A
+    method that ranked collapsed models says so in its title.
     """
     names, stand = titles(summary), relations(summary)
+    names |= {label: f"{names[label]} (collapsed)" for label, row in methods(summary).items() if row.get("collapsed")}
     rows = [
         row
         for row in summary["leaderboard"]
