@@ -73,7 +73,7 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
             view.path(result, picture, side, height=min(600, max(280, 34 * len(ranked) + 20)))
     lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
     view.check_it(picture)
-    ladder(run, result, store)
+    ladder(run, result, store, prompts.name, side)
     blend(run, result, store, prompts.name, side)
     by_group(run, result, ranked, prompts, side)
     view.cheaper(result, picture)

@@ -51,6 +51,23 @@ def test_the_demo_shows_question_answer_bars_path_and_truth(page):
     assert "kind: trace" in said(at)
 
 
+def test_a_blend_is_drawn_with_what_each_bar_is_made_of(page):
+    at = page("pages/influence.py", run=DEMO_RUN)
+    before = len(at.get("plotly_chart"))
+    at.toggle(key="blend").set_value(True).run()
+    assert len(sound(at).get("plotly_chart")) == before + 1
+    weights = next(table.value for table in at.dataframe if "Retraining" in table.value.columns)
+    assert list(weights.columns) == ["subset", "UnTrac-Inv", "UnTrac", "Retraining"]
+    assert "each subset's own retraining" in said(at)
+
+
+def test_the_ladder_asks_about_all_subsets_or_the_open_ones(page):
+    at = page("pages/influence.py", run=DEMO_RUN)
+    at.toggle(key="ladder").set_value(True).run()
+    at.segmented_control(key="ladder_about").set_value("the large and the undecided ones").run()
+    assert "forum, blog, news" in [text.value for text in sound(at).text]
+
+
 def test_the_address_chooses_set_and_side(page):
     at = page("pages/influence.py", run=DEMO_RUN, set="bias", side="harmless")
     assert "more likely?" in at.subheader[0].value

@@ -14,6 +14,7 @@ from untrac_core.results.environment import data_digests
 from untrac_core.results.folders import ENVIRONMENT, TraceFiles
 from untrac_core.specs import TraceSpec, method_spec
 from untrac_core.specs.catalogue import ATTRIBUTION, LADDER, method_title
+from untrac_core.stats.calibration import FEWEST
 from untrac_core.tasks.prepare import load_records
 from untrac_core.tasks.trace import frames
 
@@ -50,21 +51,27 @@ def rungs(spec: TraceSpec, leave_out: Sequence[str] | None = None) -> list[Rung]
     return found
 
 
-def large_or_undecided(result: TraceFiles) -> list[str]:
+def large_or_undecided(result: TraceFiles, prompt_set: str | None = None, side: str | None = None) -> list[str]:
     """The subsets of a result that a closer look would tell most of, in the order of the request.
 
     Those with more than a fifth of the training, where sizes count, and those that cannot be told from a neighbour in
-    rank on the first ranked side of any prompt set.
+    rank: on this side of a prompt set, else on the first ranked side of each. A blend takes three at least, so the
+    first in rank join fewer.
     """
     spec, summary = result.spec, result.summary
     tokens = {name: facts["tokens"] for name, facts in summary["data"]["subsets"].items()}
     whole = sum(tokens.values()) if spec.weighting == "proportional" else math.inf
     found = {name for name, own in tokens.items() if own > LARGE * whole}
-    for prompts in spec.prompts:
-        known = (frames.ranking(summary, prompts.name, side) for side in frames.sides_of(summary, prompts.name))
+    first: list[str] = []
+    for name in [prompts.name for prompts in spec.prompts] if prompt_set is None else [prompt_set]:
+        sides = frames.sides_of(summary, name) if side is None else [side]
+        known = (frames.ranking(summary, name, one) for one in sides)
         ranked = next((rows for rows in known if not rows.empty), None)
         if ranked is not None:
             found |= set(ranked.loc[~ranked["separable"].astype(bool), "subset"])
+            first += [subset for subset in ranked["subset"] if subset not in first]
+    if found:
+        found |= set([subset for subset in first if subset not in found][: max(0, FEWEST - len(found))])
     return [subset.name for subset in spec.subsets if subset.name in found]
 
 

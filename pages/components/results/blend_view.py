@@ -1,7 +1,8 @@
-"""A ranking, closer looks at the same question and retrainings as one, and how much of each bar is which."""
+"""A ranking, closer looks at the same question and retrainings as one, and what each bar is made of."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -78,16 +79,17 @@ def _draw(run: Run, found: Blended, prompt_set: str, side: str, others: tuple[Ru
     ranked = found.scale.ranked
     shown = trace_frames.shown(ranked, DRAWN)
     key = (run.folder, run.changed, prompt_set, side, *((one.folder, one.changed) for one in others))
+    draw = partial(figures.ranked_bars, shown, side=side, groups=(), unit=found.scale.unit)
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.plotly_chart(
-            drawn_once(lambda: figures.ranked_bars(shown, side=side, groups=(), unit=found.scale.unit), "blend", *key),
+            drawn_once(draw, "blend", *key),
             config=chart_config(f"{prompt_set}-{side}-blend"),
             key=f"blend_{prompt_set}_{side}",
             alt="Ranked bars: the influence of each training subset, blended of all sources, with its interval",
         )
     with right:
-        st.markdown("**How much of each bar is which**")
+        st.markdown("**What each bar is made of**")
         _weights(found.weights)
     st.caption(found.scale.said)
 
@@ -95,11 +97,11 @@ def _draw(run: Run, found: Blended, prompt_set: str, side: str, others: tuple[Ru
 def _weights(weights: pd.DataFrame) -> None:
     titles = [str(name) for name in weights.columns[1:]]
     config = {
-        "subset": st.column_config.TextColumn("Subset", width="medium"),
-        **{name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1) for name in titles},
+        "subset": st.column_config.TextColumn("Subset", width=104),
+        **{name: st.column_config.NumberColumn(name, format="percent", width=76) for name in titles},
     }
     st.dataframe(
-        weights,
+        weights.round(2),
         hide_index=True,
         column_config=config,
         height="content" if len(weights) <= 12 else 460,

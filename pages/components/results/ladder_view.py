@@ -12,12 +12,12 @@ from untrac_core.results.folders import TraceFiles
 from untrac_core.text.numbers import duration
 
 
-def ladder(run: Run, result: TraceFiles, store: Store) -> None:
+def ladder(run: Run, result: TraceFiles, store: Store, prompt_set: str, side: str) -> None:
     """A switch, and behind it every rung above the result's method."""
     above = rungs(result.spec)
     if not above or not st.toggle("Ask again by a method that is closer to retraining", key="ladder"):
         return
-    above = rungs(result.spec, _asked(result))
+    above = rungs(result.spec, _asked(result, prompt_set, side))
     for rung in above:
         with st.container(border=True, key=f"rung_{rung.spec.method.name}"):
             _rung(run, rung, store)
@@ -28,9 +28,9 @@ def ladder(run: Run, result: TraceFiles, store: Store) -> None:
     )
 
 
-def _asked(result: TraceFiles) -> list[str] | None:
+def _asked(result: TraceFiles, prompt_set: str, side: str) -> list[str] | None:
     """The subsets that are asked about again: each, or the large and the undecided ones."""
-    chosen = large_or_undecided(result)
+    chosen = large_or_undecided(result, prompt_set, side)
     if not 0 < len(chosen) < len(result.spec.subsets):
         return None
     few = st.segmented_control(
