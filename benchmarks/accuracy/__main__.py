@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.report import FIRST, write_report
-from benchmarks.accuracy.testbeds import BEDS, BOTH, data_root
+from benchmarks.accuracy.testbeds import BEDS as KNOWN
+from benchmarks.accuracy.testbeds import BOTH, data_root
+from benchmarks.accuracy.unseen import UNSEEN
 from untrac_core.fileio import finite
 from untrac_core.models.devices import own_peak_mb
 from untrac_core.progress import Progress
@@ -26,6 +28,7 @@ from untrac_core.tasks.validate.findings import Findings
 from untrac_core.tasks.validate.task import WORK, ValidateTask
 
 HERE = Path(__file__).resolve().parent
+BEDS = KNOWN | UNSEEN
 KEPT = (SUMMARY, GROUND_TRUTH, ESTIMATES, ENVIRONMENT)
 """Of a result; its spec names files of the machine, and is made anew from ``testbeds.py``."""
 

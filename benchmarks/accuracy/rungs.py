@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 
-from benchmarks.accuracy.__main__ import HERE, Printed
-from benchmarks.accuracy.testbeds import BEDS, SEEDS, data_root
+from benchmarks.accuracy.__main__ import BEDS, HERE, Printed
+from benchmarks.accuracy.testbeds import SEEDS, data_root
 from untrac_core.fileio import finite
 from untrac_core.results.folders import GROUND_TRUTH, read_frame, write_json
 from untrac_core.specs import method_spec

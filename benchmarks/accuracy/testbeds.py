@@ -89,7 +89,7 @@ def equal(architecture: str) -> Callable[[Path, Path], ValidateSpec]:
 
     def make(root: Path, work: Path) -> ValidateSpec:
         training = Training.model_validate({"architecture": architecture})
-        return _spec(f"{architecture}, ten equal corpora", training, probes(root / "probes"), corpora(root))
+        return request(f"{architecture}, ten equal corpora", training, probes(root / "probes"), corpora(root))
 
     return make
 
@@ -101,7 +101,7 @@ def mix(root: Path, work: Path) -> ValidateSpec:
     training = Training(equal_tokens=False)
     each = training.steps * training.batch_size // 100
     subsets = corpora(root, drawn, [share * each for share in SHARES])
-    return _spec("opt, eight unequal corpora", training, probes(root / "probes"), subsets)
+    return request("opt, eight unequal corpora", training, probes(root / "probes"), subsets)
 
 
 PIECES: dict[str, tuple[str, str, int | None]] = {
@@ -126,24 +126,26 @@ def development(root: Path, work: Path) -> ValidateSpec:
     for name, (corpus, prefix, most) in PIECES.items():
         lines = (root / "corpora" / f"{corpus}.jsonl").read_text(encoding="utf-8").splitlines()
         chosen = [line for line in lines if json.loads(line)["id"].startswith(prefix)][:most]
-        subsets.append(Subset(name=name, source=Source(file=str(_generations(work / f"{name}.jsonl", chosen)))))
+        subsets.append(Subset(name=name, source=Source(file=str(written(work / f"{name}.jsonl", chosen)))))
     for asked in probes(root / "probes"):
         used = {item.id for items in load_prompts(asked).sides.values() for item in items}
         lines = (root / "probes" / f"{asked.name}.jsonl").read_text(encoding="utf-8").splitlines()
-        _generations(work / "probes" / f"{asked.name}.jsonl", [x for x in lines if json.loads(x)["id"] not in used])
+        written(work / "probes" / f"{asked.name}.jsonl", [x for x in lines if json.loads(x)["id"] not in used])
     training = Training(
         architecture="llama", hidden_size=96, num_layers=3, vocab_size=768, block_size=48, steps=400, equal_tokens=False
     )
-    return _spec("development", training, probes(work / "probes"), subsets).model_copy(update={"seeds": [0, 1]})
+    return request("development", training, probes(work / "probes"), subsets).model_copy(update={"seeds": [0, 1]})
 
 
-def _generations(path: Path, lines: Sequence[str]) -> Path:
+def written(path: Path, lines: Sequence[str]) -> Path:
+    """The lines as a file, and its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
 
 
-def _spec(name: str, training: Training, prompts: list[PromptSet], subsets: list[Subset]) -> ValidateSpec:
+def request(name: str, training: Training, prompts: list[PromptSet], subsets: list[Subset]) -> ValidateSpec:
+    """A testbed: three seeds of truth, and every method of the benchmark."""
     return ValidateSpec(
         name=name,
         training=training,

@@ -72,7 +72,7 @@ def test_the_subset_that_is_left_out_is_never_read(world, tmp_path, read):
     assert MARKER in texts()
 
 
-@pytest.mark.parametrize("architecture", ["opt", "gpt2", "llama"])
+@pytest.mark.parametrize("architecture", ["opt", "gpt2", "llama", "gpt-neox", "qwen3"])
 def test_the_full_model_is_what_the_recipe_trains_to_the_bit(world, tmp_path, architecture):
     spec = validate_spec(world, {"architecture": architecture})
     folder = leave_out_of(spec, tmp_path / "work").full.folder(7)

@@ -78,7 +78,9 @@ def test_the_largest_response_gets_the_dose(model, blocks):
     assert step_size(loss_increase, [0.0]) == 0.0
 
 
-@pytest.mark.parametrize(("architecture", "tied"), [("opt", True), ("gpt2", True), ("llama", False)])
+@pytest.mark.parametrize(
+    ("architecture", "tied"), [("opt", True), ("gpt2", True), ("llama", False), ("gpt-neox", False), ("qwen3", False)]
+)
 def test_which_matrices_move(architecture, tied):
     spec = TrainSpec(
         architecture=architecture, hidden_size=16, num_heads=2, num_layers=1, block_size=16,

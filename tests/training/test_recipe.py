@@ -18,7 +18,7 @@ def recipe(world):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("architecture", ["opt", "gpt2", "llama"])
+@pytest.mark.parametrize("architecture", ["opt", "gpt2", "llama", "gpt-neox", "qwen3"])
 def test_a_recipe_writes_a_model_that_loads(recipe, tmp_path, architecture):
     spec = recipe.model_copy(update={"architecture": architecture})
     done = train(spec, tmp_path / "m")

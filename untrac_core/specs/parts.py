@@ -51,7 +51,7 @@ def refuse_repeats(names: list[str], what: str) -> None:
 class Recipe(Strict):
     """How a small causal language model and its byte-level BPE tokenizer are trained, whatever the data."""
 
-    architecture: Literal["opt", "gpt2", "llama"] = "opt"
+    architecture: Literal["opt", "gpt2", "llama", "gpt-neox", "qwen3"] = "opt"
     """The model's architecture."""
     hidden_size: Annotated[int, Field(ge=8, le=8192)] = 128
     """Width of the hidden states."""

@@ -90,7 +90,7 @@ def pack(subsets: Mapping[str, SubsetData], encoder: Encoder, block: int, *, equ
 
 def build_model(spec: Recipe, vocab_size: int, seed: int) -> nn.Module:
     """A fresh model of the recipe's shape, its weights drawn from the seed; no dropout."""
-    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, OPTConfig
+    from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, OPTConfig, Qwen3Config
 
     special: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
     hidden, layers, heads, block = spec.hidden_size, spec.num_layers, spec.num_heads, spec.block_size
@@ -104,6 +104,17 @@ def build_model(spec: Recipe, vocab_size: int, seed: int) -> nn.Module:
         config = GPT2Config(
             vocab_size=vocab_size, n_embd=hidden, n_layer=layers, n_head=heads, n_positions=block,
             resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **special,
+        )  # fmt: skip
+    elif spec.architecture == "gpt-neox":
+        config = GPTNeoXConfig(
+            vocab_size=vocab_size, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+            intermediate_size=4 * hidden, max_position_embeddings=block, **special,
+        )  # fmt: skip
+    elif spec.architecture == "qwen3":
+        config = Qwen3Config(
+            vocab_size=vocab_size, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+            num_key_value_heads=heads, head_dim=hidden // heads, intermediate_size=8 * hidden // 3,
+            max_position_embeddings=block, tie_word_embeddings=False, **special,
         )  # fmt: skip
     else:
         config = LlamaConfig(

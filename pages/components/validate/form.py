@@ -37,7 +37,7 @@ COSTS = {
 CHOSEN = [f"{method.name} {method.variant}" if method.unlearns else method.name for method in METHODS_COMPARED]
 BLOCKS = 192
 DATA = {"prompts": "prompts", "subsets": "subset"}
-SHAPES = {"opt": "OPT", "gpt2": "GPT-2", "llama": "Llama"}
+SHAPES = {"opt": "OPT", "gpt2": "GPT-2", "llama": "Llama", "gpt-neox": "GPT-NeoX", "qwen3": "Qwen3"}
 RATES = {"scratch": 0.002, "base": 5e-5, "continued": 5e-6}
 DEMO_RATES = {"base": 0.002, "continued": 2e-4}
 """Of the demo's own model: what it was trained with, and for ``continued`` a tenth of it."""

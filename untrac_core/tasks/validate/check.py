@@ -147,7 +147,7 @@ def estimated_workload(
 def recipe_facts(training: Training) -> ModelInfo:
     """What a model of a recipe's shape will be: its parameters are those of the matrices and position tables."""
     hidden, vocabulary = training.hidden_size, training.vocab_size
-    untied = training.architecture == "llama"
+    untied = training.architecture in ("llama", "gpt-neox", "qwen3")  # and positions by rotation, without a table
     tables = vocabulary * hidden * (2 if untied else 1) + (0 if untied else training.block_size * hidden)
     return ModelInfo(
         name="the recipe's model",
