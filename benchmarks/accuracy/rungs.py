@@ -20,7 +20,8 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from benchmarks.accuracy.__main__ import BEDS, HERE, Printed
-from benchmarks.accuracy.testbeds import SEEDS, data_root
+from benchmarks.accuracy.testbeds import BLOCKS, SEEDS, data_root
+from untrac_core.attribution.base import AttributionContext
 from untrac_core.fileio import finite
 from untrac_core.results.folders import GROUND_TRUTH, read_frame, write_json
 from untrac_core.specs import method_spec
@@ -33,6 +34,9 @@ from untrac_core.tasks.trace.ranking import estimates
 from untrac_core.tasks.validate.task import ValidateTask
 
 RUNGS = "rungs.json"
+FRESH = 2048
+"""Blocks of a corpus on average, where that many were trained on: a training that meets its text again learns it by
+heart, which no retraining did."""
 TITLES = {
     "opt": "Ten equal corpora, OPT",
     "gpt2": "The same, GPT-2",
@@ -54,21 +58,45 @@ Array = npt.NDArray[np.float64]
 Estimates = dict[tuple[str, str], dict[str, Estimate]]
 
 
-def estimated(bed: str, name: str, work: Path) -> tuple[Estimates, float, str]:
-    """The method's estimates by prompt set and side; its CPU seconds; how its cells ended."""
+def estimated(bed: str, name: str, work: Path, blocks: int) -> tuple[Estimates, dict[str, Any]]:
+    """The method's estimates by prompt set and side; and what it took: CPU seconds, those of the prompts' losses alone.
+
+    ``blocks``: of a corpus on average, that it may read.
+    """
     progress = Printed()
     spec = resolved(BEDS[bed](data_root(), work / "data"), progress)
-    spec = spec.model_copy(update={"methods": [method_spec(name)]})
+    spec = spec.model_copy(update={"methods": [method_spec(name)], "samples_per_subset": blocks})
     task = ValidateTask(spec, work / "rungs", progress, threads=1)
     title = task.spec.methods[0].title
     study, panel = task.studies[title], task.panels[title]
     _ = study.model  # its training is no cost of the method
+    asked = _Timed(study)
     began = time.process_time()
     cells = panel.cells(study)
     frames = [panel.run(study, cell) for cell in cells]
     (outcome,) = panel.outcomes(study, cells, frames)
-    ended = "; ".join(sorted({str(frame["ended"].iloc[0]) for frame in frames}))
-    return estimates(outcome), time.process_time() - began, ended
+    return estimates(outcome), {
+        "blocks": blocks,
+        "cpu_seconds": round(time.process_time() - began),
+        "cpu_seconds_of_losses": round(asked.seconds),
+        "ended": "; ".join(sorted({str(frame["ended"].iloc[0]) for frame in frames})),
+    }
+
+
+class _Timed:
+    """Counts the CPU seconds that a study spends on the losses of prompts and texts."""
+
+    def __init__(self, study: AttributionContext) -> None:
+        self.seconds = 0.0
+        self._losses = study.losses
+        study.losses = self  # type: ignore[assignment, method-assign]
+
+    def __call__(self, *asked: Any, **more: Any) -> Any:
+        began = time.process_time()
+        try:
+            return self._losses(*asked, **more)
+        finally:
+            self.seconds += time.process_time() - began
 
 
 def side_rows(found: Estimates, truth: pd.DataFrame) -> list[dict[str, Any]]:
@@ -136,13 +164,13 @@ def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def keep(bed: str, name: str, found: Estimates, seconds: float, ended: str) -> dict[str, Any]:
+def keep(bed: str, name: str, found: Estimates, took: dict[str, Any]) -> dict[str, Any]:
     """Write what came out beside the other methods' results on the bed; returns the means."""
     path = HERE / "results" / bed / RUNGS
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     truth = read_frame(HERE / "results" / bed / GROUND_TRUTH)
     rows = side_rows(found, truth)
-    made = means(rows) | calibrated(found, truth) | {"cpu_seconds": round(seconds), "ended": ended}
+    made = means(rows) | calibrated(found, truth) | took
     write_json(finite(known | {name: made | {"by_side": rows}}), path)
     return made
 
@@ -171,12 +199,14 @@ def main() -> None:
     parser.add_argument("method")
     parser.add_argument("bed", nargs="?", choices=[bed for bed in BEDS if (HERE / "results" / bed).is_dir()])
     parser.add_argument("--work", type=Path, default=HERE / "work", help="a folder for data and the model")
+    parser.add_argument("--blocks", type=int, help="of a corpus on average, that the method may read")
     asked = parser.parse_args()
+    blocks = asked.blocks or (FRESH if asked.method == "continuation" else BLOCKS)
     if asked.bed is None:
         print(table(asked.method))
         return
     for key, value in keep(
-        asked.bed, asked.method, *estimated(asked.bed, asked.method, asked.work / asked.bed)
+        asked.bed, asked.method, *estimated(asked.bed, asked.method, asked.work / asked.bed, blocks)
     ).items():
         print(f"{key}: {value if isinstance(value, str) else round(value, 3)}")
 

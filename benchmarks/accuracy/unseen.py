@@ -1,7 +1,7 @@
 """Testbeds made after the presets were frozen: nobody had looked at their truth while a method was chosen.
 
 Frozen at :data:`FREEZE`. Other models, other mixes, other cuts of the corpora, and probe items of no other bed. A bed
-belongs here only as long as nothing is chosen on it; from then on it is a development bed, and moves to ``testbeds.py``.
+belongs here only as long as nothing is chosen on it; then it is a development bed, and moves to ``testbeds.py``.
 """
 
 from __future__ import annotations
