@@ -39,8 +39,8 @@ FRESH = 2048
 heart, which no retraining did."""
 TITLES = {
     "opt": "Ten equal corpora, OPT",
-    "gpt2": "The same, GPT-2",
-    "llama": "The same, Llama",
+    "gpt2": "Ten equal corpora, GPT-2",
+    "llama": "Ten equal corpora, Llama",
     "mix": "Eight corpora of 30 to 5 %, OPT",
 }
 COLUMNS = {

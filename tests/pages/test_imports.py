@@ -38,6 +38,7 @@ PAGES = [
     "pages/compare.py",
     "pages/validate.py",
     "pages/unlearn.py",
+    "pages/evidence.py",
     "pages/unlearn.py?trace=de3000000001",
 ]
 

@@ -6,13 +6,14 @@ Okabe-Ito set.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from untrac_core.figures.base import LETTERS, assemble, ink_of, padded, whiskers
-from untrac_core.figures.palette import UNDECIDED
+from untrac_core.figures.palette import HARMFUL, HARMLESS, LESS, UNDECIDED
 from untrac_core.text.numbers import decimals, safe
 
 BEST = "#009E73"
@@ -22,6 +23,8 @@ BAR = "#E69F00"
 ROW = 30
 """Pixels a method."""
 TITLE_CHARACTERS = 40
+METHOD_MARKS = ((HARMFUL, "circle"), (HARMLESS, "square"), (LESS, "diamond"))
+"""Of the methods, in the order in which they are named; further ones are small and grey."""
 
 
 def agreement_dots(
@@ -186,3 +189,48 @@ def _bar(value: float, text: str, ink: str, size: int) -> tuple[list[dict[str, A
         "font": {"color": ink, "size": size - 1},
     }
     return [shape], [note]
+
+
+def dots_by_testbed(table: pd.DataFrame, methods: Sequence[str], *, dark: bool = False) -> go.Figure:
+    """A row for each testbed, in it a point for each method at its r, and a line at the r of one retraining.
+
+    ``table``: columns testbed, method, title, r, one_retraining. ``methods``: those that stand out, in this order.
+    """
+    beds = list(dict.fromkeys(table["testbed"]))
+    rows = {bed: safe(bed, 44) for bed in beds}
+    traces: list[dict[str, Any]] = []
+    for method, part in table.groupby("method", sort=False):
+        place = list(methods).index(method) if method in methods else None
+        tint, shape = METHOD_MARKS[place % len(METHOD_MARKS)] if place is not None else (UNDECIDED, "x-thin-open")
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": str(part["title"].iloc[0]),
+                "x": part["r"].tolist(),
+                "y": [rows[bed] for bed in part["testbed"]],
+                "marker": {"color": tint, "symbol": shape, "size": 11 if place is not None else 9},
+                "hovertemplate": "%{fullData.name}: r = %{x:.2f}<extra></extra>",
+            }
+        )
+    known = table.drop_duplicates("testbed")
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "one retraining",
+            "x": known["one_retraining"].tolist(),
+            "y": [rows[bed] for bed in known["testbed"]],
+            "marker": {"color": ink_of(dark), "symbol": "line-ns-open", "size": 22, "line": {"width": 2}},
+            "hovertemplate": "one retraining against the others: r = %{x:.2f}<extra></extra>",
+        }
+    )
+    return assemble(
+        traces,
+        {"title": {"text": "Pearson r with retraining, mean over the sides that can be resolved"}, "zeroline": False},
+        {"autorange": "reversed", "zeroline": False},
+        dark=dark,
+        height=110 + 56 * len(beds),
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"color": ink_of(dark)}},
+    )

@@ -19,6 +19,7 @@ from untrac_core.explore.tables import in_nats
 from untrac_core.explore.tables import trace_frames as frames
 from untrac_core.figures import ranking as figures
 from untrac_core.figures.palette import subset_colours
+from untrac_core.results.evidence import in_words
 from untrac_core.results.export import pretty
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
@@ -169,8 +170,8 @@ def _ranks(table: pd.DataFrame, own: str) -> None:
     st.caption("Rank by each; shaded: what it puts first.")
 
 
-def check_it(picture: data.Picture) -> None:
-    """How far the intervals go, and where to go further."""
+def check_it(result: TraceFiles, picture: data.Picture) -> None:
+    """How far the intervals go, what is known of the method, and where to go further."""
     covered = (
         "The intervals cover other texts of the same kind, other seeds, and the error of the calibration."
         if picture.scale.calibrated
@@ -179,6 +180,9 @@ def check_it(picture: data.Picture) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(covered, width="content")
         st.page_link("pages/validate.py", label="Check it against retraining", icon=":material/verified:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(in_words(result), width="content")
+        st.page_link("pages/evidence.py", label="Evidence", icon=":material/balance:")
 
 
 def ground_truth(result: TraceFiles, picture: data.Picture, side: str) -> None:

@@ -54,9 +54,11 @@ def most_like(result: TraceFiles) -> Testbed:
 
     A largest subset counts where sizes do (``weighting: proportional``); else all are taken as equal.
     """
-    tokens = [facts["tokens"] for facts in result.summary["data"]["subsets"].values()]
-    whole = sum(tokens) or 1
-    share = max(tokens) / whole if result.spec.weighting == "proportional" else 1 / len(tokens)
+    share = 1 / len(result.spec.subsets)
+    if result.spec.weighting == "proportional":
+        known = result.summary.get("data", {}).get("subsets", {})
+        tokens = [facts["tokens"] for facts in known.values()] or [1.0]
+        share = max(tokens) / sum(tokens)
     kind = str(result.environment.get("model", {}).get("architecture", "")).lower()
     family = next((own for start, own in FAMILIES.items() if kind.startswith(start)), "")
     beds = testbeds()
