@@ -49,7 +49,7 @@ def test_a_running_run_shows_phase_and_share_and_its_silence(page, store, tmp_pa
     assert "Delete" not in labels(at)
 
 
-def write_looks(folder, steps):
+def write_evaluations(folder, steps):
     """What a run has seen of its prompts: each subset's loss on two sides, by one seed."""
     rows = [
         {"cell": "c", "method": "continuation", "seed": 0, "subset": subset, "step": step, "prompt_set": "talk"}
@@ -72,8 +72,8 @@ def test_a_running_trace_shows_its_curve_as_far_as_it_came(page, store, tmp_path
     enqueue(store, spec.model_copy(update={"prompts": [two_sided]}), RUN)
     ledger = RunWriter(store.home)
     _, attempt = ledger.claim(store.run(RUN).device)
-    assert "The curve begins with the first look at the prompts." in said(page("pages/runs.py", run=RUN))
-    write_looks(store.run(RUN).folder, (0, 10, 20))
+    assert "The curve begins with the first evaluation of the prompts." in said(page("pages/runs.py", run=RUN))
+    write_evaluations(store.run(RUN).folder, (0, 10, 20))
     at = page("pages/runs.py", run=RUN)
     told = said(at)
     assert "Continuation, 1 seed so far" in told
@@ -89,7 +89,7 @@ def test_a_running_trace_shows_its_curve_as_far_as_it_came(page, store, tmp_path
     assert page("pages/runs.py", run=RUN).get("plotly_chart"), "what it has seen stays"
 
 
-def test_a_method_without_looks_promises_no_curve(page, store, tmp_path):
+def test_a_method_without_evaluations_promises_no_curve(page, store, tmp_path):
     enqueue(store, spec_of(["forum", "news"], tmp_path / "data"), RUN)
     RunWriter(store.home).claim("cpu")
     assert "curve" not in said(page("pages/runs.py", run=RUN))

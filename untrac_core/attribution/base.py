@@ -59,7 +59,7 @@ class Checkpoint:
 
 
 def _unheard(cell: Cell, subset: str, step: int, losses: Losses) -> None:
-    """Nobody asks for looks on the way."""
+    """Nobody asks for evaluations on the way."""
 
 
 @dataclass
@@ -80,8 +80,8 @@ class AttributionContext:
     """How much of the training each subset was; where it is known, a ranking tells the influence of leaving it out."""
     cache: Path | None = None
     """A folder for what is slow to compute and may be needed again: the factors of the preconditioner."""
-    on_look: Callable[[Cell, str, int, Losses], None] = _unheard
-    """Told of each look at the prompts on the way: cell, subset, step, and every item's loss in nats.
+    on_evaluation: Callable[[Cell, str, int, Losses], None] = _unheard
+    """Told of each evaluation of the prompts on the way: cell, subset, step, and every item's loss in nats.
 
     Subset "" is what the others are held against at that step."""
     _before: dict[str, Losses] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from untrac_core.text.labels import labels, unit_of
 from untrac_core.text.numbers import CONTINUED_UNIT, PARTIAL_UNIT, count
 
 EVERY = 3.0
-"""Seconds between two drawings: a look at the prompts takes longer, and drawing takes time from the run itself."""
+"""Seconds between two drawings: an evaluation takes longer, and drawing takes time from the run itself."""
 HEIGHT = 340
 
 
@@ -34,7 +34,7 @@ def _read(path: str, changed: float) -> pd.DataFrame:
     return read_frame(Path(path))
 
 
-def _looks(run: Run) -> pd.DataFrame | None:
+def _evaluations(run: Run) -> pd.DataFrame | None:
     path = run.folder / trace_live.LIVE
     try:
         return _read(str(path), path.stat().st_mtime)
@@ -43,23 +43,25 @@ def _looks(run: Run) -> pd.DataFrame | None:
 
 
 def _curve(run: Run, spec: TraceSpec) -> None:
-    """The method that looked last, on one side of one prompt set."""
-    looks = _looks(run)
-    if looks is None or looks["step"].max() == 0:
+    """The method that was evaluated last, on one side of one prompt set."""
+    evaluations = _evaluations(run)
+    if evaluations is None or evaluations["step"].max() == 0:
         if run.active and unit_of(spec.method) in (PARTIAL_UNIT, CONTINUED_UNIT):
-            st.caption("The curve begins with the first look at the prompts.")
+            st.caption("The curve begins with the first evaluation of the prompts.")
         return
-    method = str(looks["method"].iloc[-1])
-    places = [(prompts, side) for prompts in spec.prompts for side in trace_live.sides_so_far(looks, prompts.name)]
+    method = str(evaluations["method"].iloc[-1])
+    places = [
+        (prompts, side) for prompts in spec.prompts for side in trace_live.sides_so_far(evaluations, prompts.name)
+    ]
     if not places:
         return
     prompts, side = _chosen(places)
-    points = trace_live.curve(looks, method, prompts.name, side)
+    points = trace_live.curve(evaluations, method, prompts.name, side)
     if points.empty:
         st.caption("The curve begins with the first training without a subset.")
         return
     _draw(points, _unit(spec, method), side)
-    seeds = looks.loc[looks["method"] == method, "seed"].nunique()
+    seeds = evaluations.loc[evaluations["method"] == method, "seed"].nunique()
     band = "; the band reaches from the least to the greatest seed" if seeds > 1 else ""
     st.caption(
         f"{method_title(_name(spec, method))}, {count(seeds, 'seed')} so far: how the loss of the prompts changes. "

@@ -19,8 +19,10 @@ SHORT = {"name": "continuation", "steps": 20, "batch_size": 4, "learning_rate": 
 def test_the_last_point_of_the_curve_belongs_to_the_result(request_of, tmp_path, method):
     task = open_task(request_of(method, baselines=[]), Place(tmp_path))
     frames = [task.run_cell(cell) for cell in task.cells]
-    looks = read_frame(tmp_path / LIVE)
-    drawn = {side: curve(looks, task.spec.method.title, "talk", side) for side in sides_so_far(looks, "talk")}
+    evaluations = read_frame(tmp_path / LIVE)
+    drawn = {
+        side: curve(evaluations, task.spec.method.title, "talk", side) for side in sides_so_far(evaluations, "talk")
+    }
     assert list(drawn) == ["contrast", "harmful", "harmless"]
     steps = [0, 2, 4] if method is FLOW else [0, 10, 20]
     for points in drawn.values():
@@ -30,7 +32,7 @@ def test_the_last_point_of_the_curve_belongs_to_the_result(request_of, tmp_path,
         assert (points.loc[points["step"] == 0, "influence"] == 0).all()
     (outcome,) = task.panel.outcomes(task.study, task.cells, frames)
     told = trajectory(influence_frame(outcome), "talk", "harmful").query(f"step == {steps[-1]}")
-    if method is SHORT:  # its number is the mean of the last half of the looks: of twenty steps, the last
+    if method is SHORT:  # its number is the mean of the last half of the evaluations: of twenty steps, the last
         assert (told["step"] == 20).all()
     both = told.merge(drawn["harmful"], on=["subset", "step"])
     assert len(both) == 3
@@ -65,7 +67,7 @@ def test_a_run_that_goes_on_keeps_what_was_seen(request_of, tmp_path):
     assert sorted(found["step"].unique()) == [0, 10, 20]
     path.unlink()
     kept = TraceTask(spec, cache=cache, live=path)
-    kept.run_cell(kept.cells[0])  # from its last state: its looks come with it
+    kept.run_cell(kept.cells[0])  # from its last state: its evaluations come with it
     assert sorted(read_frame(path)["step"].unique()) == [0, 10, 20]
 
 
@@ -74,7 +76,7 @@ def test_a_broken_table_is_begun_anew_and_seldom_written(request_of, tmp_path, m
     path.parent.mkdir()
     path.write_bytes(b"half a table")
     written = []
-    monkeypatch.setattr(LiveTable, "write", lambda table: written.append(len(table._looks)))
+    monkeypatch.setattr(LiveTable, "write", lambda table: written.append(len(table._evaluations)))
     task = TraceTask(request_of(FLOW, seeds=[0], baselines=[]), live=path)
     task.run_cell(task.cells[0])
     assert written[-1] == 3 + 3 * 3  # the untouched model at three steps, and each of three subsets

@@ -1,7 +1,8 @@
 """The curve of a trace that is under way: what its method has seen of the prompts so far, for the page of the run.
 
-A method that moves a model step by step looks at the prompts on the way. Each look is one row a side here; nothing is
-measured for it. The table lies in the run's folder while the run is under way, and goes with it when a result is there.
+A method that moves a model step by step evaluates the prompts on the way. Each evaluation is one row a side here;
+nothing is measured for it. The table lies in the run's folder while the run is under way, and is removed when there is
+a result.
 """
 
 from __future__ import annotations
@@ -24,22 +25,25 @@ if TYPE_CHECKING:
 LIVE = Path(".work") / "live.parquet"
 """Of a run's folder."""
 EVERY_SECONDS = 1.0
-"""Between two writings: small models are looked at faster than a page can draw."""
+"""Between two writings: small models are evaluated faster than a page can draw."""
 KEYS = ["method", "seed", "step", "prompt_set", "side"]
 
 
 class LiveTable:
-    """The looks of a run, in memory and in a file; those of an earlier attempt are taken over."""
+    """The evaluations of a run, in memory and in a file; those of an earlier attempt are taken over."""
 
     def __init__(self, path: Path, study: AttributionContext) -> None:
         self.path = path
         self._parts = study.prompt_parts()
-        self._looks: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+        self._evaluations: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
         self._written, self._new = 0.0, False
         self._take_over()
 
     def __call__(self, cell: Cell, subset: str, step: int, losses: Losses) -> None:
-        """Note a look: every item's loss in nats, in the study's order. Subset "": what the others are held against."""
+        """Note an evaluation: every item's loss in nats, in the study's order.
+
+        Subset "": what the others are held against.
+        """
         about = {"cell": cell.key, "method": cell.method, "seed": cell.seed, "subset": subset, "step": step}
         rows, start = [], 0
         for part in self._parts:
@@ -48,7 +52,7 @@ class LiveTable:
             loss = float(losses[start:stop].sum()) / max(1, tokens)
             rows.append({**about, "prompt_set": part.prompt_set, "side": part.side, "loss": loss})
             start = stop
-        self._looks[cell.key, subset, step] = rows
+        self._evaluations[cell.key, subset, step] = rows
         self._new = True
         if time.monotonic() - self._written >= EVERY_SECONDS:
             self.write()
@@ -58,7 +62,7 @@ class LiveTable:
         if not self._new:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_frame(pd.DataFrame([row for rows in self._looks.values() for row in rows]), self.path)
+        write_frame(pd.DataFrame([row for rows in self._evaluations.values() for row in rows]), self.path)
         self._written, self._new = time.monotonic(), False
 
     def remove(self) -> None:
@@ -73,32 +77,32 @@ class LiveTable:
         except (OSError, ValueError):
             return
         for row in found:
-            self._looks.setdefault((row["cell"], row["subset"], row["step"]), []).append(row)
+            self._evaluations.setdefault((row["cell"], row["subset"], row["step"]), []).append(row)
 
 
-def changes(looks: pd.DataFrame) -> pd.DataFrame:
-    """Of every look: the change of the loss in nats per token, as ``influence``.
+def changes(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Of every evaluation: the change of the loss in nats per token, as ``influence``.
 
-    Against the look of subset "" at the same step by the same seed: the untouched model, or one that was trained on
+    Against that of subset "" at the same step by the same seed: the untouched model, or one that was trained on
     with everything. Columns: those of :data:`KEYS`, subset, group (always empty), influence.
     """
-    base = looks[looks["subset"] == ""].drop_duplicates(KEYS, keep="last")[[*KEYS, "loss"]]
-    found = looks[looks["subset"] != ""].merge(base, on=KEYS, suffixes=("", "_base"))
+    base = evaluations[evaluations["subset"] == ""].drop_duplicates(KEYS, keep="last")[[*KEYS, "loss"]]
+    found = evaluations[evaluations["subset"] != ""].merge(base, on=KEYS, suffixes=("", "_base"))
     return found.assign(influence=found["loss"] - found["loss_base"], group="")[[*KEYS, "subset", "group", "influence"]]
 
 
-def curve(looks: pd.DataFrame, method: str, prompt_set: str, side: str) -> pd.DataFrame:
+def curve(evaluations: pd.DataFrame, method: str, prompt_set: str, side: str) -> pd.DataFrame:
     """The lines so far, as :func:`untrac_core.tasks.trace.frames.trajectory` has them.
 
     A subset's line is that of the seeds that came furthest with it, so that none of them leaves the mean on the way.
     """
-    found = changes(looks[looks["method"] == method])
+    found = changes(evaluations[evaluations["method"] == method])
     furthest = found.groupby(["subset", "seed"])["step"].transform("max")
     kept = found[furthest == furthest.groupby(found["subset"]).transform("max")]
     return trajectory(kept, prompt_set, side)
 
 
-def sides_so_far(looks: pd.DataFrame, prompt_set: str) -> Sequence[str]:
+def sides_so_far(evaluations: pd.DataFrame, prompt_set: str) -> Sequence[str]:
     """The sides that a prompt set can be shown on, contrast first."""
-    found = set(looks.loc[looks["prompt_set"] == prompt_set, "side"])
+    found = set(evaluations.loc[evaluations["prompt_set"] == prompt_set, "side"])
     return [*(["contrast"] if len(found) == 2 else []), *sorted(found)]

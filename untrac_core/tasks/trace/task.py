@@ -69,7 +69,7 @@ class TraceTask:
         self.study = build_context(spec, self.progress, threads, cache)
         self.live = None if live is None else LiveTable(live, self.study)
         if self.live is not None:
-            self.study.on_look = self.live
+            self.study.on_evaluation = self.live
         self.cells = self.panel.cells(self.study)
         title, method = next(iter(self.panel.methods.items()))
         self._own = [cell for cell in self.cells if cell.method == title]
