@@ -21,6 +21,7 @@ from pages.components.layout.run_cards import (
     wake,
 )
 from pages.components.layout.shell import shell, title
+from pages.components.trace import progress
 from untrac_core.engine import Event, Run, Store, describe_run
 from untrac_core.errors import InputError
 from untrac_core.specs.files import to_yaml
@@ -186,6 +187,7 @@ def main() -> None:
             st.text(run.name)
             st.fragment(state, run_every=1.0 if run.active else None)(store, run.id, run.status)
             actions(store, run)
+            progress.watch(run)
             st.fragment(events, run_every=2.0 if run.active else None)(store, run.id)
     live = any(run.active for run in runs)
     st.subheader("All runs", anchor=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.accuracy import rungs
+from benchmarks.accuracy import precision, rungs
 from benchmarks.accuracy.sizes import size_table
 from docs.generate import PAGES
 from docs.generators import fields, methods, results
@@ -113,6 +113,12 @@ def test_the_sizes_and_signs_are_those_of_the_benchmark(title, bed):
 
 def test_the_rungs_are_those_of_the_benchmark():
     assert rungs.table("untrac") in (DOCS / "evidence.md").read_text(encoding="utf-8")
+
+
+def test_the_effect_of_half_precision_is_that_of_the_benchmark():
+    assert precision.table() in (DOCS / "evidence.md").read_text(encoding="utf-8")
+    for found in json.loads(precision.RESULTS.read_text(encoding="utf-8")).values():
+        assert precision.failures(found) == []
 
 
 def cells_of(line: str) -> list[str]:

@@ -1,11 +1,15 @@
+import json
 import re
 import time
 
+import pandas as pd
 import pytest
 
 from tests.helpers.making import enqueue, finish, said, sound, spec_of
 from untrac_core.engine.database import change
 from untrac_core.engine.ledger import RunWriter
+from untrac_core.explore.tables import trace_live
+from untrac_core.results.folders import write_frame
 from untrac_core.specs import KINDS
 from untrac_core.specs.build import build
 
@@ -43,6 +47,52 @@ def test_a_running_run_shows_phase_and_share_and_its_silence(page, store, tmp_pa
     assert at.progress[0].value == 12
     assert re.search(r"No sign of life for 1 min \d+ s", said(at))
     assert "Delete" not in labels(at)
+
+
+def write_evaluations(folder, steps):
+    """What a run has seen of its prompts: each subset's loss on two sides, by one seed."""
+    rows = [
+        {"cell": "c", "method": "continuation", "seed": 0, "subset": subset, "step": step, "prompt_set": "talk"}
+        | {"side": side, "loss": 2.0 + rise * step * (2 if side == "harmful" else 1)}
+        for step in steps
+        for subset, rise in (("", 0.0), ("forum", 0.01), ("news", -0.002))
+        for side in ("harmful", "harmless")
+    ]
+    path = folder / trace_live.LIVE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_frame(pd.DataFrame(rows), path)
+
+
+def test_a_running_trace_shows_its_curve_as_far_as_it_came(page, store, tmp_path):
+    spec = spec_of(["forum", "news"], tmp_path / "data", method={"name": "continuation"})
+    [prompts] = spec.prompts
+    columns = prompts.columns.model_copy(update={"label": "label"})
+    sides = {"harmful": "toxic", "harmless": "benign", "columns": columns}
+    two_sided = prompts.model_copy(update={"name": "talk", **sides})
+    enqueue(store, spec.model_copy(update={"prompts": [two_sided]}), RUN)
+    ledger = RunWriter(store.home)
+    _, attempt = ledger.claim(store.run(RUN).device)
+    assert "The curve begins with the first evaluation of the prompts." in said(page("pages/runs.py", run=RUN))
+    write_evaluations(store.run(RUN).folder, (0, 10, 20))
+    at = page("pages/runs.py", run=RUN)
+    told = said(at)
+    assert "Continuation, 1 seed so far" in told
+    assert "makes toxic rather than benign texts more likely" in told
+    lines = {line["name"]: line for line in json.loads(at.get("plotly_chart")[0].proto.spec)["data"] if "name" in line}
+    assert lines["forum"]["y"] == pytest.approx([0.0, 0.1, 0.2])
+    assert lines["forum"]["x"] == [0, 10, 20]
+    assert lines["news"]["y"] == pytest.approx([0.0, -0.02, -0.04])
+    assert lines["forum"]["line"]["color"] != lines["news"]["line"]["color"]
+    at = sound(at.selectbox(key="live_place").select_index(2).run())
+    assert "makes benign texts more likely" in said(at)
+    ledger.finish(RUN, attempt, "failed", "the disk is full")
+    assert page("pages/runs.py", run=RUN).get("plotly_chart"), "what it has seen stays"
+
+
+def test_a_method_without_evaluations_promises_no_curve(page, store, tmp_path):
+    enqueue(store, spec_of(["forum", "news"], tmp_path / "data"), RUN)
+    RunWriter(store.home).claim("cpu")
+    assert "curve" not in said(page("pages/runs.py", run=RUN))
 
 
 def test_a_failed_run_says_why_in_one_line(page, store, tmp_path):

@@ -58,6 +58,10 @@ class Checkpoint:
     rate: float
 
 
+def _unheard(cell: Cell, subset: str, step: int, losses: Losses) -> None:
+    """Nobody asks for evaluations on the way."""
+
+
 @dataclass
 class AttributionContext:
     """A model with everything that is asked of it in tokens; what several methods need is computed once."""
@@ -76,6 +80,10 @@ class AttributionContext:
     """How much of the training each subset was; where it is known, a ranking tells the influence of leaving it out."""
     cache: Path | None = None
     """A folder for what is slow to compute and may be needed again: the factors of the preconditioner."""
+    on_evaluation: Callable[[Cell, str, int, Losses], None] = _unheard
+    """Told of each evaluation of the prompts on the way: cell, subset, step, and every item's loss in nats.
+
+    Subset "" is what the others are held against at that step."""
     _before: dict[str, Losses] = field(default_factory=dict)
     _digests: dict[int, str] = field(default_factory=dict)
     _curvatures: dict[tuple[Trainable, int, float], KroneckerPreconditioner] = field(default_factory=dict)

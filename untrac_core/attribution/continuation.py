@@ -68,6 +68,7 @@ class Continuation:
         """
         rest = without(shares(study, f"method {self.name!r}"), cell.subset)
         before = study.before("prompt sets", study.all_items)  # by the untouched model, so first of all
+        study.on_evaluation(cell, cell.subset, 0, before)
         study.progress.phase(cell.label)
         study.set_trainable(self.settings.trainable)
         with weights_restored(study.model.module):
@@ -109,6 +110,8 @@ class Continuation:
         stops = range(EVERY, settings.steps + 1, EVERY)
         states = States(study.cache, [self._key(study, cell.seed, cell.subset, step) for step in stops])
         states.load(lambda found: _put(found, moving, optimizer, evaluations))
+        for number, losses in enumerate(evaluations, 1):
+            study.on_evaluation(cell, cell.subset, number * EVERY, losses)
         for step in range(len(evaluations) * EVERY, settings.steps):
             batch = draw_batch(blocks, sizes, cell.seed, step)
             examples, weights = weighted(batch, rest)
@@ -118,6 +121,7 @@ class Continuation:
             study.progress.tick(step + 1, settings.steps)
             if (step + 1) % EVERY == 0:
                 evaluations.append(study.losses(study.all_items))
+                study.on_evaluation(cell, cell.subset, step + 1, evaluations[-1])
                 states.save(
                     len(evaluations),
                     lambda: _tensors(moving, optimizer, evaluations),

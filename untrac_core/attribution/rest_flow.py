@@ -99,9 +99,13 @@ class RestFlow:
         ceiling = collapse_loss(float(before.sum() / tokens), study.model.facts.vocab_size)
         changes: dict[str, list[Change]] = {name: [(0, 0.0, np.zeros_like(before))] for name in self._asked(study)}
         wanted = evaluation_steps(self.settings.steps, self.settings.eval_points)
+        for step in (0, *wanted):
+            study.on_evaluation(cell, "", step, before)
         ended, collapsed, halvings = f"all {self.settings.steps} steps", False, 0
         with self._flows(study, cell) as flows:
             for flow in flows:
+                for subset in flow.names:
+                    study.on_evaluation(cell, subset, 0, before)
                 for step in wanted:
                     if not flow.go_to(step):
                         ended = f"stopped before step {flow.step + 1}: from there on it would run away"
@@ -109,6 +113,7 @@ class RestFlow:
                         break
                     for subset, own in flow.visit():
                         losses = study.losses(study.all_items)
+                        study.on_evaluation(cell, subset, step, losses)
                         collapsed |= not losses.sum() / tokens < ceiling
                         changes[subset].append((step, own, losses - before))
                 halvings = max(halvings, flow.halvings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace import frames as trace_frames
+from untrac_core.tasks.trace import live as trace_live
 from untrac_core.tasks.trace.blending import Blended, blended, closer, same_question
 from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.frames import sides_of
@@ -31,6 +32,7 @@ __all__ = [
     "scale_of",
     "sides_of",
     "trace_frames",
+    "trace_live",
     "unlearn_frames",
     "validate_frames",
 ]

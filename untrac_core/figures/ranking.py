@@ -113,12 +113,13 @@ def trajectory(
     dark: bool = False,
     height: int = 340,
     size: int = LETTERS,
+    across: str = "unlearning step (◆ where it stopped)",
 ) -> go.Figure:
     """Influence over the steps of the unlearning, one line per subset with the band of its seeds.
 
     ``points``: columns subset, step, influence (mean over seeds), low, high (least and greatest seed), seeds (count).
-    ``colours``: subset to colour, in the order of the ranking. ``unit``: of the influence. A diamond marks where the
-    unlearning stopped.
+    ``colours``: subset to colour, in the order of the ranking. ``unit``: of the influence; ``across`` names the
+    horizontal axis. A diamond marks where the unlearning stopped.
     """
     ink = ink_of(dark)
     drawn = points[points["subset"].isin(list(colours))].sort_values("step")
@@ -138,7 +139,7 @@ def trajectory(
     label = {"x": last, "showarrow": False, "xanchor": "left", "xshift": 9, "font": {"color": ink, "size": size}}
     names = [{**label, "y": y, "text": safe(name, 22)} for name, y in zip(shown, heights, strict=True)]
     widest = max((len(safe(name, 22)) for name in shown), default=0)
-    steps = {"title": {"text": "unlearning step (◆ where it stopped)"}, "range": [0, last or 1], "zeroline": False}
+    steps = {"title": {"text": across}, "range": [0, last or 1], "zeroline": False}
     if last <= 5:  # no marks between whole steps
         steps["dtick"] = 1
     return assemble(

@@ -192,9 +192,9 @@ def _bar(value: float, text: str, ink: str, size: int) -> tuple[list[dict[str, A
 
 
 def dots_by_testbed(table: pd.DataFrame, methods: Sequence[str], *, dark: bool = False) -> go.Figure:
-    """A row for each testbed, in it a point for each method at its r, and a line at the r of one retraining.
+    """A row for each testbed, in it a point for each method, and a line at the r of one retraining.
 
-    ``table``: columns testbed, method, title, r, one_retraining. ``methods``: those that stand out, in this order.
+    ``table``: columns testbed, method, title, r_others, one_retraining: both against the same retrainings. ``methods``: those that stand out, in this order.
     """
     beds = list(dict.fromkeys(table["testbed"]))
     rows = {bed: safe(bed, 44) for bed in beds}
@@ -207,7 +207,7 @@ def dots_by_testbed(table: pd.DataFrame, methods: Sequence[str], *, dark: bool =
                 "type": "scatter",
                 "mode": "markers",
                 "name": str(part["title"].iloc[0]),
-                "x": part["r"].tolist(),
+                "x": part["r_others"].tolist(),
                 "y": [rows[bed] for bed in part["testbed"]],
                 "marker": {"color": tint, "symbol": shape, "size": 11 if place is not None else 9},
                 "hovertemplate": "%{fullData.name}: r = %{x:.2f}<extra></extra>",
@@ -227,7 +227,10 @@ def dots_by_testbed(table: pd.DataFrame, methods: Sequence[str], *, dark: bool =
     )
     return assemble(
         traces,
-        {"title": {"text": "Pearson r with retraining, mean over the sides that can be resolved"}, "zeroline": False},
+        {
+            "title": {"text": "Pearson r with retrainings of other seeds, mean over the sides that can be resolved"},
+            "zeroline": False,
+        },
         {"autorange": "reversed", "zeroline": False},
         dark=dark,
         height=110 + 56 * len(beds),

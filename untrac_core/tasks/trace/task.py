@@ -36,6 +36,7 @@ from untrac_core.tasks.base import Place
 from untrac_core.tasks.costs import work_flop
 from untrac_core.tasks.prepare import cut_notes, same_texts
 from untrac_core.tasks.trace.context import build_context, context_environment
+from untrac_core.tasks.trace.live import LIVE, LiveTable
 from untrac_core.tasks.workload import workload_of
 from untrac_core.text.numbers import count
 
@@ -46,7 +47,7 @@ class TraceTask:
     Two stages: ``cells``, then, told the tables of these, ``eval_points`` (:mod:`untrac_core.tasks.trace.tokens`).
     Raises :class:`InputError` where the spec cannot be run. ``threads`` sets torch's threads; results are the same to
     the last bit for the same number of threads on the same kind of machine. ``cache``: a folder for what is slow to
-    compute and may be needed again.
+    compute and may be needed again; ``live``: a file for the curve of a run that is under way.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class TraceTask:
         progress: Progress | None = None,
         threads: int | None = None,
         cache: Path | None = None,
+        live: Path | None = None,
     ) -> None:
         self.progress = progress or Silent()
         self.progress.phase("loading torch")
@@ -65,6 +67,9 @@ class TraceTask:
         self.spec = spec
         self.panel = MethodRunner([spec.method, *(method_spec(name) for name in spec.beside)])
         self.study = build_context(spec, self.progress, threads, cache)
+        self.live = None if live is None else LiveTable(live, self.study)
+        if self.live is not None:
+            self.study.on_evaluation = self.live
         self.cells = self.panel.cells(self.study)
         title, method = next(iter(self.panel.methods.items()))
         self._own = [cell for cell in self.cells if cell.method == title]
@@ -78,7 +83,12 @@ class TraceTask:
 
     def run_cell(self, cell: Cell) -> pd.DataFrame:
         """One cell's table; the model's weights come back bit for bit."""
-        return self.token_passes.run(cell) if cell in self.eval_points else self.panel.run(self.study, cell)
+        if cell in self.eval_points:
+            return self.token_passes.run(cell)
+        found = self.panel.run(self.study, cell)
+        if self.live is not None:
+            self.live.write()
+        return found
 
     def tell(self, frames: Sequence[pd.DataFrame]) -> None:
         """The tables of ``cells``, in their order: what the ``eval_points`` look at hangs on them."""
@@ -106,6 +116,8 @@ class TraceTask:
         summary = self._summary(outcome, beside, run)
         summary |= {"text_features": text_features, "seconds": seconds, "peak_memory_mb": peak_memory_mb}
         write_json(summary, folder / SUMMARY)
+        if self.live is not None:
+            self.live.remove()
         return summary
 
     def _write_texts(self, folder: Path, outcome: Any, tables: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
@@ -219,4 +231,4 @@ def few_texts(study: Any) -> list[str]:
 
 def open_task(spec: TraceSpec, place: Place) -> TraceTask:
     """The task of a run at a place."""
-    return TraceTask(spec, place.progress, place.threads, place.kept("moments"))
+    return TraceTask(spec, place.progress, place.threads, place.kept("moments"), place.folder / LIVE)
