@@ -194,7 +194,8 @@ def _bar(value: float, text: str, ink: str, size: int) -> tuple[list[dict[str, A
 def dots_by_testbed(table: pd.DataFrame, methods: Sequence[str], *, dark: bool = False) -> go.Figure:
     """A row for each testbed, in it a point for each method, and a line at the r of one retraining.
 
-    ``table``: columns testbed, method, title, r_others, one_retraining: both against the same retrainings. ``methods``: those that stand out, in this order.
+    ``table``: columns testbed, method, title, r_others and one_retraining, both against the same retrainings.
+    ``methods``: those that stand out, in this order.
     """
     beds = list(dict.fromkeys(table["testbed"]))
     rows = {bed: safe(bed, 44) for bed in beds}
@@ -228,7 +229,7 @@ def dots_by_testbed(table: pd.DataFrame, methods: Sequence[str], *, dark: bool =
     return assemble(
         traces,
         {
-            "title": {"text": "Pearson r with retrainings of other seeds, mean over the sides that can be resolved"},
+            "title": {"text": "Pearson r with retrainings of other seeds, mean over resolvable sides"},
             "zeroline": False,
         },
         {"autorange": "reversed", "zeroline": False},
