@@ -8,6 +8,7 @@ from pages.components.compare import data, view
 from pages.components.compare.cards import cards
 from pages.components.compare.data import Seen
 from pages.components.compare.selection import Choice, address, finished, opening, read, traces
+from pages.components.layout.context import context
 from pages.components.layout.shell import lines, present_button, presenting, shell, title
 from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
@@ -87,7 +88,8 @@ def named(store: Store, runs: list[Run]) -> tuple[list[Choice], list[str]]:
         return choices, faults
     run_id = st.query_params.get("run")
     if run_id is None:
-        return opening(runs), []
+        held = [run for run in runs if run.id == context().run]
+        return opening([*held, *runs]), []
     try:
         return opening([finished(store, run_id)]), []
     except InputError as error:

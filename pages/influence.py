@@ -72,7 +72,7 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
         with right:
             view.path(result, picture, side, height=min(600, max(280, 34 * len(ranked) + 20)))
     lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
-    view.check_it(result, picture)
+    view.check_it(run, result, picture)
     ladder(run, result, store, prompts.name, side)
     blend(run, result, store, prompts.name, side)
     by_group(run, result, ranked, prompts, side)

@@ -17,7 +17,7 @@ from pages.components.layout.run_cards import run_row
 from pages.components.layout.run_from_url import addressed
 from pages.components.layout.shell import lines, present_button, presenting, shell, title
 from pages.components.results import presentation
-from pages.components.trace.form import shelf
+from pages.components.trace.form import Shelf, shelf
 from pages.components.validate import form, view
 from untrac_core.engine import Run, Store, describe_run
 from untrac_core.engine.checks import ValidateCheck
@@ -37,12 +37,42 @@ PLACES = (
 )  # fmt: skip
 
 
-def sections(spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
+def bring(store: Store, known: Shelf) -> None:
+    """Take up the trace that the address brings (``?trace=``), once: validate its model, prompts and subsets."""
+    run_id = st.query_params.get("trace")
+    if run_id is None:
+        return
+    st.query_params.pop("trace", None)
+    try:
+        run = store.run(run_id)
+    except InputError:
+        return
+    if run.kind == "trace":
+        missing = form.of_trace(known, run.spec)
+        st.session_state["v_brought"] = (run.name, missing)
+
+
+def brought() -> None:
+    """Which trace filled the form, and what of it is not in the library."""
+    held = st.session_state.get("v_brought")
+    if held is None:
+        return
+    with st.container(border=True, gap="xxsmall"):
+        st.caption("The form is filled in from the trace")
+        st.text(held[0])
+        if held[1]:
+            st.caption("Not in the library, so to be added or left out:")
+            st.text(", ".join(held[1]))
+
+
+def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
     """The form itself: the values of a spec, and the faults of single fields, said at their places."""
     values: dict[str, Any] = {}
     parts = Sections(spots)
     known = shelf()
+    bring(store, known)
     form.arrive(known)
+    brought()
 
     way = form.way_section(known)
     with st.container():
@@ -106,7 +136,7 @@ def offer(store: Store, why: str = "") -> None:
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
     with left:
-        values, faults = sections(spots)
+        values, faults = sections(store, spots)
     with right, st.container(border=True):
         summary(LAUNCH, store, values, faults, spots)
     draft.keep(form.PREFIX)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.components.layout.context import Context, context
 from pages.components.layout.results import cached_result
 from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
@@ -92,11 +93,17 @@ def finished(store: Store, run_id: str) -> Run:
     return run
 
 
-def pair_of(spec: TraceSpec) -> tuple[int, int] | None:
-    """Which two prompt sets of a run to set side by side: toxicity against truthfulness where it has them."""
+def pair_of(spec: TraceSpec, first: str = "") -> tuple[int, int] | None:
+    """Which two prompt sets of a run to set side by side: toxicity against truthfulness where it has them.
+
+    ``first``: one that is looked at, and so comes first.
+    """
     named = [prompts.name.lower() for prompts in spec.prompts]
     if len(named) < 2:
         return None
+    if first.lower() in named:
+        own = named.index(first.lower())
+        return own, next((i for i, name in enumerate(named) if i != own and "truth" in name), 0 if own else 1)
     toxic = next((i for i, name in enumerate(named) if "toxi" in name), 0)
     true = next((i for i, name in enumerate(named) if "truth" in name and i != toxic), None)
     return toxic, true if true is not None else next(i for i in range(len(named)) if i != toxic)
@@ -151,8 +158,9 @@ def opening(runs: Sequence[Run]) -> list[Choice]:
     ``runs``: finished traces; the first one with several prompt sets is shown, so the demo where there is no other.
     """
     for run in runs:
-        pair = pair_of(run.spec) if run.spec.kind == "trace" else None
-        found = [nearest(run, Choice(run.id, number + 1, "contrast")) for number in pair or ()]
+        held = context() if context().run == run.id else Context()
+        pair = pair_of(run.spec, held.prompt_set) if run.spec.kind == "trace" else None
+        found = [nearest(run, Choice(run.id, number + 1, held.side or "contrast")) for number in pair or ()]
         kept = list(dict.fromkeys(choice for choice in found if choice is not None))
         if len(kept) == 2:
             return kept

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from pages.components.layout.context import context, look_at
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_cards import run_row
 from pages.components.layout.shell import title
@@ -32,6 +33,8 @@ def opened(store: Store, heading: Heading) -> tuple[Run, TraceFiles] | None:
     ``heading``: the page's name and question as long as there is nothing to show.
     """
     run_id = st.query_params.get("run")
+    if run_id is None and (held := context().run) and _ranked(store, held):
+        run_id = st.query_params["run"] = held
     if run_id is None:
         _offer(store, heading, "No run is chosen. Open the demo, or one of the results below.")
         return None
@@ -69,6 +72,15 @@ def addressed(store: Store, kind: str, offer: Callable[[str], None]) -> Run | No
     return None
 
 
+def _ranked(store: Store, run_id: str) -> bool:
+    """Whether a run is a finished trace; one may have been deleted since it was looked at."""
+    try:
+        run = store.run(run_id)
+    except InputError:
+        return False
+    return run.kind == "trace" and run.status == "done"
+
+
 @contextmanager
 def readable() -> Iterator[None]:
     """Say in one line what is damaged where a page finds out only as it reads the tables that it draws."""
@@ -88,6 +100,7 @@ def _finished(store: Store, run: Run, heading: Heading) -> tuple[Run, TraceFiles
     if not all(sides_of(result.summary, prompts.name) for prompts in result.spec.prompts):
         _offer(store, heading, "This result leaves out a prompt set. Choose another, or run it again.")
         return None
+    look_at(run.id)
     return run, result
 
 

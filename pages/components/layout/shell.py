@@ -7,7 +7,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.components.layout.context import context
 from untrac_core.engine import Store
+from untrac_core.errors import InputError
 from untrac_core.paths import PROJECT, data_home
 
 ASSETS = PROJECT / "assets"
@@ -56,6 +58,7 @@ def shell(tab: str) -> Store:
         _stage()
     else:
         _navigation()
+        _breadcrumb(_store(data_home()))
     _settle(tab)
     return _store(data_home())
 
@@ -102,6 +105,23 @@ def _navigation() -> None:
     with st.sidebar:
         for page, label, icon in PAGES:
             st.page_link(page, label=label, icon=icon, width="stretch")
+
+
+def _breadcrumb(store: Store) -> None:
+    """The run that is looked at, on every page; nothing before there is one."""
+    held = context()
+    try:
+        run = store.run(held.run) if held.run else None
+    except InputError:
+        return
+    if run is None:
+        return
+    with st.sidebar, st.container(border=True, gap="xxsmall", key="looking_at_now"):
+        st.caption("You are looking at")
+        st.text(run.name)
+        with st.container(horizontal=True, gap="small"):
+            st.page_link("pages/influence.py", label="Ranking", query_params={"run": run.id})
+            st.page_link("pages/examples.py", label="Texts", query_params={"run": run.id})
 
 
 def is_dark() -> bool:

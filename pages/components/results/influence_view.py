@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.components.layout.context import begin_with, context, look_at
 from pages.components.layout.downloads import chart_config
 from pages.components.layout.labels import colours
 from pages.components.layout.results import drawn_once
@@ -38,7 +39,8 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
     ``prefix``: of their names there, as a page cannot lead to another one that has its own under the same names.
     """
     sets = {prompts.name: prompts for prompts in result.spec.prompts}
-    names = list(sets)
+    names, held = list(sets), context()
+    begin_with(f"{prefix}set", names, held.prompt_set)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         # Only a selectbox shows its options as plain text; the quicker control is for names without markup.
         if len(names) <= 4 and all(plain(name) == name for name in names):
@@ -50,7 +52,9 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
         prompts = sets.get(str(name), sets[names[0]])
         sides = [side for side in frames.sides_of(result.summary, prompts.name) if contrast or side != "contrast"]
         if len(sides) == 1:
+            look_at(held.run, prompts.name)
             return prompts, sides[0]
+        begin_with(f"{prefix}side", sides, held.side)
         side = st.segmented_control(
             "Influence on",
             sides,
@@ -60,7 +64,9 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
             key=f"{prefix}side",
             bind="query-params",
         )
-    return prompts, side if side in sides else sides[0]
+    side = side if side in sides else sides[0]
+    look_at(held.run, prompts.name, side)
+    return prompts, side
 
 
 def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: str) -> None:
@@ -170,7 +176,7 @@ def _ranks(table: pd.DataFrame, own: str) -> None:
     st.caption("Rank by each; shaded: what it puts first.")
 
 
-def check_it(result: TraceFiles, picture: data.Picture) -> None:
+def check_it(run: Run, result: TraceFiles, picture: data.Picture) -> None:
     """How far the intervals go, what is known of the method, and where to go further."""
     covered = (
         "The intervals cover other texts of the same kind, other seeds, and the error of the calibration."
@@ -179,7 +185,10 @@ def check_it(result: TraceFiles, picture: data.Picture) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(covered, width="content")
-        st.page_link("pages/validate.py", label="Check it against retraining", icon=":material/verified:")
+        st.page_link(
+            "pages/validate.py", label="Check it against retraining", icon=":material/verified:",
+            query_params={"trace": run.id},
+        )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(in_words(result), width="content")
         st.page_link("pages/evidence.py", label="Evidence", icon=":material/balance:")

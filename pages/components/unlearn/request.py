@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.forms import form_state as draft
+from pages.components.layout.context import context
 from pages.components.layout.results import cached_result
 from pages.components.results import example_data
 from pages.components.trace.form import Shelf
@@ -75,7 +76,9 @@ def choices(store: Store, wanted: str | None = None) -> dict[str, str]:
 
 
 def first_choice(known: Mapping[str, str], shelf: Shelf) -> str:
-    """The demo, or what was set up for a trace in this session, where that is not the demo."""
+    """The trace that is looked at; else the demo, or what was set up for a trace in this session."""
+    if context().run in known:
+        return context().run
     model = draft.peek("t_").get("t_model")
     return LIBRARY if model in shelf["model"] and model != DEMO else next(iter(known))
 

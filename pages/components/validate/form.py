@@ -15,7 +15,7 @@ from pages.components.library.prompt_views import items_in_words, sides_in_words
 from pages.components.trace.form import PRESELECTED, Shelf, held_among, parse_seeds
 from untrac_core.engine.checks import demo_validation, devices
 from untrac_core.errors import InputError
-from untrac_core.specs import METHODS_COMPARED, ModelRef, Training
+from untrac_core.specs import METHODS_COMPARED, ModelRef, TraceSpec, Training
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, INITS, PAPER_COSTS, PRESETS, UNTRAC, method_title
 
 PREFIX = "v_"
@@ -109,6 +109,32 @@ def fit_to_model(known: Shelf, init: str) -> None:
         return
     st.session_state["v_learning_rate"] = (DEMO_RATES if entry.builtin else RATES)[init]
     st.session_state["v_block_size"] = max(8, min(int(entry.facts.get("context") or BLOCK), BLOCK))
+
+
+def of_trace(known: Shelf, spec: TraceSpec) -> list[str]:
+    """Fill the form with a trace's model, prompt sets and subsets; returns the names of what the library lacks.
+
+    The demo is retrained by its recipe; of another model the training is not known, so it is trained on.
+    """
+    for key in [key for key in st.session_state if str(key).startswith(PREFIX)]:
+        del st.session_state[key]
+    st.session_state["v_way"] = "demo" if spec.model.path == "demo" else "continued"
+    missing = []
+    models = {e.value.path: one for one, e in known["model"].items() if isinstance(e.value, ModelRef)}
+    if spec.model.path in models:
+        st.session_state["v_model"] = models[spec.model.path]
+    else:
+        missing.append("its model")
+    for data, asked in (("prompts", spec.prompts), ("subsets", spec.subsets)):
+        entries = {_source(entry.value): one for one, entry in known[DATA[data]].items()}
+        sources = {part.name: _source(part) for part in asked}
+        st.session_state[f"v_{data}"] = [entries[source] for source in sources.values() if source in entries]
+        missing += [name for name, source in sources.items() if source not in entries]
+    return missing
+
+
+def _source(value: Any) -> str:
+    return str(value.source.model_dump_json()) if getattr(value, "source", None) is not None else ""
 
 
 def way_section(known: Shelf) -> str:
