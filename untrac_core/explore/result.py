@@ -27,11 +27,11 @@ from untrac_core.figures.palette import subset_colours
 from untrac_core.fileio import write_bytes
 from untrac_core.results.folders import GenerateFiles, TraceFiles, UnlearnFiles, ValidateFiles, VerifyFiles
 from untrac_core.specs import TraceSpec
+from untrac_core.tasks.blending import Blended, blended, same_question
+from untrac_core.tasks.blending import closer as is_closer
 from untrac_core.tasks.ladder import check_unchanged, large_or_undecided, next_rung
 from untrac_core.tasks.registry import describe_run
 from untrac_core.tasks.trace import frames
-from untrac_core.tasks.trace.blending import Blended, blended, same_question
-from untrac_core.tasks.trace.blending import closer as is_closer
 from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.scale import Scale, in_nats, scale_of
 from untrac_core.text import masking

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from untrac_core.stats.agreement import RESOLVABLE
+from untrac_core.tasks.blending import Blended, blended, closer, same_question
 from untrac_core.tasks.trace import frames as trace_frames
 from untrac_core.tasks.trace import live as trace_live
-from untrac_core.tasks.trace.blending import Blended, blended, closer, same_question
 from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.frames import sides_of
 from untrac_core.tasks.trace.scale import Scale, fits, in_nats, scale_of

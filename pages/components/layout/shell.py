@@ -119,9 +119,8 @@ def _breadcrumb(store: Store) -> None:
     with st.sidebar, st.container(border=True, gap="xxsmall", key="looking_at_now"):
         st.caption("You are looking at")
         st.text(run.name)
-        with st.container(horizontal=True, gap="small"):
-            st.page_link("pages/influence.py", label="Ranking", query_params={"run": run.id})
-            st.page_link("pages/examples.py", label="Texts", query_params={"run": run.id})
+        if held.prompt_set:
+            st.text(" · ".join(filter(None, (held.prompt_set, held.side))))
 
 
 def is_dark() -> bool:

@@ -10,9 +10,9 @@ import untrac_core as untrac
 from untrac_core.errors import InputError
 from untrac_core.paths import DEMO
 from untrac_core.specs import method_spec
+from untrac_core.tasks.blending import RETRAINED, blended, closer
 from untrac_core.tasks.ladder import large_or_undecided, next_rung
 from untrac_core.tasks.run import trace
-from untrac_core.tasks.trace.blending import RETRAINED, blended, closer
 
 
 @pytest.fixture(scope="module")
