@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-KEY = "looking_at"
+KEY, BEGUN = "looking_at", "begun_with"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,13 @@ def look_at(run: str, prompt_set: str = "", side: str = "") -> None:
     st.session_state[KEY] = replace(held, **named)
 
 
-def begin_with(key: str, options: Sequence[str], value: str) -> None:
-    """Let a switch begin with what was looked at, where neither its address nor a choice says otherwise."""
+def begin_with(key: str, options: Sequence[str], value: str) -> str | None:
+    """What a switch begins with: what was looked at, where neither its address nor a choice says otherwise.
+
+    Returns the switch's ``default``: the first option; none where its value was put there, as both may not be.
+    """
+    begun: set[str] = st.session_state.setdefault(BEGUN, set())
     if value in options and key not in st.session_state and key not in st.query_params:
         st.session_state[key] = value
+        begun.add(key)
+    return None if key in begun else options[0]

@@ -40,12 +40,12 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
     """
     sets = {prompts.name: prompts for prompts in result.spec.prompts}
     names, held = list(sets), context()
-    begin_with(f"{prefix}set", names, held.prompt_set)
+    first = begin_with(f"{prefix}set", names, held.prompt_set)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         # Only a selectbox shows its options as plain text; the quicker control is for names without markup.
         if len(names) <= 4 and all(plain(name) == name for name in names):
             name = st.segmented_control(
-                "Prompt set", names, default=names[0], required=True, key=f"{prefix}set", bind="query-params"
+                "Prompt set", names, default=first, required=True, key=f"{prefix}set", bind="query-params"
             )
         else:
             name = st.selectbox("Prompt set", names, key=f"{prefix}set", bind="query-params", width=320)
@@ -54,12 +54,12 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
         if len(sides) == 1:
             look_at(held.run, prompts.name)
             return prompts, sides[0]
-        begin_with(f"{prefix}side", sides, held.side)
+        first = begin_with(f"{prefix}side", sides, held.side)
         side = st.segmented_control(
             "Influence on",
             sides,
             help="Contrast: influence on the harmful side minus that on the harmless side, free of plain fluency.",
-            default=sides[0],
+            default=first,
             required=True,
             key=f"{prefix}side",
             bind="query-params",
