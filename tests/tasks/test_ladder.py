@@ -5,6 +5,7 @@ import pytest
 from untrac_core.errors import InputError
 from untrac_core.tasks.ladder import check_unchanged, next_rung, rungs
 from untrac_core.tasks.run import trace
+from untrac_core.tasks.workload import read_again
 
 
 def names(spec):
@@ -54,3 +55,20 @@ def test_changed_data_are_another_question(request_of, world, tmp_path):
     (folder / "environment.json").unlink()
     with pytest.raises(InputError, match="does not say which data it read"):
         check_unchanged(spec, folder)
+
+
+def test_a_continuation_asks_for_as_much_text_as_it_reads_once(request_of):
+    spec = request_of({"name": "untrac-inv"})
+    few = [subset.model_copy(update={"limit": 10}) for subset in spec.subsets]
+    more = spec.model_copy(update={"subsets": few})
+    assert {subset.limit for subset in next_rung(more, "continuation").spec.subsets} == {40 * 16}
+    assert {subset.limit for subset in next_rung(more, "untrac").spec.subsets} == {10}
+    assert {subset.limit for subset in next_rung(spec, "continuation").spec.subsets} == {None}
+
+
+def test_text_that_is_read_again_and_again_is_said(request_of):
+    method = request_of({"name": "continuation"}).method
+    assert read_again(method, {"fishers": 640, "weavers": 700}) == []
+    [said] = read_again(method, {"fishers": 640, "weavers": 100})
+    assert "subset 'weavers' 6.4 times" in said
+    assert read_again(request_of({"name": "untrac"}).method, {"fishers": 1}) == []

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from untrac_core.attribution.settings import BLOCKS_PER_BATCH
 from untrac_core.errors import InputError
 from untrac_core.results.environment import data_digests
 from untrac_core.results.folders import ENVIRONMENT, TraceFiles
-from untrac_core.specs import TraceSpec, method_spec
+from untrac_core.specs import MethodSpec, Subset, TraceSpec, method_spec
 from untrac_core.specs.catalogue import ATTRIBUTION, LADDER, method_title
+from untrac_core.specs.methods import ContinuationSettings
 from untrac_core.stats.calibration import FEWEST
 from untrac_core.tasks.prepare import load_records
 from untrac_core.tasks.trace import frames
@@ -34,8 +36,8 @@ class Rung:
 def rungs(spec: TraceSpec, leave_out: Sequence[str] | None = None) -> list[Rung]:
     """The rungs above a trace's method, the cheapest first; all of them above one that is not on the ladder.
 
-    Each asks about the same model, texts and seeds, without baselines, which the first result has; ``leave_out``: about
-    these subsets alone, while the others stay in the mix.
+    Each asks about the same model, sources and seeds, without baselines, which the first result has; a continuation
+    about as much text as it reads once. ``leave_out``: about these subsets alone, while the others stay in the mix.
     """
     names = list(LADDER)
     own = spec.method.name
@@ -46,9 +48,20 @@ def rungs(spec: TraceSpec, leave_out: Sequence[str] | None = None) -> list[Rung]
         settings: dict[str, Any] = {"trainable": trainable} if trainable in ("last_layers", "lora") else {}
         if leave_out is not None and "leave_out" in ATTRIBUTION[name].takes and name != "untrac-inv":
             settings["leave_out"] = list(leave_out)
-        changes = {"method": method_spec(name, **settings), "baselines": [], "name": f"{spec.name}, by {name}"[:80]}
+        method = method_spec(name, **settings)
+        changes = {
+            "method": method, "baselines": [], "name": f"{spec.name}, by {name}"[:80],
+            "subsets": [_with_enough(subset, method) for subset in spec.subsets],
+        }  # fmt: skip
         found.append(Rung(spec.model_copy(update=changes), method_title(name), LADDER[name]))
     return found
+
+
+def _with_enough(subset: Subset, method: MethodSpec) -> Subset:
+    """A subset of as many blocks as a continuation reads once, where it has them and fewer were asked for."""
+    if subset.limit is None or not isinstance(method, ContinuationSettings):
+        return subset
+    return subset.model_copy(update={"limit": max(subset.limit, method.steps * BLOCKS_PER_BATCH)})
 
 
 def large_or_undecided(result: TraceFiles, prompt_set: str | None = None, side: str | None = None) -> list[str]:

@@ -27,6 +27,7 @@ from untrac_core.tasks.prepare import (
     load_records,
     same_texts,
 )
+from untrac_core.tasks.workload import read_again
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Trace
     device = device_info(spec.device)
     cost = cost_of(spec, settings, facts, prompts, subsets, rates, device)
     warnings += _memory_warning(cost.memory_mb, device)
+    warnings += read_again(spec.method, {name: len(packed.blocks) for name, packed in subsets.items()})
     return TraceCheck(
         parameters=facts.parameters,
         context=context,

@@ -37,7 +37,7 @@ from untrac_core.tasks.costs import work_flop
 from untrac_core.tasks.prepare import cut_notes, same_texts
 from untrac_core.tasks.trace.context import build_context, context_environment
 from untrac_core.tasks.trace.live import LIVE, LiveTable
-from untrac_core.tasks.workload import workload_of
+from untrac_core.tasks.workload import read_again, workload_of
 from untrac_core.text.numbers import count
 
 
@@ -182,6 +182,7 @@ class TraceTask:
         warnings = same_texts(study.subset_data) + overlap.warnings_for(study.prompt_data, study.subset_data)
         warnings += large_shares(study.sizes or amounts(study.subset_data))
         warnings += few_texts(study)
+        warnings += read_again(spec.method, {name: len(packed.blocks) for name, packed in study.subsets.items()})
         if outcome.seeds_needed:
             warnings.append("One seed: there is no interval, so nothing can be ranked. Run at least two seeds.")
         settings = ascent_settings(spec.method) if spec.method.takes_steps else None
