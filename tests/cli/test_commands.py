@@ -21,7 +21,8 @@ def test_the_commands_and_their_options_are_these():
         for name, command in get_command(app).commands.items()
     }
     assert found == {
-        "run": ["spec_file", "--out", "--json"],
+        "run": ["spec_file", "--model", "--prompts", "--data", "--method", "--limit", "--out", "--json"],
+        "delete": ["run_id", "--yes"],
         "resume": ["run_id", "--out", "--json"],
         "check": ["spec_file", "--json"],
         "train": ["recipe", "--out", "--json"],
@@ -43,7 +44,10 @@ def test_the_commands_and_their_options_are_these():
     ("arguments", "expected"),
     [
         (["run", "nowhere.yaml", "--out", "x"], "cannot read the spec"),
-        (["run"], "Missing"),
+        (["run"], "a trace needs a model, prompts and data. Or name a SPEC.yaml"),
+        (["run", "--model", "demo", "--prompts", "toxigen"], "a trace needs a model, prompts and data"),
+        (["run", "x.yaml", "--model", "demo"], "a spec and options of a trace are named"),
+        (["delete", "0123456789ab", "--yes"], "there is no run 0123456789ab"),
         (["runs", "--limit", "many"], "--limit"),
         (["runs", "--limit", "0"], "--limit"),
         (["runs", "--colour"], "--colour"),

@@ -87,11 +87,23 @@ def options(
 
 
 @app.command()
-def run(spec_file: SpecFile, out: Out = None, as_json: Json = False) -> int:
-    """Run a spec (trace, validate, verify, unlearn, generate or fetch) to its end; Ctrl-C cancels it."""
+def run(
+    spec_file: Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="The run, as YAML.")] = None,
+    model: Annotated[str, typer.Option(metavar="ID|DIR", help="Without a spec: trace this model.")] = "",
+    prompts: Annotated[list[str] | None, typer.Option(metavar="PROBE|FILE", help="On these; repeatable.")] = None,
+    data: Annotated[list[str] | None, typer.Option(metavar="DIR|FILE", help="Over these; repeatable.")] = None,
+    method: Annotated[str | None, typer.Option(metavar="NAME", help="By this method; else untrac-inv.")] = None,
+    limit: Annotated[int, typer.Option(min=8, help="Blocks of a subset, and items of a side.")] = 512,
+    out: Out = None,
+    as_json: Json = False,
+) -> int:
+    """Run a spec (trace, validate, verify, unlearn, generate, fetch), or a trace by options; Ctrl-C cancels it."""
     from untrac_core.cli.console import Display
+    from untrac_core.cli.oneline import trace_of
 
-    spec = load_spec(spec_file)
+    if spec_file is not None and (model or prompts or data or method):
+        raise InputError("a spec and options of a trace are named", field="run", hint="give one or the other")
+    spec = load_spec(spec_file) if spec_file else trace_of(model, prompts or (), data or (), method, limit)
     if isinstance(spec, TrainSpec):
         raise InputError(f"this is a {spec.kind} recipe", field=str(spec_file), hint=f"use '{PROGRAM} {spec.kind}'")
     if out:
@@ -223,6 +235,17 @@ def sharpen(
     with Display() as display:
         made = submit(rung.spec, progress=display)
     return _to_the_end(store, made, out, as_json)
+
+
+@app.command()
+def delete(run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False) -> None:
+    """Delete a run with its result and the cells that no other run has; what it kept in the library goes too."""
+    store = Store()
+    found = store.run(run_id)
+    if not yes:
+        typer.confirm(f"Delete run {run_id}, {found.name!r}?", abort=True, err=True)
+    store.delete(run_id)
+    print(f"run {run_id} is deleted")
 
 
 @app.command()
