@@ -41,6 +41,9 @@ def heading(run: Run, result: TraceFiles, prompts: PromptSet, side: str) -> None
             st.page_link(
                 "pages/compare.py", label="Compare", icon=":material/compare_arrows:", query_params={"run": run.id}
             )
+            st.page_link(
+                "pages/trace.py", label="Run again with changes", icon=":material/tune:", query_params={"like": run.id}
+            )
             present_button()
 
 

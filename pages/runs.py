@@ -85,6 +85,8 @@ def actions(store: Store, run: Run) -> None:
         resumable = run.status in ("failed", "cancelled")
         if resumable and st.button("Resume", type="primary", icon=":material/resume:", key="resume"):
             attempt(partial(take_up, store, run))
+        if run.kind == "trace" and st.button("Run again with changes", icon=":material/tune:", key="again"):
+            st.switch_page("pages/trace.py", query_params={"like": run.id})
         if not run.active and st.button("Delete", icon=":material/delete:", key="delete"):
             confirm_delete(store, run)
 

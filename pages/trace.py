@@ -9,22 +9,40 @@ import streamlit as st
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.launch_panel import Launch, summary
+from pages.components.forms.refill import note_refilled, refill_trace, tell_refilled
 from pages.components.layout.errors import Sections, Spots, say
 from pages.components.layout.labels import about
 from pages.components.layout.shell import lines, shell, title
 from pages.components.trace import form
+from untrac_core.engine import Store
 from untrac_core.engine.checks import TraceCheck
 from untrac_core.errors import InputError
 from untrac_core.specs import TraceSpec
 from untrac_core.text.numbers import count, duration, megabytes
 
 
-def sections(spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
+def again(store: Store, known: form.Shelf) -> None:
+    """Take up the trace that the address brings (``?like=``), once: the same request, to be changed."""
+    run_id = st.query_params.get("like")
+    if run_id is None:
+        return
+    st.query_params.pop("like", None)
+    try:
+        run = store.run(run_id)
+    except InputError:
+        return
+    if run.kind == "trace":
+        note_refilled(form.PREFIX, run.name, refill_trace(known, run.spec, form.PREFIX))
+
+
+def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
     """The form itself: the values of a spec, and the faults of single fields."""
     values: dict[str, Any] = {}
     parts = Sections(spots)
     known = form.shelf()
+    again(store, known)
     form.arrive(known)
+    tell_refilled(form.PREFIX)
 
     values["model"] = parts.gather("model", form.model_section, known)
     below = st.container()
@@ -102,7 +120,7 @@ def main() -> None:
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
     with left:
-        values, faults = sections(spots)
+        values, faults = sections(store, spots)
     st.session_state.setdefault("t_name", "my trace")
     with right, st.container(border=True):
         summary(LAUNCH, store, values, faults, spots)

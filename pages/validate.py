@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.launch_panel import Launch, summary
+from pages.components.forms.refill import note_refilled, tell_refilled
 from pages.components.layout.errors import Sections, Spots, place_of, say
 from pages.components.layout.labels import about, finished
 from pages.components.layout.results import cached_result
@@ -48,21 +49,7 @@ def bring(store: Store, known: Shelf) -> None:
     except InputError:
         return
     if run.kind == "trace":
-        missing = form.of_trace(known, run.spec)
-        st.session_state["v_brought"] = (run.name, missing)
-
-
-def brought() -> None:
-    """Which trace filled the form, and what of it is not in the library."""
-    held = st.session_state.get("v_brought")
-    if held is None:
-        return
-    with st.container(border=True, gap="xxsmall"):
-        st.caption("The form is filled in from the trace")
-        st.text(held[0])
-        if held[1]:
-            st.caption("Not in the library, so to be added or left out:")
-            st.text(", ".join(held[1]))
+        note_refilled(form.PREFIX, run.name, form.of_trace(known, run.spec))
 
 
 def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
@@ -72,7 +59,7 @@ def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputErro
     known = shelf()
     bring(store, known)
     form.arrive(known)
-    brought()
+    tell_refilled(form.PREFIX)
 
     way = form.way_section(known)
     with st.container():

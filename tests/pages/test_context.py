@@ -56,7 +56,7 @@ def test_check_it_validates_what_is_on_the_screen(page):
     [link] = [link.proto for link in at.get("page_link") if link.proto.label == "Check it against retraining"]
     assert link.query_string == f"trace={DEMO_RUN}"
     at = page("pages/validate.py", trace=DEMO_RUN)
-    assert "The form is filled in from the trace" in said(at)
+    assert "Filled in from the run" in said(at)
     assert at.radio(key="v_way").value == "demo"
     assert len(at.session_state["v_subsets"]) == 8
     assert "trace" not in at.query_params
@@ -65,3 +65,18 @@ def test_check_it_validates_what_is_on_the_screen(page):
 def test_unlearn_begins_with_the_trace_that_was_looked_at(looking):
     at = looking("unlearn", Context(DEMO_RUN))
     assert at.selectbox(key="u_from").value == DEMO_RUN
+
+
+def test_a_run_is_run_again_with_changes(page):
+    at = page("pages/trace.py", like=DEMO_RUN)
+    spec = load_trace(DEMO / "run").spec
+    assert "Filled in from the run" in said(at)
+    assert at.session_state["t_seeds"] == ", ".join(map(str, spec.seeds))
+    assert (at.session_state["t_method"], at.session_state["t_preset"]) == (spec.method.name, spec.method.variant)
+    assert len(at.session_state["t_subsets"]) == len(spec.subsets)
+    assert len(at.session_state["t_prompts"]) == len(spec.prompts)
+    assert at.session_state["t_limit_subsets"] == spec.subsets[0].limit
+    assert at.session_state["t_name"].endswith(", again")
+    assert "Not in the library" not in said(at)
+    at.text_input(key="t_seeds").set_value("0, 1, 2").run()
+    assert sound(at).session_state["t_seeds"] == "0, 1, 2", "the run does not fill the form a second time"

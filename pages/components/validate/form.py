@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.components.forms.refill import refill
 from pages.components.forms.source_picker import option
 from pages.components.layout.errors import Spots
 from pages.components.layout.labels import number, shown_as
@@ -116,25 +117,9 @@ def of_trace(known: Shelf, spec: TraceSpec) -> list[str]:
 
     The demo is retrained by its recipe; of another model the training is not known, so it is trained on.
     """
-    for key in [key for key in st.session_state if str(key).startswith(PREFIX)]:
-        del st.session_state[key]
+    missing = refill(known, spec, PREFIX)
     st.session_state["v_way"] = "demo" if spec.model.path == "demo" else "continued"
-    missing = []
-    models = {e.value.path: one for one, e in known["model"].items() if isinstance(e.value, ModelRef)}
-    if spec.model.path in models:
-        st.session_state["v_model"] = models[spec.model.path]
-    else:
-        missing.append("its model")
-    for data, asked in (("prompts", spec.prompts), ("subsets", spec.subsets)):
-        entries = {_source(entry.value): one for one, entry in known[DATA[data]].items()}
-        sources = {part.name: _source(part) for part in asked}
-        st.session_state[f"v_{data}"] = [entries[source] for source in sources.values() if source in entries]
-        missing += [name for name, source in sources.items() if source not in entries]
     return missing
-
-
-def _source(value: Any) -> str:
-    return str(value.source.model_dump_json()) if getattr(value, "source", None) is not None else ""
 
 
 def way_section(known: Shelf) -> str:

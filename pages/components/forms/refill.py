@@ -1,0 +1,83 @@
+"""A form filled in from a run: its model, prompt sets and subsets as the library has them, and what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from untrac_core.engine.library.library import Entry
+from untrac_core.specs import ModelRef, TraceSpec
+from untrac_core.specs.catalogue import UNTRAC
+
+KINDS = {"prompts": "prompts", "subsets": "subset"}
+TOLD = "filled_from"
+
+
+def refill(known: Mapping[str, Mapping[str, Entry]], spec: TraceSpec, prefix: str) -> list[str]:
+    """Empty a form and choose a trace's model and data in it; returns the names of what the library lacks."""
+    for key in [key for key in st.session_state if str(key).startswith(prefix)]:
+        del st.session_state[key]
+    missing = []
+    models = {e.value.path: one for one, e in known["model"].items() if isinstance(e.value, ModelRef)}
+    if spec.model.path in models:
+        st.session_state[f"{prefix}model"] = models[spec.model.path]
+    else:
+        missing.append("its model")
+    for data, asked in (("prompts", spec.prompts), ("subsets", spec.subsets)):
+        entries = {_source(entry.value): one for one, entry in known[KINDS[data]].items()}
+        sources = {part.name: _source(part) for part in asked}
+        st.session_state[f"{prefix}{data}"] = [entries[source] for source in sources.values() if source in entries]
+        missing += [name for name, source in sources.items() if source not in entries]
+    return missing
+
+
+def refill_trace(known: Mapping[str, Mapping[str, Entry]], spec: TraceSpec, prefix: str) -> list[str]:
+    """As :func:`refill`, with the method, its settings and all that the form of a trace has besides."""
+    missing = refill(known, spec, prefix)
+    settings = spec.method.settings() if spec.method.name in UNTRAC else {}
+    values: dict[str, Any] = {
+        "dtype": spec.model.dtype,
+        "limit_prompts": spec.prompts[0].limit,
+        "limit_subsets": spec.subsets[0].limit if spec.subsets else None,
+        "block_size": spec.block_size,
+        "method": spec.method.name if spec.method.name in UNTRAC else "untrac-inv",
+        "preset": spec.method.variant or "robust",
+        "trainable": settings.get("trainable") or "preset",
+        "seeds": ", ".join(map(str, spec.seeds)),
+        "weighting": spec.weighting,
+        "device": spec.device,
+        "baselines": list(spec.baselines),
+        "name": f"{spec.name}, again"[:80],
+        **{
+            name: settings.get(name)
+            for name in ("steps", "eval_points", "batch_size", "relative_step", "learning_rate", "max_loss_increase")
+        },
+    }
+    for name, value in values.items():
+        st.session_state[f"{prefix}{name}"] = value
+    return missing
+
+
+def tell_refilled(prefix: str) -> None:
+    """Which run filled the form, and what of it is not in the library."""
+    held = st.session_state.get(f"{prefix}{TOLD}")
+    if held is None:
+        return
+    name, missing = held
+    with st.container(border=True, gap="xxsmall"):
+        st.caption("Filled in from the run")
+        st.text(name)
+        if missing:
+            st.caption("Not in the library, so to be added or left out:")
+            st.text(", ".join(missing))
+
+
+def note_refilled(prefix: str, name: str, missing: list[str]) -> None:
+    """Remember for :func:`tell_refilled`."""
+    st.session_state[f"{prefix}{TOLD}"] = (name, missing)
+
+
+def _source(value: Any) -> str:
+    return str(value.source.model_dump_json()) if getattr(value, "source", None) is not None else ""
