@@ -18,9 +18,18 @@ def plain(text: str | None) -> str | None:
     return words if allowed and not words.startswith("-") else None
 
 
+NO_WORDS = {"true", "false", "yes", "no", "none", "nan"}
+"""Labels that say nothing of the texts that they stand for."""
+
+
 def labels(prompts: PromptSet) -> tuple[str, str]:
-    """The words for the two sides of a prompt set; 'harmful' and 'harmless' where its own cannot be shown."""
-    return plain(prompts.harmful) or "harmful", plain(prompts.harmless) or "harmless"
+    """The words for the two sides of a prompt set; 'harmful' and 'harmless' where its own say nothing, as 1 and 0."""
+    return _word(prompts.harmful) or "harmful", _word(prompts.harmless) or "harmless"
+
+
+def _word(label: str | None) -> str:
+    found = plain(label) or ""
+    return "" if found.lower() in NO_WORDS or found.replace(".", "").isdigit() else found
 
 
 def question(prompts: PromptSet, side: str) -> str:

@@ -13,7 +13,7 @@ from untrac_core.errors import InputError
 from untrac_core.paths import PROJECT, data_home
 
 ASSETS = PROJECT / "assets"
-STYLESHEET = ASSETS / "presentation.css"
+STYLESHEET, PAGE_STYLESHEET = ASSETS / "presentation.css", ASSETS / "page.css"
 PRESENT, PRESENTED_AS = "present", "show_"
 NEVER_MOVED = ("", "run", PRESENT, "embed", "embed_options")
 """Not among what a presentation has under other names: the last two are Streamlit's own and cannot be set."""
@@ -100,6 +100,7 @@ def _stage() -> None:
 
 def _navigation() -> None:
     """The logo, and a link to every page."""
+    st.html(PAGE_STYLESHEET)
     logo = "logo-dark.svg" if is_dark() else "logo.svg"
     st.logo(str(ASSETS / logo), size="medium", icon_image=str(ASSETS / "icon.svg"))
     with st.sidebar:

@@ -16,11 +16,10 @@ from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import lines
 from pages.components.results import influence_data as data
 from untrac_core.engine import Run
-from untrac_core.explore.tables import in_nats
+from untrac_core.explore.tables import evidence, headline, in_nats
 from untrac_core.explore.tables import trace_frames as frames
 from untrac_core.figures import ranking as figures
 from untrac_core.figures.palette import subset_colours
-from untrac_core.results.evidence import in_words
 from untrac_core.results.export import pretty
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
@@ -75,6 +74,9 @@ def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptS
     if found is None:
         return
     with st.container(border=True, gap="xsmall", key="answer"):
+        with st.container(key="headline"):
+            st.text(headline(result, prompts, side))
+        st.text(evidence(result, prompts, side))
         st.text(found["text"])
         if told := in_nats(picture.scale, prompts, side):
             st.text(told)
@@ -189,8 +191,6 @@ def check_it(run: Run, result: TraceFiles, picture: data.Picture) -> None:
             "pages/validate.py", label="Check it against retraining", icon=":material/verified:",
             query_params={"trace": run.id},
         )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(in_words(result), width="content")
         st.page_link("pages/evidence.py", label="Evidence", icon=":material/balance:")
 
 

@@ -1,4 +1,4 @@
-"""The unit in which the influence of a side is shown: nats of retraining where that is known, else relative.
+"""How the influence of a side is shown and said: in nats of retraining where these are known, else as relative.
 
 A method's own unit says nothing of what retraining would show. Where retrained models are known, of the result itself
 or of a validation of the same texts and prompts, every number is multiplied by the slope of the truth on the
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from untrac_core.results.evidence import in_words
 from untrac_core.results.folders import TraceFiles, ValidateFiles
 from untrac_core.specs import PromptSet
 from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.calibration import Calibration, calibrate
 from untrac_core.tasks.trace import frames
 from untrac_core.text.labels import labels, unit_of
-from untrac_core.text.numbers import RELATIVE_UNIT, RETRAINED_UNIT, UNIT, missing, signed
+from untrac_core.text.numbers import RELATIVE_UNIT, RETRAINED_UNIT, STEP_UNIT, UNIT, missing, signed
 
 BY_OTHERS = (
     "Calibrated: retrained models are known here. Each number is multiplied by what retraining without the other "
@@ -29,6 +30,8 @@ AS_SHARES = (
     "Relative: 1 is the largest influence on this side. How much retraining would change is not known; a validation "
     "of the same texts and prompts tells it."
 )
+MOST_TIMES = 20
+"""A second that is smaller by more than so much is as good as nothing."""
 AS_MEASURED = "Measured by this unlearning; how much retraining would change cannot be read from it."
 
 
@@ -151,3 +154,49 @@ def relative(ranked: pd.DataFrame, own: str) -> Scale:
         return Scale(ranked, own, "")
     shares = {name: ranked[name] / largest for name in ("influence", "low", "high")}
     return Scale(ranked.assign(**shares), RELATIVE_UNIT, AS_SHARES)
+
+
+def headline(result: TraceFiles, prompts: PromptSet, side: str) -> str:
+    """Who is first, by how much over the next, and whether that is significant; holds a user's words (show as text)."""
+    ranked = frames.ranking(result.summary, prompts.name, side)
+    found = frames.verdict(result.summary, prompts.name, side)
+    if ranked.empty:
+        return "There is no ranking."
+    first, what = ranked.iloc[0], _texts(prompts, side)
+    zero = "the average subset" if result.summary.get("unit") == STEP_UNIT else "zero"
+    if found is not None and found.get("collapsed"):
+        return f"Do not rely on this ranking for {what}: models collapsed."
+    if missing(first["low"]):
+        return f"{first['subset']} ranks first for {what}, without an interval: it may be chance."
+    if first["low"] <= 0:
+        return f"No subset stands out for {what}: even the first, {first['subset']}, is not significantly above {zero}."
+    if len(ranked) == 1:
+        return f"{first['subset']} is significantly above {zero} for {what}; no other subset was asked about."
+    second = ranked.iloc[1]
+    if not (found and found.get("top")):
+        return (
+            f"{first['subset']} ranks first for {what}, significantly above {zero}; its lead over {second['subset']} "
+            "is not significant."
+        )
+    times = first["influence"] / second["influence"] if second["influence"] > 0 else MOST_TIMES + 1
+    by = f"{times:.1f} times as much as the next, {second['subset']}" if times <= MOST_TIMES else "far before the next"
+    return f"{first['subset']} contributes most to {what}: {by}. The lead is significant."
+
+
+def evidence(result: TraceFiles, prompts: PromptSet, side: str) -> str:
+    """How far the ranking is known to agree with retraining: here, else on the testbed that is most like the run."""
+    ranked = frames.ranking(result.summary, prompts.name, side)
+    pairs = frames.with_ground_truth(ranked, result.ground_truth, prompts.name, side)
+    agreement = None if pairs.empty else frames.pearson(pairs)
+    if agreement is None:
+        return in_words(result)
+    return f"Models that were retrained without each subset agree: r = {agreement:.2f} over {len(pairs)} subsets."
+
+
+def _texts(prompts: PromptSet, side: str) -> str:
+    harmful, harmless = labels(prompts)
+    if prompts.harmful is None:
+        return "these texts"
+    if side == CONTRAST:
+        return f"{harmful} rather than {harmless} text"
+    return f"{harmful if side == 'harmful' else harmless} text"
