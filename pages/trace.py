@@ -91,9 +91,15 @@ def costs(found: TraceCheck) -> None:
             "Disk": about(megabytes(found.disk_mb)),
             "Model": about("unknown") if not found.parameters else f"{found.parameters:,} parameters",
             "Block": count(found.block_size, "token"),
+            "Text used": about("unknown") if found.share is None else share_in_words(found.share),
         },
         border="horizontal",
     )
+
+
+def share_in_words(share: float) -> str:
+    """How much of the subsets' text is used, in percent."""
+    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
 
 
 def remarks(found: TraceCheck) -> None:
@@ -101,7 +107,7 @@ def remarks(found: TraceCheck) -> None:
     lines(found.warnings, heading="Notes", icon=":material/warning:")
     with st.expander("What will be read"):
         facts = [f"{part.name}, {part.side}: {count(part.items, 'item')}" for part in found.prompt_sets]
-        facts += [f"{part.name}: {count(part.blocks, 'block_size')}" for part in found.subsets]
+        facts += [f"{part.name}: {count(part.blocks, 'block')}" for part in found.subsets]
         for text in [*facts, *found.notes]:
             st.text(text)
 

@@ -23,6 +23,8 @@ from untrac_core.text.labels import WHOLE
 from untrac_core.text.numbers import count
 
 PREFIX = "t_"
+MEASURED: dict[str, int | None] = {"limit_subsets": 512, "limit_prompts": 256}
+"""Blocks of a subset and items of a side in the runs that the page *Evidence* tells of."""
 DATA = {"prompts": "prompts", "subsets": "subset"}
 PRESELECTED = {"prompts": 6, "subsets": 30}
 ARRIVALS = {"model": "t_model", "prompts": "t_prompts", "subset": "t_subsets"}
@@ -45,6 +47,13 @@ def fitting(known: Shelf, model: str | None, data: str) -> list[str]:
     return ids[: PRESELECTED[data]]
 
 
+def sizes_for(known: Shelf, model: str | None) -> dict[str, int | None]:
+    """How many blocks and items to begin with: few for a look at the demo, else those that the evidence is from."""
+    demo = model is None or known["model"][model].builtin
+    sizes = {"limit_subsets": BLOCKS, "limit_prompts": None} if demo else MEASURED
+    return {f"{PREFIX}{name}": value for name, value in sizes.items()}
+
+
 def arrive(known: Shelf) -> None:
     """Take up what the address brings from a card of the library (``?model=``, ``?prompts=``, ``?subset=``), once."""
     brought = {name: st.query_params.get(name) for name in ARRIVALS}
@@ -56,6 +65,8 @@ def arrive(known: Shelf) -> None:
         if brought["model"] in known["model"]:
             st.session_state["t_model"] = brought["model"]
     option("t_model", list(known["model"]), next(iter(known["model"]), None))
+    for key, value in sizes_for(known, st.session_state["t_model"]).items():
+        st.session_state.setdefault(key, value)
     for data, kind in DATA.items():
         if brought[kind] in known[kind]:
             rest = fitting(known, st.session_state["t_model"], data) if data == "subsets" else []
@@ -89,6 +100,7 @@ def model_section(known: Shelf) -> dict[str, Any]:
     def follow() -> None:
         for data in DATA:
             st.session_state[f"t_{data}"] = fitting(known, st.session_state.get("t_model"), data)
+        st.session_state.update(sizes_for(known, st.session_state.get("t_model")))
 
     left, right = st.columns(2)
     picked = left.selectbox(
@@ -278,12 +290,13 @@ def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int |
     with st.expander("Sizes and settings"):
         st.caption(
             "An empty field leaves the choice to the preset, or takes everything. "
-            f"{BLOCKS} blocks per subset make a quick run; more of them narrow the intervals."
+            f"The numbers on the page Evidence are from {MEASURED['limit_subsets']} blocks per subset and "
+            f"{MEASURED['limit_prompts']} items per side; {BLOCKS} blocks make a quick run with wide intervals."
         )
         shown = (*fields, *of_steps) if flow or not robust else fields
         places = st.columns(3)
         for position, (name, label, limits) in enumerate(shown):
-            st.session_state.setdefault(f"t_{name}", BLOCKS if name == "limit_subsets" else None)
+            st.session_state.setdefault(f"t_{name}", None)
             given[name] = places[position % 3].number_input(label, key=f"t_{name}", placeholder="preset", **limits)
         _baselines()
     method = {name: given[name] for name, _, _ in of_steps if given.get(name) is not None}

@@ -10,7 +10,7 @@ from untrac_core.attribution.settings import LinearSettings, notes_of, settings_
 from untrac_core.data import overlap
 from untrac_core.data.prompts import PromptData
 from untrac_core.data.subsets import SubsetData
-from untrac_core.data.tokens import read_tokenizer
+from untrac_core.data.tokens import Packed, read_tokenizer
 from untrac_core.hub.locate import ModelInfo, fetch_tokenizer, model_info
 from untrac_core.models.devices import DeviceInfo, device_info
 from untrac_core.specs import TraceSpec
@@ -41,6 +41,8 @@ class TraceCheck(Check):
     subsets: list[SubsetFacts]
     cells: int
     flop: float
+    share: float | None = None
+    """Of the subsets' text that is used; ``None``: it is not known yet."""
 
 
 def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> TraceCheck:
@@ -81,9 +83,16 @@ def check(spec: TraceSpec, *, rates: Mapping[str, float] | None = None) -> Trace
         memory_mb=cost.memory_mb,
         disk_mb=cost.disk_mb,
         flop=cost.flop,
+        share=share_used(subsets),
         notes=notes_of(spec.method) + cut_notes(prompt_data, subset_data, prompts, subsets),
         warnings=warnings,
     )
+
+
+def share_used(subsets: Mapping[str, Packed]) -> float:
+    """How much of the text of all subsets is looked at, in blocks; of what was not packed, by its documents."""
+    whole = sum(packed.pool * packed.available / max(packed.documents, 1) for packed in subsets.values())
+    return min(1.0, sum(len(packed.blocks) for packed in subsets.values()) / max(whole, 1.0))
 
 
 def _memory_warning(memory_mb: float, device: DeviceInfo) -> list[str]:
