@@ -226,7 +226,7 @@ def test_a_collapsed_run_has_none(request_of, tmp_path):
     (tmp_path / TOKENS).write_bytes(b"of an earlier run")
     result = trace(request_of(method, seeds=[0]), tmp_path)
     assert result.summary["collapsed"]
-    assert result.summary["ranking"] == []
+    assert all(row["collapsed"] for row in result.summary["ranking"])
     assert held(result) == set()
     assert result.summary["text_features"] == []
     assert result.tokens("talk", "harmful", "smiths", "smiths-0 @0").empty
