@@ -187,10 +187,30 @@ def table(method: str) -> str:
     return "\n".join(lines)
 
 
+def contrast_table(method: str) -> str:
+    """A method's contrasts on every bed, against the seeds that the model had no part in; in brackets one retraining's.
+
+    A star: retrainings agree well enough with each other that there is something to agree with.
+    """
+    rows, heads = [], []
+    for bed, title in TITLES.items():
+        path = HERE / "results" / bed / RUNGS
+        found = json.loads(path.read_text(encoding="utf-8")).get(method) if path.is_file() else None
+        if found:
+            sides = [row for row in found["by_side"] if row["side"] == CONTRAST]
+            heads = [row["prompt_set"] for row in sides]
+            cells = [
+                f"{_cell('r', row['r_others'])} ({_cell('r', row['one_retraining'])}){'*' if row['resolvable'] else ''}"
+                for row in sides
+            ]
+            rows.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join([f"| Testbed | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|", *rows])
+
+
 def _cell(name: str, value: float) -> str:
     if name in ("signs", "coverage"):
         return f"{value:.0%}".replace("%", " %")
-    return f"{value:.1f}" if "slope" in name else f"{value:.2f}".removeprefix("0")
+    return f"{value:.1f}" if "slope" in name else f"{value:.2f}".replace("0.", ".", 1)
 
 
 def main() -> None:
@@ -203,7 +223,7 @@ def main() -> None:
     asked = parser.parse_args()
     blocks = asked.blocks or (FRESH if asked.method == "continuation" else BLOCKS)
     if asked.bed is None:
-        print(table(asked.method))
+        print(table(asked.method), contrast_table(asked.method), sep="\n\n")
         return
     for key, value in keep(
         asked.bed, asked.method, *estimated(asked.bed, asked.method, asked.work / asked.bed, blocks)
