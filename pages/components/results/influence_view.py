@@ -16,7 +16,7 @@ from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import lines
 from pages.components.results import influence_data as data
 from untrac_core.engine import Run
-from untrac_core.explore.tables import evidence, headline, in_nats
+from untrac_core.explore.tables import evidence, headline, in_nats, what_would_settle
 from untrac_core.explore.tables import trace_frames as frames
 from untrac_core.figures import ranking as figures
 from untrac_core.figures.palette import subset_colours
@@ -82,6 +82,12 @@ def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptS
             st.text(told)
         if found.get("collapsed"):
             st.markdown(":orange-badge[:material/warning: collapsed] the model collapsed in part of the unlearning.")
+        if told := what_would_settle(result, prompts, side):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(told, width="content")
+                st.page_link(
+                    "pages/trace.py", label="Run again with more", icon=":material/tune:", query_params={"like": run.id}
+                )
         if found.get("top"):
             st.page_link(
                 "pages/unlearn.py", label="Unlearn this subset", icon=":material/ink_eraser:",

@@ -6,7 +6,7 @@ import pytest
 
 from untrac_core.paths import DEMO
 from untrac_core.results.folders import load_trace
-from untrac_core.tasks.trace.scale import evidence, headline
+from untrac_core.tasks.trace.scale import evidence, headline, what_would_settle
 from untrac_core.text.labels import labels
 
 
@@ -53,3 +53,18 @@ def test_the_best_evidence_is_told(demo):
 def test_labels_that_say_nothing_reach_no_sentence(demo, own):
     prompts = demo.spec.prompts[0].model_copy(update={"harmful": own})
     assert labels(prompts) == ("harmful", "benign")
+
+
+def test_an_open_verdict_says_what_would_settle_it(demo):
+    prompts = demo.spec.prompts[0]
+    assert what_would_settle(demo, prompts, "contrast") is None
+    asked = ("toxicity", "contrast", 2)
+    second = next(r for r in demo.summary["ranking"] if (r["prompt_set"], r["side"], r["rank"]) == asked)
+    near = second["influence"] * 1.1
+    half = (second["high"] - second["low"]) / 2
+    told = what_would_settle(changed(demo, influence=near, low=near - half, high=near + half), prompts, "contrast")
+    times = 2 * half**2 / (near - second["influence"]) ** 2
+    assert told.startswith("About ") == (times <= 50)
+    wide = changed(demo, low=-1e3, high=1e3)
+    assert "more text will hardly tell them apart" in what_would_settle(wide, prompts, "contrast")
+    assert "at least two seeds" in what_would_settle(changed(demo, low=None, high=None), prompts, "contrast")

@@ -30,6 +30,8 @@ AS_SHARES = (
     "Relative: 1 is the largest influence on this side. How much retraining would change is not known; a validation "
     "of the same texts and prompts tells it."
 )
+SETTLED_MOST = 50
+"""Times as much text: beyond that, it is not worth while."""
 MOST_TIMES = 20
 """A second that is smaller by more than so much is as good as nothing."""
 AS_MEASURED = "Measured by this unlearning; how much retraining would change cannot be read from it."
@@ -200,3 +202,27 @@ def _texts(prompts: PromptSet, side: str) -> str:
     if side == CONTRAST:
         return f"{harmful} rather than {harmless} text"
     return f"{harmful if side == 'harmful' else harmless} text"
+
+
+def what_would_settle(result: TraceFiles, prompts: PromptSet, side: str) -> str | None:
+    """Where the verdict is open: how much more text it would take, roughly; ``None`` where nothing is open.
+
+    Intervals shrink with the square root of the texts. Of two neighbours they are taken to be independent, which errs
+    to the side of more texts.
+    """
+    ranked = frames.ranking(result.summary, prompts.name, side)
+    found = frames.verdict(result.summary, prompts.name, side)
+    if found is None or found.get("top") or found.get("collapsed") or len(ranked) < 2:
+        return None
+    margins = (ranked["high"] - ranked["low"]) / 2
+    if not np.isfinite(margins.iloc[0]) or not np.isfinite(margins.iloc[1]):
+        return "Take at least two seeds, and eight texts of every side and subset, for an interval."
+    first, gap = ranked["influence"].iloc[0], ranked["influence"].iloc[0] - ranked["influence"].iloc[1]
+    needed = [(margins.iloc[0] / first) ** 2 if first > 0 else np.inf]
+    needed.append((margins.iloc[0] ** 2 + margins.iloc[1] ** 2) / gap**2 if gap > 0 else np.inf)
+    times = float(max(needed))
+    if times > SETTLED_MOST:
+        return "The first two are so close that more text will hardly tell them apart: take both as found."
+    return (
+        f"About {max(times, 1.5):.2g} times as many texts and prompts would settle it, if the numbers stay as they are."
+    )
