@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -19,6 +20,7 @@ from pages.components.layout.run_cards import (
     silence,
     take_up,
     wake,
+    wanted,
 )
 from pages.components.layout.shell import shell, title
 from pages.components.trace import progress
@@ -151,21 +153,30 @@ def listing(store: Store, was: list[str]) -> None:
     wake(runs)  # a worker that was killed says nothing, so its run would stay as it is
     if [run.status for run in runs] != was:
         st.rerun()
+    runs = wanted(runs, st.session_state.get("runs_kinds") or [], st.session_state.get("runs_find") or "")
+    if not runs:
+        st.caption("No run fits.")
+        return
 
     def open_row() -> None:
         click = st.session_state["runs_open"]
         st.query_params["run"] = runs[click["row"]].id
         st.rerun("app")
 
-    config = {
+    config: dict[str, Any] = {
         "open": st.column_config.ButtonColumn("", width=60, type="tertiary", key="runs_open", on_click=open_row),
-        "status": st.column_config.TextColumn("Status", width=80),
-        "name": st.column_config.TextColumn("Name", width=290),
-        "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%", width=100),
+        "status": st.column_config.TextColumn("Status", width=70),
+        "name": st.column_config.TextColumn("Name", width=240),
+        "kind": st.column_config.TextColumn("Kind", width=65),
+        "method": st.column_config.TextColumn("Method", width=140),
+        "model": st.column_config.TextColumn("Model", width=80),
+        "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%", width=95),
         "now": st.column_config.TextColumn("Now", width=150),
         "time": st.column_config.TextColumn("Time", width=75),
         "created": st.column_config.TextColumn("Created", width=95),
     }
+    if not any(run.active for run in runs):
+        config |= {"now": None, "time": None}  # of a run that has ended, these say nothing
     st.dataframe(
         runs_frame(runs), hide_index=True, column_config=config, key="runs_table", alt="All runs, newest first"
     )
@@ -193,6 +204,11 @@ def main() -> None:
             st.fragment(events, run_every=2.0 if run.active else None)(store, run.id)
     live = any(run.active for run in runs)
     st.subheader("All runs", anchor=False)
+    kinds = list(dict.fromkeys(run.kind for run in runs))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("Find", key="runs_find", placeholder="part of a name, method or model", width=280)
+        if len(kinds) > 1:
+            st.pills("Kind", kinds, selection_mode="multi", key="runs_kinds")
     st.fragment(listing, run_every=2.0 if live else None)(store, [run.status for run in runs])
 
 

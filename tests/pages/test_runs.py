@@ -148,3 +148,18 @@ def test_runs_that_rank_nothing_lead_to_the_library(page, store, kind, values, l
     at = page("pages/influence.py", run=RUN)
     assert "This run ranks no subsets" in said(at)
     assert page().button(key=f"row_{RUN}").label == "Look"
+
+
+def test_runs_are_found_by_kind_and_words(page, store, tmp_path):
+    for run, name in (("a" * 12, "first look"), ("b" * 12, "second look")):
+        enqueue(store, spec_of(["forum", "blog"], tmp_path / run, name=name), run)
+        finish(store, run, "failed")
+    at = page("pages/runs.py")
+    table = next(frame.value for frame in at.dataframe if "kind" in frame.value.columns)
+    assert {"kind", "method", "model"} <= set(table.columns)
+    assert "UnTrac-Inv (robust)" in set(table["method"])
+    at.text_input(key="runs_find").set_value("SECOND").run()
+    table = next(frame.value for frame in sound(at).dataframe if "kind" in frame.value.columns)
+    assert table["name"].tolist() == ["second look"]
+    at.text_input(key="runs_find").set_value("no such run").run()
+    assert "No run fits." in said(sound(at))
