@@ -200,18 +200,24 @@ def dots_by_testbed(table: pd.DataFrame, methods: Sequence[str], *, dark: bool =
     beds = list(dict.fromkeys(table["testbed"]))
     rows = {bed: safe(bed, 44) for bed in beds}
     traces: list[dict[str, Any]] = []
-    for method, part in table.groupby("method", sort=False):
+    others = [method for method in dict.fromkeys(table["method"]) if method not in methods]
+    named = [method for method in methods if method in set(table["method"])]
+    for method in [*others, *named]:
+        part = table[table["method"] == method]
         place = list(methods).index(method) if method in methods else None
         tint, shape = METHOD_MARKS[place % len(METHOD_MARKS)] if place is not None else (UNDECIDED, "x-thin-open")
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": str(part["title"].iloc[0]),
+                "name": str(part["title"].iloc[0]) if place is not None else "other methods",
+                "legendgroup": method if place is not None else "others",
+                "showlegend": place is not None or method == others[0],
+                "text": part["title"].tolist(),
                 "x": part["r_others"].tolist(),
                 "y": [rows[bed] for bed in part["testbed"]],
                 "marker": {"color": tint, "symbol": shape, "size": 11 if place is not None else 9},
-                "hovertemplate": "%{fullData.name}: r = %{x:.2f}<extra></extra>",
+                "hovertemplate": "%{text}: r = %{x:.2f}<extra></extra>",
             }
         )
     known = table.drop_duplicates("testbed")
@@ -229,7 +235,7 @@ def dots_by_testbed(table: pd.DataFrame, methods: Sequence[str], *, dark: bool =
     return assemble(
         traces,
         {
-            "title": {"text": "Pearson r with retrainings of other seeds, mean over resolvable sides"},
+            "title": {"text": "Pearson r with retrainings of other seeds"},
             "zeroline": False,
         },
         {"autorange": "reversed", "zeroline": False},
