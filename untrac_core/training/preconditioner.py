@@ -21,7 +21,7 @@ from torch import nn
 
 from untrac_core.data.tokens import Example, batch_tokens, batches
 from untrac_core.models.loading import LoadedModel
-from untrac_core.models.losses import batch_losses
+from untrac_core.models.losses import batch_losses, example_losses
 from untrac_core.models.trainable import moving_matrices
 from untrac_core.progress import Progress, Silent
 from untrac_core.specs.catalogue import LONGEST
@@ -181,6 +181,12 @@ def _accumulate(
         (weight * mean).backward()  # type: ignore[no-untyped-call]
         total += mean.detach()
     return total
+
+
+def own_loss(model: LoadedModel, examples: Sequence[Example]) -> float:
+    """Loss of a set in nats per token."""
+    losses = example_losses(model.module, examples, model.device, model.facts.vocab_size, dtype=model.dtype)
+    return float(losses.sum() / sum(example.tokens for example in examples))
 
 
 def quadratic_form(model: LoadedModel, preconditioner: KroneckerPreconditioner, examples: Sequence[Example]) -> float:
