@@ -9,6 +9,8 @@ import numpy as np
 
 from untrac_core.data.tokens import Example
 
+MICRO_BATCH = 2
+"""Training sequences a gradient sample; small, so that the second moment is that of the noise, not of the mean."""
 BLOCKS_PER_BATCH = 16
 """Of a large subset, in a step; the noise of small batches makes a flow run away, and hides what a training shows."""
 BATCHES = 4

@@ -47,7 +47,7 @@ class Mix:
 
 
 class Flow:
-    """Subsets on their way, in the precision of a :class:`Stack`, each from the same start; the caller restores the module's weights."""
+    """Subsets on their way, each from the same start; the caller restores the module's weights."""
 
     def __init__(
         self,

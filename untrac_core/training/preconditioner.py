@@ -25,10 +25,8 @@ from untrac_core.models.losses import batch_losses, example_losses
 from untrac_core.models.trainable import moving_matrices
 from untrac_core.progress import Progress, Silent
 from untrac_core.specs.catalogue import LONGEST
+from untrac_core.training.batches import MICRO_BATCH
 from untrac_core.training.factors import FactorCache, FactorSums
-
-MICRO_BATCH = 2
-"""Training sequences a gradient sample; small, so that the second moment is that of the noise, not of the mean."""
 
 START_SCALE = 2.0**16
 """Of a float16 loss, first tried; a mean loss per token over many tokens has tiny gradients at each."""
