@@ -26,8 +26,9 @@ from untrac_core.stats.agreement import noise, pearson
 from untrac_core.stats.mixture import leave_out_matrix
 from untrac_core.tasks.registry import resolved
 from untrac_core.tasks.validate.task import ValidateTask
+from untrac_core.training.batches import MICRO_BATCH
 from untrac_core.training.leave_one_out import measured
-from untrac_core.training.preconditioner import MICRO_BATCH, mean_gradient
+from untrac_core.training.preconditioner import mean_gradient
 
 BLOCKS = 1024
 Gradient = dict[str, torch.Tensor]

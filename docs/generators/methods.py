@@ -104,7 +104,7 @@ forget set. In spec keys and result files the reference is called `retrained`, t
 
 `NLL` is the summed loss of a text, n its scored tokens, `L_f` and `L_r` the losses on the forget set and on the retain
 set. `retain: nll` trains on the retain set; `retain: kl` holds the model to the next-token probabilities that it had.
-All methods but the exact ones take steps of Adam without weight decay.
+All methods but the exact ones, K-FADE and the rest flow take steps of Adam without weight decay.
 
 An unlearning shows the sensitivity of this model under this procedure. **It proves no erasure.** What a model no longer
 says may still be read from its weights, or come back with little training.

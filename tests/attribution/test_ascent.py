@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from untrac_core.attribution.ascent import Point, ascend, own_loss
+from untrac_core.attribution.ascent import Point, ascend
 from untrac_core.attribution.settings import PRESETS, evaluation_steps, plan_steps
 from untrac_core.data.prompts import Item
 from untrac_core.models.loading import hash_weights, load_model, weights_restored
 from untrac_core.models.losses import batch_losses
 from untrac_core.specs import ModelRef
+from untrac_core.training.preconditioner import own_loss
 
 PAPER, PAPER_INVERSE = PRESETS["untrac", "paper"], PRESETS["untrac-inv", "paper"]
 

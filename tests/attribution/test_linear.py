@@ -7,7 +7,6 @@ import torch
 
 from tests.helpers import families
 from untrac_core.attribution.base import BLOCKS, ITEMS
-from untrac_core.attribution.baselines.vectors import Stack
 from untrac_core.attribution.example_products import ExampleProducts
 from untrac_core.attribution.linear import MICRO, LinearInfluence
 from untrac_core.attribution.outcome import method_output
@@ -18,6 +17,7 @@ from untrac_core.specs import method_spec
 from untrac_core.tasks.run import trace
 from untrac_core.tasks.trace.ranking import estimates, item_changes, watched_tokens
 from untrac_core.tasks.trace.task import TraceTask
+from untrac_core.training.vectors import Stack
 
 INV = {"name": "untrac-inv", "samples": 24}
 SMALL_STEPS = {

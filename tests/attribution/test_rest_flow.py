@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from tests.helpers.worlds import assert_speakers_first
-from untrac_core.attribution.flow import Flow, flat
 from untrac_core.attribution.linear import MICRO
 from untrac_core.attribution.outcome import method_output
 from untrac_core.errors import InputError
@@ -14,6 +13,8 @@ from untrac_core.specs import method_spec
 from untrac_core.tasks.run import trace
 from untrac_core.tasks.trace.ranking import estimates
 from untrac_core.tasks.trace.task import TraceTask
+from untrac_core.training.flow import Flow
+from untrac_core.training.vectors import flat
 
 FLOW = {"name": "untrac", "samples": 24, "steps": 6, "batch_size": 4, "relative_step": 0.5, "eval_points": 2}
 
@@ -59,7 +60,7 @@ def test_weights_come_back_and_every_seed_has_batches_of_its_own(request_of):
 
 def test_it_solves_what_it_says_where_that_can_be_solved(request_of, monkeypatch):
     """With gradients of a quadratic loss, many steps end at the minimum of Phi, which is known in closed form."""
-    import untrac_core.attribution.flow as module
+    import untrac_core.training.flow as module
 
     task = TraceTask(request_of(FLOW | {"steps": 60, "relative_step": 0.5, "subsample": 1.0}))
     study = task.study

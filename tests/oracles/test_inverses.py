@@ -10,11 +10,11 @@ from tests.helpers.worlds import sentences
 from untrac_core.attribution.base import make_method
 from untrac_core.attribution.baselines import influence_functions as lissa
 from untrac_core.attribution.baselines.hessian import draw_blocks, hessian_products, random_vector
-from untrac_core.attribution.baselines.vectors import Stack
 from untrac_core.data.subsets import Document
 from untrac_core.models.loading import hash_weights, load_model
 from untrac_core.specs import ModelRef, method_spec
 from untrac_core.training.preconditioner import mean_gradient
+from untrac_core.training.vectors import Stack
 
 ITERATIONS, DAMPING = 10, 0.05
 

@@ -13,12 +13,12 @@ from tests.helpers.exact import drawn, make_study, scores, table
 from tests.helpers.worlds import sentences
 from untrac_core.attribution.base import Checkpoint, make_method
 from untrac_core.attribution.baselines import hessian, vectors
-from untrac_core.attribution.baselines.vectors import vector_length
 from untrac_core.errors import InputError
 from untrac_core.models.loading import hash_weights
 from untrac_core.models.losses import batch_losses
 from untrac_core.specs import MethodSpec, method_spec
 from untrac_core.training.preconditioner import mean_gradient
+from untrac_core.training.vectors import vector_length
 
 FEW = {"fisher-dot": {"samples": 6}, "shampoo-dot": {"samples": 6}, "arnoldi": {"samples": 8}}
 NAMES = ["grad-dot", "grad-cos", "sign-dot", "fisher-dot", "shampoo-dot", "tracin", "lissa", "arnoldi"]

@@ -10,7 +10,7 @@ from tests.helpers.worlds import WORDS, sentences
 from untrac_core.models.loading import load_model
 from untrac_core.models.trainable import moving_matrices
 from untrac_core.specs import ModelRef
-from untrac_core.training.preconditioner import MICRO_BATCH
+from untrac_core.training.batches import MICRO_BATCH
 
 SAMPLES, DAMPING = 6, 0.2
 

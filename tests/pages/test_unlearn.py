@@ -136,6 +136,17 @@ def test_grin_brings_its_two_controls(form, store):
     assert (spec.method.mask_fraction, spec.method.beta, spec.compare) == (0.2, None, [])
 
 
+@pytest.mark.parametrize("name", ["k-fade", "rest-flow"])
+def test_methods_in_the_curvature_have_its_settings(form, store, name):
+    form.radio(key="u_method").set_value(name).run()
+    assert "Damping" in {each.label for each in form.number_input}
+    assert "Rate" not in {each.label for each in form.number_input}
+    form.number_input(key="u_damping").set_value(0.5).run()
+    spec = asked(form, store)
+    assert [each.name for each in spec.methods] == [name, "retain-only"]
+    assert (spec.method.damping, spec.method.trainable) == (0.5, "matrices")
+
+
 def test_shared_settings_hold_for_what_is_compared(form, store):
     form.multiselect(key="u_compare").set_value(["grad-diff", "grad-ascent", "retrain"]).run()
     form.number_input(key="u_learning_rate").set_value(0.002).run()

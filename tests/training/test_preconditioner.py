@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from untrac_core.attribution.ascent import PreconditionedSGD, own_loss
+from untrac_core.attribution.ascent import PreconditionedSGD
 from untrac_core.data.prompts import Item
 from untrac_core.models.loading import hash_weights, weights_restored
 from untrac_core.models.losses import batch_losses
@@ -12,6 +12,7 @@ from untrac_core.training.preconditioner import (
     MICRO_BATCH,
     estimate_curvature,
     mean_gradient,
+    own_loss,
     quadratic_form,
     step_size,
 )

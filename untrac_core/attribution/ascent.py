@@ -18,9 +18,9 @@ from untrac_core.attribution.settings import AscentSettings, evaluation_steps, p
 from untrac_core.data.tokens import Example
 from untrac_core.models.dropout import dropout_by_seed
 from untrac_core.models.loading import LoadedModel
-from untrac_core.models.losses import collapse_loss, example_losses
+from untrac_core.models.losses import collapse_loss
 from untrac_core.progress import Progress, Silent
-from untrac_core.training.preconditioner import KroneckerPreconditioner, mean_gradient
+from untrac_core.training.preconditioner import KroneckerPreconditioner, mean_gradient, own_loss
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,6 @@ def ascend(
         points.append(Point(step, own, eval_sets))
     ended = f"{collapse}; it went on to the end" if collapse else f"all {steps} steps"
     return Trajectory(points, ended, bool(collapse))
-
-
-def own_loss(model: LoadedModel, examples: Sequence[Example]) -> float:
-    """Loss of a set in nats per token."""
-    losses = example_losses(model.module, examples, model.device, model.facts.vocab_size, dtype=model.dtype)
-    return float(losses.sum() / sum(example.tokens for example in examples))
 
 
 class PreconditionedSGD:

@@ -1,11 +1,8 @@
-"""Batches of a mix: as many blocks of every subset in each, weighted by its share, the same whatever is left out."""
+"""What a mix of the training subsets is: the share of each, and which are left out in turn."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from untrac_core.attribution.base import AttributionContext
 from untrac_core.data.tokens import Example
@@ -46,13 +43,6 @@ def in_turn(asked: Sequence[str] | None, study: AttributionContext, where: str) 
     return [name for name in study.subsets if asked is None or name in asked]
 
 
-def without(shares: Mapping[str, float], subset: str) -> dict[str, float]:
-    """The shares of what is left without ``subset``, which sum to one; of a name that is none of theirs, the same."""
-    rest = {name: share for name, share in shares.items() if name != subset}
-    whole = sum(rest.values())
-    return {name: share / whole for name, share in rest.items()}
-
-
 def check_batch(blocks: Mapping[str, Sequence[Example]], size: int, where: str) -> None:
     """Raise :class:`InputError` where a subset has fewer blocks than a batch takes of it."""
     for name, own in blocks.items():
@@ -62,34 +52,3 @@ def check_batch(blocks: Mapping[str, Sequence[Example]], size: int, where: str) 
                 field=where,
                 hint="take a smaller 'batch_size', or more blocks per subset",
             )
-
-
-def draw_batch(
-    blocks: Mapping[str, Sequence[Example]], sizes: Mapping[str, int], seed: int, step: int
-) -> dict[str, list[Example]]:
-    """The blocks of every subset in a step: as many as ``sizes`` says, or all of a smaller one.
-
-    A subset's own order hangs on the seed and its name alone. An epoch ends where what is left of it is no batch: no
-    block stands twice in one.
-    """
-    drawn = {}
-    for name, own in blocks.items():
-        most = min(sizes[name], len(own))
-        epoch, place = divmod(step, len(own) // most)
-        order = np.random.default_rng([seed, zlib.crc32(name.encode()), epoch]).permutation(len(own))
-        drawn[name] = [own[i] for i in order[place * most : (place + 1) * most]]
-    return drawn
-
-
-def weighted(batch: Mapping[str, Sequence[Example]], shares: Mapping[str, float]) -> tuple[list[Example], list[float]]:
-    """The blocks of the subsets that have a share, and what each one's summed loss counts.
-
-    So weighted, their sum is the mean over subsets, by share, of each one's mean loss per token.
-    """
-    examples: list[Example] = []
-    weights: list[float] = []
-    for name, share in shares.items():
-        chosen = batch[name]
-        examples += chosen
-        weights += [share / sum(block.tokens for block in chosen)] * len(chosen)
-    return examples, weights

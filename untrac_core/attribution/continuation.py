@@ -21,13 +21,13 @@ import torch
 from torch import nn
 
 from untrac_core.attribution.base import AttributionContext
-from untrac_core.attribution.batches import check_batch, draw_batch, in_turn, shares, weighted, without
-from untrac_core.attribution.settings import batch_rule
+from untrac_core.attribution.batches import check_batch, in_turn, shares
 from untrac_core.cells import Cell
 from untrac_core.models.loading import weights_restored
 from untrac_core.models.losses import Losses, collapse_loss
 from untrac_core.specs.methods import ContinuationSettings
 from untrac_core.text.numbers import CONTINUED_UNIT
+from untrac_core.training.batches import batch_rule, draw_batch, weighted, without
 from untrac_core.training.preconditioner import mean_gradient
 from untrac_core.training.states import States, Tensors
 

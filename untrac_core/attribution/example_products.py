@@ -19,11 +19,11 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from untrac_core.attribution.baselines.vectors import Numbers, Stack
 from untrac_core.data.tokens import Example
 from untrac_core.models.loading import LoadedModel
 from untrac_core.models.losses import batch_losses
 from untrac_core.training.preconditioner import mean_gradient
+from untrac_core.training.vectors import Numbers, Stack
 
 PIECE = 2**24
 """Numbers of the examples' own gradients that are held at once: 64 MB in float32."""

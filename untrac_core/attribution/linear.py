@@ -22,8 +22,7 @@ import numpy as np
 import pandas as pd
 
 from untrac_core.attribution.base import BLOCKS, ITEMS, AttributionContext, Method
-from untrac_core.attribution.baselines.preconditioned_dot import precondition
-from untrac_core.attribution.baselines.vectors import Numbers, Stack, gradient_parts, rows_that_fit, trainable_only
+from untrac_core.attribution.baselines.vectors import gradient_parts, trainable_only
 from untrac_core.attribution.directional import token_derivatives
 from untrac_core.attribution.example_products import ExampleProducts
 from untrac_core.attribution.settings import linear_settings
@@ -35,6 +34,7 @@ from untrac_core.specs import MethodSpec
 from untrac_core.specs.catalogue import BUDGET_MB
 from untrac_core.text.numbers import STEP_UNIT
 from untrac_core.training.preconditioner import KroneckerPreconditioner
+from untrac_core.training.vectors import Numbers, Stack, precondition, rows_that_fit
 
 MICRO = 1e-6
 """The step, in units of the natural gradient, that influence is told for: a unit step is far beyond the linear."""

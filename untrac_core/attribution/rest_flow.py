@@ -33,9 +33,8 @@ import pandas as pd
 import torch
 
 from untrac_core.attribution.base import AttributionContext, Change, Method, cell_frame
-from untrac_core.attribution.baselines.vectors import Stack, gradient_parts, rows_that_fit, trainable_only
+from untrac_core.attribution.baselines.vectors import gradient_parts, trainable_only
 from untrac_core.attribution.batches import check_batch, in_turn, shares
-from untrac_core.attribution.flow import Flow, Mix, largest_rate
 from untrac_core.attribution.settings import (
     FLOW_HELD,
     FLOW_ROWS,
@@ -50,7 +49,9 @@ from untrac_core.models.losses import collapse_loss
 from untrac_core.specs import MethodSpec
 from untrac_core.specs.catalogue import BUDGET_MB
 from untrac_core.text.numbers import PARTIAL_UNIT, count
+from untrac_core.training.flow import Flow, Mix, largest_rate
 from untrac_core.training.states import States
+from untrac_core.training.vectors import Stack, rows_that_fit
 
 
 class RestFlow:
@@ -165,7 +166,7 @@ class RestFlow:
         with trainable_only(study, settings.effective_trainable), weights_restored(study.model.module):
             if self._limit is None or self._limit[0] is not study:
                 whole = replace(mix, blocks={name: packed.blocks for name, packed in study.subsets.items()}, seed=0)
-                self._limit = study, largest_rate(study, whole, preconditioner)
+                self._limit = study, largest_rate(study.model, whole, preconditioner, study.progress)
             rate = settings.relative_step * self._limit[1]
             fitting = rows_that_fit(study.model.module, self.budget_mb, held=FLOW_HELD, each=FLOW_ROWS)
             names = self._asked(study)
@@ -179,7 +180,9 @@ class RestFlow:
                         return States(study.cache, [f"{cell.key} {chunk} {number}" for number in range(1, step + 1)])
 
                     study.progress.phase(cell.label)
-                    yield Flow(study, mix, chunk, ascent, preconditioner, rate, settings.steps, states)
+                    yield Flow(
+                        study.model, mix, chunk, ascent, preconditioner, rate, settings.steps, states, study.progress
+                    )
 
             yield flows()
 

@@ -20,6 +20,7 @@ from typing import Any
 from untrac_core.errors import InputError
 from untrac_core.specs import MethodSpec, Optimizer, Trainable
 from untrac_core.specs.methods import ContinuationSettings
+from untrac_core.training.batches import batch_rule
 
 SAME_BATCH = (
     "Every seed unlearns the whole prompt set as one batch, so seeds differ in dropout alone, if at all: the intervals "
@@ -156,17 +157,6 @@ class FlowSettings:
         return self.batch_size or batch_rule(int(blocks * self.subsample))
 
 
-def batch_rule(drawn: int) -> int:
-    """Blocks in a step of a subset of which so many are drawn, where no number is named."""
-    return min(BLOCKS_PER_BATCH, max(1, drawn // BATCHES))
-
-
-BLOCKS_PER_BATCH = 16
-"""Of a large subset, in a step; the noise of small batches makes a flow run away, and hides what a training shows."""
-BATCHES = 4
-"""That there are at least of a small subset: a batch that was seen before is no fresh one."""
-POWER_STEPS = 12
-"""Of the power iteration for the largest eigenvalue; its last steps change it by a few percent."""
 FLOW_HELD = 5
 """Vectors in memory besides those of the subsets: weights, a gradient, their sum, and what is being scaled."""
 FLOW_ROWS = 4

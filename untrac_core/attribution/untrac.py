@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from untrac_core.attribution.ascent import Point, PreconditionedStep, Trajectory, ascend, own_loss
+from untrac_core.attribution.ascent import Point, PreconditionedStep, Trajectory, ascend
 from untrac_core.attribution.base import AttributionContext, Change, cell_frame
 from untrac_core.attribution.settings import ascent_settings
 from untrac_core.cells import Cell
@@ -17,7 +17,7 @@ from untrac_core.models.loading import weights_restored
 from untrac_core.models.losses import Losses
 from untrac_core.specs import MethodSpec
 from untrac_core.text.numbers import UNIT
-from untrac_core.training.preconditioner import quadratic_form, step_size
+from untrac_core.training.preconditioner import own_loss, quadratic_form, step_size
 
 
 class Unlearner:

@@ -24,10 +24,12 @@ from untrac_core.specs.methods import (
     GradDiffSettings,
     GradientSettings,
     GrinSettings,
+    KFadeSettings,
     KroneckerSettings,
     LissaSettings,
     MethodSpec,
     NpoSettings,
+    RestFlowSettings,
     RetainOnlySettings,
     SampledSettings,
     SimNpoSettings,
@@ -93,6 +95,8 @@ class Unlearning(Row[UnlearningMethodSpec]):
 
     needs_recipe: bool = False
     """Whether it trains models from the start, so that the recipe must be known."""
+    copies: int = 6
+    """Of the weights in memory: weights, gradients, Adam's two moments, the original, the retrained model."""
 
 
 R = TypeVar("R", Attribution, Unlearning)
@@ -305,6 +309,21 @@ UNLEARNING = _rows(
         "GRIN",
         "Picks weights that matter much for the forget set and little for the rest, adds noise, trains only them.",
         GrinSettings,
+    ),
+    Unlearning(
+        "k-fade",
+        "unlearning.methods.k_fade:KFade",
+        "K-FADE",
+        "A few Gauss-Newton steps up the loss of the forget set, each where it changes the retain set least.",
+        KFadeSettings,
+    ),
+    Unlearning(
+        "rest-flow",
+        "unlearning.methods.rest_flow:RestFlow",
+        "Rest flow",
+        "The forget set leaves the training mix, and the rest of it holds the model: UnTrac's own steps, followed on.",
+        RestFlowSettings,
+        copies=14,
     ),
     Unlearning(
         "retain-only",

@@ -315,6 +315,41 @@ class GrinSettings(TwoLossSettings):
         return self
 
 
+class CurvatureSettings(UnlearningMethodSpec):
+    """A method that scales its steps by the Kronecker factors of each weight matrix, and takes them without Adam."""
+
+    fixed: ClassVar[dict[str, Any]] = {"forget_weight": 0.0, "retain_weight": 0.0}
+    samples: Count = 300
+    """Micro-batches of text for the curvature."""
+    damping: Positive = 1.0
+    """Share of the mean eigenvalue that is added to each factor."""
+    trainable: Trainable = "matrices"
+    """Which parameters may move; vectors and position tables have no factors, and stay put."""
+
+
+class KFadeSettings(CurvatureSettings):
+    """K-FADE; ``samples``: for each step, as the curvature is that of the model on its way."""
+
+    samples: Count = 100
+    damping: Positive = 0.3
+    max_forget_loss: Positive | None = None
+    """Nats per token at which the loss of the forget set counts as high enough; unset: the retrained model's, else that
+    of a uniform guess."""
+    steps: Count = 8
+    """Steps that would get there if the loss rose as its gradient says: how long each is."""
+
+
+class RestFlowSettings(CurvatureSettings):
+    """The flow of the rest."""
+
+    fixed: ClassVar[dict[str, Any]] = {"forget_weight": 0.0, "retain_weight": 0.0, "flows": True}
+    relative_step: Positive = 1.0
+    """A step's length, in units of the longest that stays in a quadratic valley."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Texts to retain in a step; unset: about 4,000 tokens of them. In small batches the flow runs away; it takes a
+    quarter of the set at most."""
+
+
 class SisaSettings(UnlearningMethodSpec):
     """SISA: models of some of the texts each."""
 

@@ -13,11 +13,9 @@ from dataclasses import dataclass, replace
 from untrac_core.attribution.settings import (
     FLOW_HELD,
     FLOW_ROWS,
-    POWER_STEPS,
     AscentSettings,
     FlowSettings,
     LinearSettings,
-    batch_rule,
     evaluation_steps,
     plan_steps,
     settings_priced,
@@ -29,6 +27,7 @@ from untrac_core.specs import MethodSpec, TraceSpec, Trainable, Training, method
 from untrac_core.specs.catalogue import ATTRIBUTION, BUDGET_MB, LAST_SHARE, LONGEST, RANK
 from untrac_core.specs.methods import ContinuationSettings
 from untrac_core.tasks.workload import Workload, looked_at, reference_workload, workload_of
+from untrac_core.training.batches import POWER_STEPS, batch_rule
 
 START_SECONDS = 10.0
 """Of a job: interpreter, torch, transformers, model."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from untrac_core.attribution.settings import BLOCKS_PER_BATCH
 from untrac_core.errors import InputError
 from untrac_core.results.environment import data_digests
 from untrac_core.results.folders import ENVIRONMENT, TraceFiles
@@ -19,6 +18,7 @@ from untrac_core.specs.methods import ContinuationSettings
 from untrac_core.stats.calibration import FEWEST
 from untrac_core.tasks.prepare import load_records
 from untrac_core.tasks.trace import frames
+from untrac_core.training.batches import BLOCKS_PER_BATCH
 
 LARGE = 0.2
 """A subset with a greater share of the training changes what the rest does, which no product of gradients sees."""

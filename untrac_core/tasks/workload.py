@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from untrac_core.attribution.settings import batch_rule
 from untrac_core.data.tokens import Example, Packed
 from untrac_core.specs import MethodSpec, TraceSpec
 from untrac_core.specs.methods import ContinuationSettings
 from untrac_core.tasks.selection import VIEWS, blocks_each, items_each
+from untrac_core.training.batches import batch_rule
 
 SIDES = 2
 PASSES_MOST = 1.5

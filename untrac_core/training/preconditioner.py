@@ -21,14 +21,12 @@ from torch import nn
 
 from untrac_core.data.tokens import Example, batch_tokens, batches
 from untrac_core.models.loading import LoadedModel
-from untrac_core.models.losses import batch_losses
+from untrac_core.models.losses import batch_losses, example_losses
 from untrac_core.models.trainable import moving_matrices
 from untrac_core.progress import Progress, Silent
 from untrac_core.specs.catalogue import LONGEST
+from untrac_core.training.batches import MICRO_BATCH
 from untrac_core.training.factors import FactorCache, FactorSums
-
-MICRO_BATCH = 2
-"""Training sequences a gradient sample; small, so that the second moment is that of the noise, not of the mean."""
 
 START_SCALE = 2.0**16
 """Of a float16 loss, first tried; a mean loss per token over many tokens has tiny gradients at each."""
@@ -181,6 +179,12 @@ def _accumulate(
         (weight * mean).backward()  # type: ignore[no-untyped-call]
         total += mean.detach()
     return total
+
+
+def own_loss(model: LoadedModel, examples: Sequence[Example]) -> float:
+    """Loss of a set in nats per token."""
+    losses = example_losses(model.module, examples, model.device, model.facts.vocab_size, dtype=model.dtype)
+    return float(losses.sum() / sum(example.tokens for example in examples))
 
 
 def quadratic_form(model: LoadedModel, preconditioner: KroneckerPreconditioner, examples: Sequence[Example]) -> float:

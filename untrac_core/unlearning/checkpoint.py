@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from untrac_core.unlearning.stopping import EvalPoint
 KEEP_SECONDS = 20.0
 """Between two writings: a checkpoint is three times the weights."""
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+OF_METHOD = "method "
 
 
 class Checkpoint:
@@ -28,11 +30,17 @@ class Checkpoint:
         self.path, self.model = path, model
         self._generations = time.monotonic()
 
-    def keep(self, optimizer: torch.optim.Optimizer, step: int, eval_points: list[EvalPoint]) -> None:
-        """Write the state after a step, unless the last writing was just now."""
+    def keep(
+        self,
+        optimizer: torch.optim.Optimizer,
+        step: int,
+        eval_points: list[EvalPoint],
+        of_method: Mapping[str, torch.Tensor],
+    ) -> None:
+        """Write the state after a step, unless the last writing was just now; ``of_method``: of one without Adam."""
         if time.monotonic() - self._generations < KEEP_SECONDS:
             return
-        tensors: dict[str, torch.Tensor] = {}
+        tensors = {f"{OF_METHOD}{name}": value.contiguous() for name, value in of_method.items()}
         for name, parameter in moving_parameters(self.model.module).items():
             tensors[f"weight {name}"] = parameter.detach().contiguous()
             for moment, value in optimizer.state.get(parameter, {}).items():
@@ -44,8 +52,13 @@ class Checkpoint:
         os.replace(partial, self.path)
         self._generations = time.monotonic()
 
-    def restore(self, optimizer: torch.optim.Optimizer) -> tuple[int, list[EvalPoint]]:
-        """Put weights and moments back; returns the steps that are done and their looks, or 0 and none."""
+    def restore(
+        self, optimizer: torch.optim.Optimizer, resume: Callable[[Mapping[str, torch.Tensor]], None]
+    ) -> tuple[int, list[EvalPoint]]:
+        """Put weights and moments back; returns the steps that are done and their looks, or 0 and none.
+
+        ``resume`` is given what was kept of the method; it may raise ``KeyError``.
+        """
         try:
             with safe_open(self.path, framework="pt") as file:
                 told = file.metadata()
@@ -55,6 +68,7 @@ class Checkpoint:
             weights = {name: held[f"weight {name}"] for name in parameters}
             if any(weights[name].shape != parameter.shape for name, parameter in parameters.items()):
                 raise ValueError("weights of another model")
+            resume({key.removeprefix(OF_METHOD): value for key, value in held.items() if key.startswith(OF_METHOD)})
         except (OSError, SafetensorError, KeyError, ValueError, TypeError):
             return 0, []
         with torch.no_grad():

@@ -1,6 +1,7 @@
-"""The unlearning loop: Adam steps on the forget set and the retain set, evaluations on the way, and the stop.
+"""The unlearning loop: steps on the forget set and the retain set, evaluations on the way, and the stop.
 
 total = forget_weight x L_forget + retain_weight x L_retain; constant rate, no weight decay, gradients clipped at 1.
+A :class:`untrac_core.unlearning.methods.base.SteppingMethod` takes its own steps in the place of these of Adam.
 What a step draws depends on the seed and its number alone, so that an unlearning that was killed goes on from its
 checkpoint and ends with the same weights.
 """
@@ -23,7 +24,7 @@ from untrac_core.models.trainable import moving_parameters
 from untrac_core.progress import Progress, Silent
 from untrac_core.unlearning.checkpoint import Checkpoint
 from untrac_core.unlearning.evaluate import next_log_probabilities
-from untrac_core.unlearning.methods.base import ForgetBatch, UnlearningData, UnlearningMethod
+from untrac_core.unlearning.methods.base import ForgetBatch, SteppingMethod, UnlearningData, UnlearningMethod
 from untrac_core.unlearning.settings import FEWEST
 from untrac_core.unlearning.stopping import EvalPoint, Stop
 
@@ -66,7 +67,8 @@ def unlearn_model(
     # Also after an interruption: masks are chosen at the weights as they were.
     method.prepare(model, texts, seed, lambda done, total: progress.tick(0, rule.steps))
     optimizer = torch.optim.Adam(list(moving_parameters(model.module).values()), lr=method.settings.learning_rate)
-    begun, eval_points = kept.restore(optimizer) if kept else (0, [])
+    own = method if isinstance(method, SteppingMethod) else None
+    begun, eval_points = kept.restore(optimizer, own.resume if own else lambda state: None) if kept else (0, [])
     eval_points = eval_points or [before]
     budgeted = rule.rule == "retain_budget"
     last_good = _copy(model) if budgeted else None
@@ -80,12 +82,14 @@ def unlearn_model(
             break
         if step <= begun:
             continue
-        _step(model, texts, method, optimizer, reference, as_it_was, forget, retain)
+        over = _step(model, texts, method, optimizer, reference, as_it_was, forget, retain)
         progress.tick(step, rule.steps)
-        if step % rule.eval_every and step != rule.steps:
+        if not over and step % rule.eval_every and step != rule.steps:
             continue
-        eval_points.append(look(step))
-        verdict = stop.verdict(eval_points[0], eval_points[-1])
+        taken = step - 1 if over else step
+        if eval_points[-1].step != taken:
+            eval_points.append(look(taken))
+        verdict = stop.verdict(eval_points[0], eval_points[-1]) or over
         if verdict:
             if (
                 stop.over_budget(eval_points[0], eval_points[-1])
@@ -100,7 +104,7 @@ def unlearn_model(
         if budgeted:
             last_good = _copy(model)
         if kept:
-            kept.keep(optimizer, step, eval_points)
+            kept.keep(optimizer, step, eval_points, own.state() if own else {})
     if kept:
         kept.remove()
     return History(eval_points, eval_points[-1].step, f"all {rule.steps} steps", False)
@@ -115,8 +119,13 @@ def _step(
     as_it_was: LoadedModel | None,
     forget: Sequence[int],
     retain: Sequence[int],
-) -> None:
-    """One step of Adam; the two losses go back one after the other, so that memory holds one batch's activations."""
+) -> str:
+    """One step of Adam; the two losses go back one after the other, so that memory holds one batch's activations.
+
+    Or one of the method's own; returns why there is none to take any more, which with Adam there always is.
+    """
+    if isinstance(method, SteppingMethod):
+        return method.step(model)
     settings = method.settings
     optimizer.zero_grad(set_to_none=True)
     if settings.forget_weight:
@@ -137,6 +146,7 @@ def _step(
     method.limit(model)
     nn.utils.clip_grad_norm_(list(moving_parameters(model.module).values()), CLIP)
     optimizer.step()
+    return ""
 
 
 def _mean_loss(model: LoadedModel, examples: Sequence[Example]) -> torch.Tensor:

@@ -28,7 +28,10 @@ RETAINS = {
     "kl": "held as it was (kl)",
 }
 SCORERS = {"lexicon": "by the word list that comes with it", "classifier": "by a classifier", "none": "not at all"}
-FIELDS = ("learning_rate", "batch_size", "beta", "retain", "retain_weight", "mask_fraction", "noise", "trainable")
+FIELDS = (
+    "learning_rate", "batch_size", "beta", "retain", "retain_weight", "mask_fraction", "noise", "damping",
+    "relative_step", "trainable",
+)  # fmt: skip
 EMPTY = "default"
 
 
@@ -67,6 +70,8 @@ def fill(origin: Origin) -> None:
         "retain_weight": None,
         "mask_fraction": None,
         "noise": None,
+        "damping": None,
+        "relative_step": None,
         "trainable": trainable,
     }
     for name, value in values.items():
@@ -198,6 +203,8 @@ def _settings(method: str) -> dict[str, Any]:
         ("beta", "Beta", {"min_value": 0.0, "format": "%g", "help": "how soon an unlikely text is left alone"}),
         ("retain_weight", "Weight of the retain set", {"min_value": 0.0, "format": "%g"}),
         ("mask_fraction", "Mask fraction", {"min_value": 0.0, "max_value": 1.0, "format": "%g"}),
+        ("damping", "Damping", {"min_value": 0.0, "format": "%g", "help": "share of the mean curvature that is added"}),
+        ("relative_step", "Relative step", {"min_value": 0.0, "format": "%g", "help": "of the longest that is stable"}),
         ("noise", "Noise", {"min_value": 0.0, "format": "%g", "help": "deviation of what shakes the chosen weights"}),
     )
     with st.expander("Settings of the method"):
@@ -221,10 +228,9 @@ def _settings(method: str) -> dict[str, Any]:
             kept = left.selectbox("The retain set is", list(RETAINS), format_func=shown_as(RETAINS), key="u_retain")
             given["retain"] = None if kept == EMPTY else kept
         if "trainable" in takes:
-            trainable = {
-                EMPTY: TRAINABLE["all"],
-                **{name: TRAINABLE[name] for name in ("matrices", "last_layers", "lora")},
-            }
+            usual = UNLEARNING[method].settings.model_fields["trainable"].default
+            others = [name for name in ("matrices", "last_layers", "lora") if name != usual]
+            trainable = {EMPTY: TRAINABLE[usual], **{name: TRAINABLE[name] for name in others}}
             option("u_trainable", list(trainable), EMPTY)
             moved = right.selectbox(
                 "Trainable parameters", list(trainable), format_func=shown_as(trainable), key="u_trainable",

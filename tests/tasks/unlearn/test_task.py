@@ -264,6 +264,8 @@ def test_no_cell_changes_the_model_that_was_given(world, tmp_path):
         compare=[
             *({"name": name} for name in names[1:]),
             {"name": "npo", "retain": "kl", "label": "held"},
+            {"name": "k-fade", "samples": 4},
+            {"name": "rest-flow", "samples": 4, "batch_size": 4},
             {"name": "sisa", "shards": 2, "slices": 1},
         ],
         seeds=[0],
@@ -282,7 +284,7 @@ def test_no_cell_changes_the_model_that_was_given(world, tmp_path):
         for cell in stage:
             frames.append(task.run_cell(cell))
             assert hash_weights(task.model.module) == given, cell.label
-    assert len(frames) == len(task.all_cells) == 1 + 1 + 8 + 2 + 1 + 1
+    assert len(frames) == len(task.all_cells) == 1 + 1 + 10 + 2 + 1 + 1
     assert not [part for part in frames if not len(part)]
 
 

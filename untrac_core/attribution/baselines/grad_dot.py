@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from untrac_core.attribution.base import AttributionContext
 from untrac_core.attribution.baselines.gradients import GradientMethod, Products, Query, length_or_one
-from untrac_core.attribution.baselines.vectors import Stack
+from untrac_core.training.vectors import Stack
 
 
 class GradDot(GradientMethod):

@@ -19,19 +19,13 @@ import pandas as pd
 import torch
 
 from untrac_core.attribution.base import AttributionContext, score_frame
-from untrac_core.attribution.baselines.vectors import (
-    Numbers,
-    Stack,
-    gradient_parts,
-    norm,
-    rows_that_fit,
-    trainable_only,
-)
+from untrac_core.attribution.baselines.vectors import gradient_parts, trainable_only
 from untrac_core.cells import Cell
 from untrac_core.data.tokens import Example, examples_digest
 from untrac_core.specs.catalogue import BUDGET_MB
 from untrac_core.specs.methods import GradientSettings
 from untrac_core.stats.clusters import clusters_of
+from untrac_core.training.vectors import Numbers, Stack, norm, rows_that_fit
 
 FOLDS = 8
 """Parts that a subset's blocks are dealt into, document by document; each gets a score of its own, for intervals."""

@@ -9,9 +9,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from untrac_core.attribution.base import AttributionContext
-from untrac_core.attribution.baselines.vectors import Stack, norm
 from untrac_core.data.tokens import Example, batch_tokens, batches
 from untrac_core.models.losses import batch_losses
+from untrac_core.training.vectors import Stack, norm
 
 LESS = 2
 """A graph that is differentiated twice takes that many times the memory, so its batches are smaller."""

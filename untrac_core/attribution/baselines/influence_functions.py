@@ -13,18 +13,11 @@ import torch
 from untrac_core.attribution.base import AttributionContext, failed_frame
 from untrac_core.attribution.baselines.gradients import GradientMethod, Products, Query
 from untrac_core.attribution.baselines.hessian import draw_blocks, hessian_products, random_vector
-from untrac_core.attribution.baselines.vectors import (
-    FLOAT_BYTES,
-    Numbers,
-    Stack,
-    dots,
-    gradient_parts,
-    norm,
-    vector_length,
-)
+from untrac_core.attribution.baselines.vectors import gradient_parts
 from untrac_core.cells import Cell
 from untrac_core.errors import InputError
 from untrac_core.specs.methods import ArnoldiSettings, LissaSettings
+from untrac_core.training.vectors import FLOAT_BYTES, Numbers, Stack, dots, norm, vector_length
 
 POWER_ITERATIONS = 10
 POWER_BLOCKS = 64

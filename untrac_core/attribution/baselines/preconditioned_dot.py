@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import nn
 
 from untrac_core.attribution.base import AttributionContext
 from untrac_core.attribution.baselines.gradients import GradientMethod, Query
-from untrac_core.attribution.baselines.vectors import Stack
 from untrac_core.specs.methods import FisherSettings, KroneckerSettings
 from untrac_core.training.preconditioner import KroneckerPreconditioner, mean_gradient, micro_batches
+from untrac_core.training.vectors import Stack, precondition
 
 
 class FisherDot(GradientMethod):
@@ -75,15 +74,3 @@ class KroneckerDot(GradientMethod):
     def scale(self, study: AttributionContext, stack: Stack, queries: Sequence[Query]) -> None:
         """P(g_Q)."""
         precondition(study.model.module, self._preconditioner, stack)
-
-
-def precondition(module: nn.Module, preconditioner: KroneckerPreconditioner, stack: Stack) -> None:
-    """P(g) in the place of every row g, one weight matrix after the other; whatever has no factors stays put."""
-    for row in stack.matrix:
-        for _, parameter, part in stack.views(row):
-            parameter.grad = part.clone()
-        row.zero_()
-        parts = {name: part for name, _, part in stack.views(row)}
-        for name, _, direction in preconditioner.preconditioned_gradients(module):
-            parts[name].copy_(direction)
-        module.zero_grad(set_to_none=True)

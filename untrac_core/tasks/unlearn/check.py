@@ -12,14 +12,14 @@ from untrac_core.hub.locate import ModelInfo, fetch_tokenizer, model_info
 from untrac_core.models.devices import device_info
 from untrac_core.models.scoring import check_scorer
 from untrac_core.specs import UnlearningMethodSpec, UnlearnSpec
+from untrac_core.specs.catalogue import UNLEARNING
+from untrac_core.specs.methods import CurvatureSettings
 from untrac_core.tasks.base import Check
 from untrac_core.tasks.costs import RATES, START_SECONDS, USABLE, one_training_flop
 from untrac_core.tasks.prepare import cut_notes, same_texts
 from untrac_core.tasks.unlearn.data import UnlearnInputs, forget_set_words, read_records, unlearn_inputs
-from untrac_core.unlearning.settings import settled, unlearning_config
-
-COPIES = 6
-"""Copies of the weights in memory: weights, gradients, Adam's two moments, the original, the retrained model."""
+from untrac_core.training.batches import BATCHES, MICRO_BATCH, POWER_STEPS
+from untrac_core.unlearning.settings import UnlearningConfig, settled, unlearning_config
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def check_unlearn(spec: UnlearnSpec, *, rates: Mapping[str, float] | None = None
     rate = (rates or {}).get(device.kind, RATES[device.kind])
     training = 0.0 if spec.training is None else one_training_flop(spec.training, facts) / rate
     seconds = START_SECONDS + trainings * training + _removing_flop(spec, facts, data) / rate
-    memory = COPIES * 4 * facts.parameters / 2**20 + 500.0
+    copies = max(UNLEARNING[method.name].copies for method in spec.methods)
+    memory = copies * 4 * facts.parameters / 2**20 + 500.0
     if memory > USABLE * device.memory_mb:
         warnings.append(
             f"The run needs about {memory / 1024:.0f} GB of memory, and {device.name} has "
@@ -101,23 +102,42 @@ def _removing_flop(spec: UnlearnSpec, facts: ModelInfo, data: UnlearnInputs) -> 
     tokens = sum(example.size for blocks in looked for example in blocks)
     tokens += sum(item.size for sides in data.prompts.values() for items in sides.values() for item in items)
     evaluation = 2.0 * facts.parameters * tokens
-    total = 0.0
+    total, texts = 0.0, (data.forget, data.retain_texts)
     for method in spec.methods:
-        total += len(spec.seeds) * _one_unlearning(spec, method, facts, size, evaluation)
-    total += spec.ensemble_size * _one_unlearning(spec, spec.method, facts, size, evaluation)
+        total += len(spec.seeds) * _one_unlearning(spec, method, facts, size, evaluation, texts)
+    total += spec.ensemble_size * _one_unlearning(spec, spec.method, facts, size, evaluation, texts)
     relearning = spec.relearn_steps * 16 * size[0] * 6.0 * facts.parameters
     return total + len(spec.seeds) * (len(spec.methods) + 1) * relearning
 
 
 def _one_unlearning(
-    spec: UnlearnSpec, method: UnlearningMethodSpec, facts: ModelInfo, size: tuple[float, float], evaluation: float
+    spec: UnlearnSpec,
+    method: UnlearningMethodSpec,
+    facts: ModelInfo,
+    size: tuple[float, float],
+    evaluation: float,
+    texts: tuple[list[Example], list[Example]],
 ) -> float:
     if method.name in ("retrain", "sisa"):
         assert spec.training is not None  # noqa: S101 - such a spec is refused
         return (2.0 if method.name == "sisa" else 0.0) * one_training_flop(spec.training, facts) + evaluation
-    batch = settled(unlearning_config(method, facts.parameters), size[0]).batch_size or 1
-    steps = spec.stop.steps * batch * (size[0] + size[1]) * 6.0 * facts.parameters
+    settings = settled(unlearning_config(method, facts.parameters), size[0])
+    if isinstance(method, CurvatureSettings):
+        steps = 6.0 * facts.parameters * _curved_tokens(settings, spec.stop.steps, texts)
+    else:
+        steps = spec.stop.steps * (settings.batch_size or 1) * (size[0] + size[1]) * 6.0 * facts.parameters
     return steps + (spec.stop.steps / spec.stop.eval_every + 4) * evaluation
+
+
+def _curved_tokens(settings: UnlearningConfig, steps: int, texts: tuple[list[Example], list[Example]]) -> float:
+    """Tokens that go forward and back in the steps of K-FADE or of the rest flow, their curvature's included."""
+    forget, retain = (sum(example.size for example in part) for part in texts)
+    sample = settings.samples * MICRO_BATCH * _mean_size(texts[1])
+    if not settings.flows:  # forward twice more, which is two thirds of forward and back, for how far the loss rose
+        return min(steps, 2 * settings.steps) * (sample + 5 / 3 * forget)
+    rest = min((settings.batch_size or 1) * _mean_size(texts[1]), retain / BATCHES)
+    every = rest * (1 + forget / max(retain, 1))
+    return sample + (forget + retain) + (POWER_STEPS + 1) * every + steps * (every + rest)
 
 
 def _mean_size(examples: list[Example]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -63,6 +63,24 @@ class UnlearningMethod:
 
     def limit(self, model: LoadedModel) -> None:
         """Take out of the gradients what must not move."""
+
+
+class SteppingMethod(UnlearningMethod):
+    """A method that takes steps of its own, without Adam, on all of the texts or on batches that it draws."""
+
+    def loss(self, step: ForgetBatch) -> None:
+        """None for Adam to descend."""
+
+    def step(self, model: LoadedModel) -> str:
+        """Take one step; where there is none to take, say why, in words, and leave the model as it is."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What the next steps hang on, besides the weights and what is prepared."""
+        return {}
+
+    def resume(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on from a state; ``KeyError`` where it is not one of this method."""
 
 
 def make_unlearning_method(name: str, settings: UnlearningConfig) -> UnlearningMethod:

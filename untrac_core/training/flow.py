@@ -11,16 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from untrac_core.attribution.ascent import own_loss
-from untrac_core.attribution.base import AttributionContext
-from untrac_core.attribution.baselines.preconditioned_dot import precondition
-from untrac_core.attribution.baselines.vectors import Stack, dots, norm
-from untrac_core.attribution.batches import draw_batch, weighted, without
-from untrac_core.attribution.settings import POWER_STEPS
 from untrac_core.data.tokens import Example
 from untrac_core.models.loading import LoadedModel
-from untrac_core.training.preconditioner import KroneckerPreconditioner, mean_gradient
+from untrac_core.progress import Progress, Silent
+from untrac_core.training.batches import POWER_STEPS, draw_batch, weighted, without
+from untrac_core.training.preconditioner import KroneckerPreconditioner, mean_gradient, own_loss
 from untrac_core.training.states import States, Tensors
+from untrac_core.training.vectors import Stack, dots, flat, norm, precondition, put
 
 MOMENTUM = 0.6
 """Nesterov's: a step goes on so much of the one before."""
@@ -50,25 +47,28 @@ class Mix:
 
 
 class Flow:
-    """Subsets on their way, in float32, each from the same start; the caller restores the module's weights."""
+    """Subsets on their way, each from the same start; the caller restores the module's weights."""
 
     def __init__(
         self,
-        study: AttributionContext,
+        model: LoadedModel,
         mix: Mix,
         names: Sequence[str],
         ascent: torch.Tensor,
         preconditioner: KroneckerPreconditioner,
         rate: float,
         steps: int,
-        states: Callable[[int], States],
+        states: Callable[[int], States] | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        """``ascent``: each subset's frozen gradient, shape (subsets, numbers that move); ``states``: up to a step."""
-        self.study, self.mix, self.names, self.ascent = study, mix, names, ascent
-        self.preconditioner, self.rate, self._steps, self._states = preconditioner, rate, steps, states
+        """``ascent``: each subset's frozen gradient, shape (subsets, numbers that move); ``states``: those kept up to a
+        step, none without."""
+        self.model, self.mix, self.names, self.ascent = model, mix, names, ascent
+        self.preconditioner, self.rate, self._steps = preconditioner, rate, steps
+        self._states = states or (lambda step: States(None, []))
+        self._progress = progress or Silent()
         self.step = 0
         """Steps that were taken."""
-        self.model: LoadedModel = study.model
         self.moved = Stack(self.model.module, len(names))
         self._speed = torch.zeros_like(self.moved.matrix)
         self._lowest = np.zeros(len(names))
@@ -81,10 +81,10 @@ class Flow:
         Where it begins to, all its subsets go on from where they are with half the step, and no speed.
         """
         kept = self._states(step)
-        self.step = kept.load(self._put, beyond=self.step)
+        self.step = kept.load(self.put, beyond=self.step)
         while self.step < step:
             if self._take():
-                kept.save(self.step, self._tensors, always=self.step == step)
+                kept.save(self.step, self.tensors, always=self.step == step)
             elif self._anew or self.halvings == HALVINGS:
                 return False
             else:
@@ -96,11 +96,11 @@ class Flow:
         """Each subset's name, with its model in memory, and the rise of its own loss in nats per token."""
         for row, name in enumerate(self.names):
             own = self.mix.batch(0)[name]
-            self._place(None)
+            self.place(None)
             before = own_loss(self.model, own)
-            self._place(self.moved.matrix[row])
+            self.place(self.moved.matrix[row])
             yield name, own_loss(self.model, own) - before
-        self._place(None)
+        self.place(None)
 
     def _take(self) -> bool:
         """One step of every subset, unless one of them would run away."""
@@ -114,7 +114,7 @@ class Flow:
             # Of the rest, from that of everything: the gradient and the loss at the start on this batch.
             before = rest * (at_start[-1] - shares[name] * at_start[row])
             ahead = self.moved.matrix[row] + MOMENTUM * speed[row]
-            self._place(ahead)
+            self.place(ahead)
             loss = self._gradient(batch, without(shares, name))
             phi = loss - rest * (everything - shares[name] * losses[name])
             phi += float(dots((self.ascent[row] - before)[None], ahead)[0])
@@ -124,8 +124,8 @@ class Flow:
             lowest[row] = phi if self._anew else min(lowest[row], phi)
             turned |= not phi <= (0.0 if self._anew else lowest[row]) + room + ROUNDING * loss
             speed[row] = MOMENTUM * speed[row] - rate * self._scaled(pull)
-            self.study.progress.tick(self.step * len(self.names) + row + 1, self._steps * len(self.names))
-        self._place(None)
+            self._progress.tick(self.step * len(self.names) + row + 1, self._steps * len(self.names))
+        self.place(None)
         if turned:
             return False
         self.moved.matrix += self._speed
@@ -137,7 +137,7 @@ class Flow:
         gradients = Stack(self.model.module, len(self.names) + 1)
         rows = {name: row for row, name in enumerate(self.names)}
         losses = {}
-        self._place(None)
+        self.place(None)
         for name, share in self.mix.shares.items():
             losses[name] = self._gradient(batch, {name: 1.0})
             gradients.add(len(self.names), share)
@@ -157,11 +157,12 @@ class Flow:
         precondition(self.model.module, self.preconditioner, row)
         return row.matrix[0]
 
-    def _place(self, moved: torch.Tensor | None) -> None:
+    def place(self, moved: torch.Tensor | None) -> None:
         """Put the untouched weights into the module, or those that are ``moved`` away from them."""
         put(self.moved, self._start if moved is None else self._start + moved)
 
-    def _tensors(self) -> Tensors:
+    def tensors(self) -> Tensors:
+        """All that a flow goes on from."""
         return {
             "moved": self.moved.matrix.cpu(),
             "speed": self._speed.cpu(),
@@ -169,35 +170,19 @@ class Flow:
             "halvings": torch.tensor(self.halvings),
         }
 
-    def _put(self, found: Tensors) -> None:
+    def put(self, found: Tensors) -> None:
+        """Go on from there."""
         self.moved.matrix.copy_(found["moved"])
         self._speed.copy_(found["speed"])
         self._lowest, self.halvings = found["lowest"].numpy(), int(found["halvings"])
 
 
-def flat(stack: Stack, *, gradients: bool = False) -> torch.Tensor:
-    """A copy of the parameters that move, or of their gradients, as one vector."""
-    parts = []
-    for _, parameter, _ in stack.views(stack.matrix[0]):
-        part = parameter.grad if gradients else parameter.detach()
-        parts.append(torch.zeros_like(parameter).reshape(-1) if part is None else part.reshape(-1))
-    return torch.cat(parts)
-
-
-@torch.no_grad()
-def put(stack: Stack, weights: torch.Tensor) -> None:
-    """One vector into the parameters that move."""
-    for _, parameter, part in stack.views(weights):
-        parameter.copy_(part)
-
-
-def largest_rate(study: AttributionContext, mix: Mix, preconditioner: KroneckerPreconditioner) -> float:
+def largest_rate(model: LoadedModel, mix: Mix, preconditioner: KroneckerPreconditioner, progress: Progress) -> float:
     """2 / lambda, with lambda the largest eigenvalue of P H and H the Hessian of the mix's loss on its first batch.
 
     By power iteration; a product with H is a difference of gradients. The weights come back as they were.
     """
-    study.progress.phase("step size")
-    model = study.model
+    progress.phase("step size")
     examples, weights = weighted(mix.batch(0), mix.shares)
     stack = Stack(model.module, 1)
     start = flat(stack)
@@ -216,7 +201,7 @@ def largest_rate(study: AttributionContext, mix: Mix, preconditioner: KroneckerP
         stack.matrix[0] = (gradient(start + length * direction) - here) / length
         precondition(model.module, preconditioner, stack)
         largest = norm(stack.matrix[0])
-        study.progress.tick(number + 1, POWER_STEPS)
+        progress.tick(number + 1, POWER_STEPS)
         if largest == 0.0:
             break
     put(stack, start)
