@@ -297,12 +297,13 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
     )
     spots["seeds"] = left.empty()
     halves = middle.number_input(
-        "Trainings on random halves",
+        "Random halves",
         min_value=0,
         max_value=1000,
         step=1,
         key="v_halves",
-        help="Their losses give the linear datamodeling score of every method; 0: none. Take a few dozen.",
+        help="Trainings on half of the subsets each: their losses give the linear datamodeling score of every "
+        "method; 0: none. Take a few dozen.",
     )
     spots["halves"] = middle.empty()
     device = right.selectbox("Device", list(machines), format_func=shown_as(machines), key="v_device")
