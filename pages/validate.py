@@ -34,7 +34,7 @@ PURPOSE = "Train without each subset and see which method predicts what happens;
 LATEST = 5
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
-    ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("name", "name"),
+    ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"), ("name", "name"),
 )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def costs(found: ValidateCheck) -> None:
         },
         border="horizontal",
     )
-    st.caption("For each seed, one training on all subsets and one without each of them.")
+    st.caption("For each seed, one training on all subsets and one without each of them; and those on random halves.")
 
 
 def remarks(found: ValidateCheck) -> None:
@@ -162,6 +162,7 @@ def show(run: Run, validation: ValidateFiles) -> None:
     lines(warnings, heading="Warnings", icon=":material/warning:")
     view.leaderboard(told, scope)
     view.size_and_sign(told, scope)
+    view.halves(told, scope)
     view.beside(validation)
     view.differences(told)
     view.details(validation, run)

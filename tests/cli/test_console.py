@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.helpers.validations import NAMES, summary_of
+from tests.helpers.validations import NAMES, summary_of, with_halves
 from untrac_core.cli import outcomes
 
 
@@ -37,6 +37,15 @@ def test_a_ranking_of_collapsed_models_is_told_as_one(printed):
     said = printed()
     assert "the model collapsed: do not rely on it" in said
     assert "Do not rely on this ranking." in said
+
+
+def test_the_score_over_halves_is_told_where_there_is_one(printed):
+    summary = summary_of(NAMES, "toxicity", "Trust it.")
+    with_halves(summary)
+    outcomes.leaderboard(summary)
+    told = printed().split("Linear datamodeling score")[1]
+    assert "24 trainings by seed 0" in told
+    assert "0.90 (0.70 to 0.97)" in next(line for line in told.splitlines() if "UnTrac-Inv" in line)
 
 
 def test_a_validation_without_sizes_is_told_as_before(printed):

@@ -6,11 +6,19 @@ import pandas as pd
 import pytest
 
 from tests.helpers.making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound
-from tests.helpers.validations import GROUND_TRUTH, NAMES, RUN, summary_of, validate_spec, write_validation
+from tests.helpers.validations import (
+    GROUND_TRUTH,
+    NAMES,
+    RUN,
+    summary_of,
+    validate_spec,
+    with_halves,
+    write_validation,
+)
 from untrac_core.demo.requests import demo_validation
 from untrac_core.results.folders import ValidateFiles
 from untrac_core.specs.files import to_yaml
-from untrac_core.tasks.validate import frames
+from untrac_core.tasks.validate import frames, half_frames
 
 
 @pytest.fixture
@@ -110,6 +118,10 @@ def test_choices_reach_the_request(form, store):
     form.number_input(key="v_samples_per_subset").set_value(24).run()
     form.number_input(key="v_limit").set_value(9).run()
     assert form.table[0].value.loc["Trainings"].iloc[0] == "12"
+    form.number_input(key="v_halves").set_value(2).run()
+    assert "'halves' is 0 or at least 4" in said(form)
+    form.number_input(key="v_halves").set_value(8).run()
+    assert form.table[0].value.loc["Trainings"].iloc[0] == "15"  # three subsets have three halves
     start(sound(form)).click().run()
     spec = made(store)[0].spec
     training = spec.training
@@ -117,6 +129,7 @@ def test_choices_reach_the_request(form, store):
     assert [(method.name, method.variant) for method in spec.methods] == [("bm25", None), ("untrac", "paper")]
     assert [subset.name for subset in spec.subsets] == ["web", "code", "news"]
     assert (spec.seeds, spec.estimate_seeds, spec.samples_per_subset, spec.prompts[0].limit) == ([4, 5, 6], [7], 24, 9)
+    assert spec.halves == 8
 
 
 def test_a_reload_keeps_the_form(form, page):
@@ -186,6 +199,19 @@ def test_noise_is_said_to_separate_nothing(result):
     at.selectbox(key="vside").set_value("harmful").run()
     assert "Steady: retrainings with other seeds agree to r = 0.90" in said(sound(at))
     assert 1.0 in figure(at, "ground_truth")["data"][0]["marker"]["opacity"]
+
+
+def test_the_score_over_halves_has_a_table_where_there_is_one(result):
+    at = result(with_halves)
+    assert half_frames.HEADING in [element.value for element in at.subheader]
+    found = table(at, "value").set_index("method")
+    assert list(found.index) == ["UnTrac-Inv (robust)", "BM25"]
+    assert found.loc["UnTrac-Inv (robust)", ["value", "low", "high"]].tolist() == [0.9, 0.7, 0.97]
+    assert "24 trainings by seed 0, each without 2 subsets drawn at random." in said(at)
+
+
+def test_without_halves_there_is_no_such_table(result):
+    assert half_frames.HEADING not in [element.value for element in result().subheader]
 
 
 def test_size_and_sign_stand_in_a_table_of_their_own(result):

@@ -12,6 +12,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from tests.helpers.reports import PAYLOADS, Report, hostile_trace, hostile_validation, without_bundle
+from tests.helpers.validations import validate_spec, with_halves, write_validation
 from untrac_core.errors import InputError
 from untrac_core.paths import DEMO
 from untrac_core.report import report
@@ -246,6 +247,14 @@ def test_a_validation_has_its_verdict_board_noise_and_scatters(tmp_path):
     assert names[:2] == ["untrac-checked-agreement", "untrac-checked-noise"]
     assert len(names) == 2 + 3 * 4
     assert seen.rankings() == [[payload[:80] for payload in PAYLOADS[:4]]] * 3
+
+
+def test_a_validation_with_random_halves_has_their_score(tmp_path):
+    write_validation(tmp_path / "done", validate_spec(tmp_path / "data"), change=with_halves)
+    seen = Report(report(tmp_path / "done"))
+    assert "Linear datamodeling score" in seen.said
+    [table] = [table for table in seen.tables if table[0][-1] == "Score (95 % interval)"]
+    assert table[1:] == [["UnTrac-Inv (robust)", "0.90 (0.70 to 0.97)"], ["BM25", "−0.50 (−0.70 to −0.43)"]]
 
 
 @pytest.mark.parametrize(

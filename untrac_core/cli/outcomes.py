@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from untrac_core.cli.console import console, facts_line, print_lines, table
+from untrac_core.tasks.validate import half_frames
 from untrac_core.text.labels import SIDES
 from untrac_core.text.numbers import RELATIVE_UNIT, UNIT, decimals, duration, figure, percent
 
@@ -98,6 +99,9 @@ def leaderboard(summary: dict[str, Any]) -> None:
     out.print(table("Agreement with retraining", [(heading, False) for heading in headings], rows))
     if summary.get("calibration"):
         out.print(_sizes(summary))
+    if summary.get("halves"):
+        out.print(_halves(summary))
+        out.print(Text(half_frames.trained_in_words(summary)))
     out.print(Text(summary["verdict"]))
 
 
@@ -122,6 +126,16 @@ def _sizes(summary: dict[str, Any]) -> Table:
     headings = ("method", "least r without one subset", "slope", "same sign", "error, of truth's sd", "coverage")
     title = f"Size and sign, {group} sides (times the slope, an estimate is in nats per token of retraining)"
     return table(title, [(heading, False) for heading in headings], rows)
+
+
+def _halves(summary: dict[str, Any]) -> Table:
+    """The linear datamodeling score of every method, over the resolvable sides, or over all where there are none."""
+    found = half_frames.scores(summary, "resolvable")
+    group = "all" if found.empty else "resolvable"
+    found = half_frames.scores(summary, group)
+    rows = [(row.method, half_frames.score_in_words(row)) for row in found.itertuples()]
+    over = f"{group} sides (95% interval)"
+    return table(half_frames.HEADING, [("method", False), (over, True)], rows)
 
 
 def alone(summary: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from untrac_core.tasks.unlearn import frames as unlearn_frames
 from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
 from untrac_core.tasks.validate import frames as validate_frames
+from untrac_core.tasks.validate import half_frames
 from untrac_core.unlearning.metrics.summary import METRICS
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "collateral_rows",
     "evidence",
     "fits",
+    "half_frames",
     "headline",
     "in_nats",
     "same_question",

@@ -17,7 +17,7 @@ from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import ATTRIBUTION, INITS, PRESETS, method_title
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace.frames import ends_in_words, shown
-from untrac_core.tasks.validate import frames
+from untrac_core.tasks.validate import frames, half_frames
 from untrac_core.text.labels import labels as side_labels
 from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
@@ -46,6 +46,8 @@ class ValidationReport:
         yield "Agreement with retraining", [self._agreement()]
         if size := [*self._size_and_sign()]:
             yield "Size and sign", size
+        if halves := [*self._halves()]:
+            yield half_frames.HEADING, halves
         yield "Ground-truth reproducibility", [self._noise()]
         yield "Differences between methods", [*self._differences()]
         yield "Estimates vs ground truth", [*self._beside()]
@@ -123,6 +125,16 @@ class ValidationReport:
         columns = [Column("Method"), *(Column(heading, NUMBER) for heading in headings)]
         yield Table(columns, rows, caption=f"Size and sign: {self.over}")
         yield Paragraph(f"{frames.SLOPE} {frames.ERROR} {frames.COVERAGE}", "quiet")
+
+    def _halves(self) -> Iterator[Block]:
+        """Every method's linear datamodeling score, where models were trained on random halves."""
+        found = half_frames.scores(self.summary, self.scope)
+        if found.empty:
+            return
+        rows = [(row.method, half_frames.score_in_words(row)) for row in found.itertuples()]
+        columns = [Column("Method"), Column("Score (95 % interval)", NUMBER)]
+        yield Table(columns, rows, caption=f"{half_frames.HEADING}: {self.over}")
+        yield Paragraph(f"{half_frames.trained_in_words(self.summary)} {half_frames.MEANING}", "quiet")
 
     def _noise(self) -> Block:
         """How steady the truth itself is."""

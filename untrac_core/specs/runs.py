@@ -147,10 +147,17 @@ class ValidateSpec(Strict):
         list(SEEDS)
     )
     """Seeds of the estimates."""
+    halves: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Trainings by the first seed on random halves of the subsets, for the linear datamodeling score.
+
+    0, or at least 4.
+    """
     device: Device = "auto"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if 0 < self.halves < 4:
+            raise ValueError("'halves' is 0 or at least 4: the order of fewer says nothing")
         if len(self.subsets) < 3 and not self.collections:
             raise ValueError("'subsets' needs at least 3: two always agree or disagree entirely")
         if (self.training.init == "scratch") != (self.model is None):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from untrac_core.models.losses import example_losses
 from untrac_core.progress import Progress
 from untrac_core.specs import Training
 from untrac_core.stats.mixture import allocate_samples
-from untrac_core.training.recipe import TrainingData, recipe_tokenizer
+from untrac_core.training.recipe import TrainingData, Without, recipe_tokenizer
 from untrac_core.training.retraining import BaseModelStart, Retraining
 
 NAME = "leave-out"
@@ -53,6 +53,8 @@ class LeaveOneOut:
     device: torch.device
     work: Path
     progress: Progress
+    _sets: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    """What the cells of :meth:`set_cells` leave out, by key."""
 
     @cached_property
     def full(self) -> Retraining:
@@ -72,10 +74,20 @@ class LeaveOneOut:
             for without in (None, *self.material.blocks)
         ]
 
+    def set_cells(self, seed: int, sets: Sequence[frozenset[str]]) -> list[Cell]:
+        """One training by a seed without each of some sets of subsets, in their order."""
+        cells = []
+        for without in sets:
+            key = self._key(seed, without)
+            self._sets[key] = without
+            label = self.full.leaving(without).label(seed)
+            cells.append(Cell(key, label, seed, " + ".join(sorted(without)), method=NAME))
+        return cells
+
     def run(self, cell: Cell) -> pd.DataFrame:
         """Losses of every watched item, summed over its tokens, in nats; ``train_loss``: of the last steps, a token."""
         if cell.subset:
-            module, train_loss = self.full.leaving(cell.subset).train(cell.seed)
+            module, train_loss = self.full.leaving(self._sets.get(cell.key, cell.subset)).train(cell.seed)
         else:
             module, train_loss = self.full.trained(cell.seed), self.full.end_loss(cell.seed)
         parts = []
@@ -103,8 +115,9 @@ class LeaveOneOut:
             found[name] = Packed(kept, len(blocks), 0, 0)
         return found
 
-    def _key(self, seed: int, without: str | None) -> str:
-        content = [NAME, NUMERICS, self.full.leaving(without).identity(seed), without, self._watched]
+    def _key(self, seed: int, without: Without) -> str:
+        named = sorted(without) if isinstance(without, frozenset) else without
+        content = [NAME, NUMERICS, self.full.leaving(without).identity(seed), named, self._watched]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @cached_property

@@ -128,13 +128,17 @@ def build_model(spec: Recipe, vocab_size: int, seed: int) -> nn.Module:
     return module
 
 
-Without = str | Callable[[str, Example], bool] | None
-"""What a training leaves out: a subset by its name, or the blocks, with their subsets' names, that a test picks."""
+Without = str | frozenset[str] | Callable[[str, Example], bool] | None
+"""What a training leaves out: a subset by its name, several by theirs, or the blocks, with their subsets' names, that a
+test picks."""
 
 
 def leaves_out(without: Without) -> Callable[[str, Example], bool]:
     """Whether a training leaves out a block, which comes after its subset's name."""
-    return without if callable(without) else lambda name, block: name == without
+    if callable(without):
+        return without
+    names = without if isinstance(without, frozenset) else {without}
+    return lambda name, block: name in names
 
 
 def batch_stream(

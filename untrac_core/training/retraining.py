@@ -27,6 +27,7 @@ from untrac_core.errors import InputError
 from untrac_core.models.loading import LoadedModel, load_model
 from untrac_core.progress import Progress
 from untrac_core.specs import ModelRef, Training
+from untrac_core.text.numbers import listed
 from untrac_core.training.recipe import Without, build_model, leaves_out, rate_factor, save_model, train_model
 
 KEPT = 8
@@ -72,7 +73,7 @@ class Retraining:
     """Of each subset's blocks, once they are asked for; :meth:`leaving` hands them on."""
 
     def leaving(self, without: Without) -> Retraining:
-        """The same recipe without a subset, by its name, or without the blocks that a test picks."""
+        """The same recipe without a subset or several, by name, or without the blocks that a test picks."""
         return replace(self, without=without)
 
     @property
@@ -99,6 +100,8 @@ class Retraining:
         """A training in words."""
         word = "further training" if self.training.init == "continued" else "training"
         gone = "the forget set" if callable(self.without) else self.without
+        if isinstance(gone, frozenset):
+            gone = listed(sorted(gone))
         return f"{word} {f'without {gone}' if gone else 'on everything'}, seed {seed}"
 
     def left_out(self) -> list[list[str]]:

@@ -275,11 +275,22 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
     known = {device.name: device.label for device in devices()}
     machines = {"auto": "auto", **known}
     option("v_device", list(machines), "auto")
-    left, right = st.columns(2)
+    st.session_state.setdefault("v_halves", 0)
+    left, middle, right = st.columns(3)
     seeds = left.text_input(
         "Seeds of retraining", key="v_seeds", help="Each seed trains every model once more; two or more show the noise."
     )
     spots["seeds"] = left.empty()
+    halves = middle.number_input(
+        "Random halves",
+        min_value=0,
+        max_value=1000,
+        step=1,
+        key="v_halves",
+        help="Trainings on half of the subsets each: their losses give the linear datamodeling score of every "
+        "method; 0: none. Take a few dozen.",
+    )
+    spots["halves"] = middle.empty()
     device = right.selectbox("Device", list(machines), format_func=shown_as(machines), key="v_device")
     st.session_state.setdefault("v_estimate_seeds", ", ".join(map(str, DEMO.estimate_seeds)))
     with st.expander("What the methods see"):
@@ -301,6 +312,7 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
         "estimate_seeds": _seeds(draws, "estimate_seeds"),
         "samples_per_subset": blocks,
         "limit": limit,
+        "halves": halves or 0,
         "device": device,
     }
 

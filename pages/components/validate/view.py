@@ -12,7 +12,7 @@ from pages.components.layout.downloads import chart_config, export_section
 from pages.components.layout.labels import colours
 from pages.components.layout.shell import is_dark, lines
 from untrac_core.engine import Run
-from untrac_core.explore.tables import RESOLVABLE
+from untrac_core.explore.tables import RESOLVABLE, half_frames
 from untrac_core.explore.tables import validate_frames as frames
 from untrac_core.figures import ranking as figures
 from untrac_core.figures import validate as validation_figures
@@ -168,6 +168,29 @@ def size_and_sign(summary: dict[str, Any], scope: str) -> None:
     if said := frames.size_in_words(summary, scope):
         st.text(said)
     st.caption(f"{frames.SLOPE} {frames.ERROR} {frames.COVERAGE}")
+
+
+def halves(summary: dict[str, Any], scope: str) -> None:
+    """The linear datamodeling score of every method, where models were trained on random halves."""
+    table = half_frames.scores(summary, scope)
+    if table.empty:
+        return
+    st.subheader(half_frames.HEADING, anchor=False)
+    config = {
+        "method": st.column_config.TextColumn("Method", width="medium"),
+        "value": R("Score", format="%.2f", help="Spearman's rank correlation over the halves"),
+        "low": R("95% CI low", format="%.2f", help="lower end of the interval of the score"),
+        "high": R("95% CI high", format="%.2f", help="upper end of the interval of the score"),
+    }
+    st.dataframe(
+        table[["method", "value", "low", "high"]],
+        hide_index=True,
+        column_config=config,
+        height="content",
+        alt="Linear datamodeling score of every method with its interval",
+        key="halves",
+    )
+    st.caption(f"{half_frames.trained_in_words(summary)} {half_frames.MEANING}")
 
 
 def differences(summary: dict[str, Any]) -> None:

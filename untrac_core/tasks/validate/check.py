@@ -17,6 +17,7 @@ from untrac_core.stats.mixture import allocate_samples
 from untrac_core.tasks.base import Check
 from untrac_core.tasks.costs import BASE_MB, RATES, START_SECONDS, USABLE, baseline_flop, cost, one_training_flop
 from untrac_core.tasks.prepare import PromptFacts, SubsetFacts, load_records, same_texts
+from untrac_core.tasks.validate.halves import random_halves
 from untrac_core.tasks.workload import Load, Workload
 
 CHARACTERS = 2.5
@@ -62,7 +63,7 @@ def check_validate(spec: ValidateSpec, *, rates: Mapping[str, float] | None = No
     rate = (rates or {}).get(device.kind, RATES[device.kind])
     work = estimated_workload(spec, prompt_data, subset_data)
     methods = {method.title: method_flop(method, facts, work) / rate for method in spec.methods}
-    trainings = len(spec.seeds) * (len(spec.subsets) + 1)
+    trainings = count_trainings(spec)
     training_seconds = trainings * one_training_flop(training, facts) / rate
     memory = validation_memory_mb(training, facts, device.kind)
     warnings = same_texts(subset_data) + overlap.warnings_for(prompt_data, subset_data)
@@ -108,10 +109,16 @@ def unread_prompts(subsets: Mapping[str, SubsetData]) -> list[str]:
     ]
 
 
+def count_trainings(spec: ValidateSpec) -> int:
+    """For every seed one on everything and one without each subset, and those on random halves."""
+    return len(spec.seeds) * (len(spec.subsets) + 1) + len(
+        random_halves([subset.name for subset in spec.subsets], spec.halves)
+    )
+
+
 def validation_flop(spec: ValidateSpec, facts: ModelInfo, work: Workload) -> float:
     """Operations of all trainings and methods."""
-    trainings = len(spec.seeds) * (len(spec.subsets) + 1)
-    own = trainings * one_training_flop(spec.training, facts)
+    own = count_trainings(spec) * one_training_flop(spec.training, facts)
     return own + sum(method_flop(method, facts, work) for method in spec.methods)
 
 

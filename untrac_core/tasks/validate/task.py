@@ -21,13 +21,23 @@ from untrac_core.hub.locate import model_info
 from untrac_core.models.devices import peak_begins, peak_so_far_mb
 from untrac_core.progress import Progress, Silent
 from untrac_core.results.environment import data_digests, environment
-from untrac_core.results.folders import ENVIRONMENT, ESTIMATES, GROUND_TRUTH, SPEC, SUMMARY, write_frame, write_json
+from untrac_core.results.folders import (
+    ENVIRONMENT,
+    ESTIMATES,
+    GROUND_TRUTH,
+    HALVES,
+    SPEC,
+    SUMMARY,
+    write_frame,
+    write_json,
+)
 from untrac_core.specs import MethodSpec, ModelRef, ValidateSpec
 from untrac_core.specs.files import to_yaml
 from untrac_core.stats.mixture import large_shares
 from untrac_core.tasks.base import Place
 from untrac_core.tasks.prepare import cut_notes, encode_prompts, load_records, same_texts
 from untrac_core.tasks.validate.check import recipe_facts, unread_prompts, validation_flop
+from untrac_core.tasks.validate.halves import half_losses, half_summary, random_halves
 from untrac_core.tasks.workload import inverse_workload
 
 if TYPE_CHECKING:
@@ -81,19 +91,26 @@ class ValidateTask:
         self.material = material
         self.leave_out = LeaveOneOut(training, material, self.start, eval_sets, self.device, work, self.progress)
         self.truth_cells = self.leave_out.cells(spec.seeds)
+        self.halves = random_halves(list(material.blocks), spec.halves)
+        self.half_cells = self.leave_out.set_cells(spec.seeds[0], self.halves)
         self.looked_at = self.leave_out.looked_at(spec.samples_per_subset)
         self.studies = {method.title: self._study(method) for method in spec.methods}
         self.panels = panels
         self._busy = ""
         asked = [cell for title, panel in panels.items() for cell in panel.cells(self.studies[title])]
-        self.cells = [*self.truth_cells, *asked]
+        self.cells = [*self.trainings, *asked]
+
+    @property
+    def trainings(self) -> list[Cell]:
+        """The cells that train a model."""
+        return [*self.truth_cells, *self.half_cells]
 
     def run_cell(self, cell: Cell) -> pd.DataFrame:
         """One cell's table, with ``seconds`` and ``peak_memory_mb`` that it took here."""
         if cell.method != self._busy:
             self._let_go(self._busy)
             self._busy = cell.method
-        panel = None if cell in self.truth_cells else self.panels[cell.method]
+        panel = None if cell in self.trainings else self.panels[cell.method]
         if panel is not None:  # loading, perhaps even training, the model is no cost of the method
             _ = self.studies[cell.method].model
         started = time.monotonic()
@@ -123,11 +140,12 @@ class ValidateTask:
         findings = self.findings(frames)
         write_frame(findings.truth_table(), folder / GROUND_TRUTH)
         write_frame(findings.estimate_table, folder / ESTIMATES)
+        halves = self._halves(folder, findings, frames)
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(self._environment(), folder / ENVIRONMENT)
         summary: dict[str, Any] = {"run": run, "name": self.spec.name, "kind": self.spec.kind}
         summary["init"] = self.spec.training.init
-        summary |= findings.summary() | {"notes": self._notes(), "data": self._data()}
+        summary |= findings.summary() | halves | {"notes": self._notes(), "data": self._data()}
         summary["warnings"] = self._warnings() + summary["warnings"]
         work = inverse_workload(self.prompts, self.looked_at, len(self.spec.estimate_seeds))
         facts = recipe_facts(self.spec.training) if self.spec.model is None else model_info(self.spec.model)
@@ -141,14 +159,23 @@ class ValidateTask:
         """What the tables of all cells, in the order of ``cells``, say of the truth and of every method."""
         from untrac_core.tasks.validate.findings import Findings
 
-        at = count = len(self.truth_cells)
+        count, at = len(self.truth_cells), len(self.trainings)
         outcomes = []
         for title, panel in self.panels.items():
-            own = [cell for cell in self.cells[count:] if cell.method == title]
+            own = [cell for cell in self.cells[len(self.trainings) :] if cell.method == title]
             outcomes += panel.outcomes(self.studies[title], own, frames[at : at + len(own)])
             at += len(own)
         clusters = next(iter(self.studies.values())).item_clusters
         return Findings(self.spec, self.truth_cells, frames[:count], outcomes, clusters)
+
+    def _halves(self, folder: Path, findings: Findings, frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
+        """The trainings on random halves as a table, and what the summary says of them; nothing where none ran."""
+        if not self.halves:
+            return {}
+        start = len(self.truth_cells)
+        truth = half_losses(self.halves, frames[start : start + len(self.halves)])
+        write_frame(truth.table(), folder / HALVES)
+        return {"halves": half_summary(truth, findings.estimate_table, findings.groups, self.spec.seeds[0])}
 
     def _start(self, ref: ModelRef, block: int) -> tuple[BaseModelStart, Any, int]:
         """Where training begins with a model that exists: its weights, its encoder, and its context."""

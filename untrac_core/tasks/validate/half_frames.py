@@ -1,0 +1,50 @@
+"""The frames of a validation's random halves, from its summary: what pages, reports and the shell show of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from untrac_core.tasks.validate.frames import titles
+from untrac_core.text.numbers import count, decimals
+
+HEADING = "Linear datamodeling score"
+MEANING = (
+    "Spearman's rank correlation over the random halves: the loss of a model trained on a half, against the sum of the "
+    "influences of the subsets that it lacks. 1: sums of influence put the models in the right order; 0: they say "
+    "nothing about it. The interval is a bootstrap over the halves. A few dozen halves are needed for a narrow one."
+)
+
+
+def scores(summary: dict[str, Any], scope: str) -> pd.DataFrame:
+    """Each method's score over ``scope``: method (in words), value, low, high, sides; the best first.
+
+    ``scope``: as of :func:`untrac_core.tasks.validate.frames.scopes`. Empty where no halves were trained.
+    """
+    names = titles(summary)
+    rows = [
+        row | {"method": names[row["method"]]}
+        for row in summary.get("halves", {}).get("scores", [])
+        if scope == (row["side"] if row["prompt_set"] is None else f"{row['prompt_set']}: {row['side']}")
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "value", "low", "high", "sides"])
+    frame = frame.astype(dict.fromkeys(("value", "low", "high"), float))
+    return frame.sort_values("value", ascending=False, na_position="last").reset_index(drop=True)
+
+
+def score_in_words(row: Any) -> str:
+    """A score with its interval, as '0.83 (0.70 to 0.91)'."""
+    if pd.isna(row.value):
+        return "–"
+    ends = "" if pd.isna(row.low) else f" ({decimals(row.low)} to {decimals(row.high)})"
+    return decimals(row.value) + ends
+
+
+def trained_in_words(summary: dict[str, Any]) -> str:
+    """What was trained for the score, as a sentence."""
+    halves = summary["halves"]
+    return (
+        f"{count(halves['count'], 'training')} by seed {halves['seed']}, each without "
+        f"{count(halves['without'], 'subset')} drawn at random."
+    )
