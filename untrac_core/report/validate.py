@@ -14,7 +14,8 @@ from untrac_core.report.trace import BARS, NUMBER, interval
 from untrac_core.results.export import file_part
 from untrac_core.results.folders import ValidateFiles
 from untrac_core.specs import PromptSet
-from untrac_core.specs.catalogue import ATTRIBUTION, INITS, PRESETS, method_title
+from untrac_core.specs.catalogue import ATTRIBUTION, PRESETS, method_title
+from untrac_core.specs.parts import INITS
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace.frames import ends_in_words, shown
 from untrac_core.tasks.validate import frames, half_frames

@@ -361,25 +361,6 @@ STOPS = {
 }
 """Stop rules in words."""
 
-INITS = {
-    "scratch": (
-        "A recipe from scratch",
-        "A small model is trained on all subsets, then again without each of them.",
-        "from scratch",
-    ),
-    "base": (
-        "Fine-tuning of a base model",
-        "A model of the library is fine-tuned on all subsets, then again without each of them.",
-        "fine-tuning",
-    ),
-    "continued": (
-        "A finished model, whose training cannot be repeated",
-        "It is trained a little further, with and without each subset.",
-        "further training",
-    ),
-}
-"""Where the trainings of a validation start: title, what is done, in two words."""
-
 
 def method_title(name: str, preset: str | None = None) -> str:
     """A method's name for people, with its preset where it has one; a name that is not known stays as it is."""

@@ -95,6 +95,26 @@ class Training(Recipe):
     """Block size (tokens) of training text; with ``base`` and ``continued`` at most the model's context."""
 
 
+INITS = {
+    "scratch": (
+        "A recipe from scratch",
+        "A small model is trained on all subsets, then again without each of them.",
+        "from scratch",
+    ),
+    "base": (
+        "Fine-tuning of a base model",
+        "A model of the library is fine-tuned on all subsets, then again without each of them.",
+        "fine-tuning",
+    ),
+    "continued": (
+        "A finished model, whose training cannot be repeated",
+        "It is trained a little further, with and without each subset.",
+        "further training",
+    ),
+}
+"""Where the trainings of a validation start: title, what is done, in two words."""
+
+
 class NamedText(Strict):
     """A training text, by its subset and its id there, as ``examples.parquet`` has it."""
 

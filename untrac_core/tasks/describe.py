@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from untrac_core.specs import FetchSpec, GenerateSpec, TraceSpec, UnlearnSpec, ValidateSpec, VerifySpec
-from untrac_core.specs.catalogue import INITS, UNLEARNING, method_title
+from untrac_core.specs.catalogue import UNLEARNING, method_title
+from untrac_core.specs.parts import INITS
 from untrac_core.text.numbers import count
 
 

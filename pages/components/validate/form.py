@@ -17,7 +17,8 @@ from pages.components.trace.form import PRESELECTED, Shelf, held_among, parse_se
 from untrac_core.engine.checks import demo_validation, devices
 from untrac_core.errors import InputError
 from untrac_core.specs import METHODS_COMPARED, ModelRef, TraceSpec, Training
-from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, INITS, PAPER_COSTS, PRESETS, UNTRAC, method_title
+from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PAPER_COSTS, PRESETS, UNTRAC, method_title
+from untrac_core.specs.parts import INITS
 
 PREFIX = "v_"
 DEMO = demo_validation()

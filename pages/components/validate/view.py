@@ -20,7 +20,8 @@ from untrac_core.figures.palette import subset_colours
 from untrac_core.results.export import pretty
 from untrac_core.results.folders import ValidateFiles
 from untrac_core.specs import PromptSet
-from untrac_core.specs.catalogue import ATTRIBUTION, INITS, PRESETS, method_title
+from untrac_core.specs.catalogue import ATTRIBUTION, PRESETS, method_title
+from untrac_core.specs.parts import INITS
 from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
 from untrac_core.text.numbers import count, duration, figure, megabytes
