@@ -51,7 +51,7 @@ class UnlearningConfig:
     steps: int = 8
     damping: float = 0.1
     samples: int = 300
-    relative_step: float = 1.0
+    relative_step: float = 0.5
     flows: bool = False
     """Whether steps are those of the rest flow, which takes larger batches."""
     trainable: Trainable = "all"
