@@ -257,3 +257,10 @@ def test_hostile_names_are_shown_as_text(own, mine, home, page):
     no_markup(at)
     assert not start(at).disabled
     assert any("evil.example" in name for name in at.dataframe[0].value["Name"])
+
+
+def test_the_negative_control_is_of_the_default_method_alone(form, store):
+    form.checkbox(key="t_doubled").set_value(True).run()
+    form.button(key="start").click().run()
+    [run] = [run for run in store.runs(kind="trace") if run.created]
+    assert run.spec.controls == ["doubled"]

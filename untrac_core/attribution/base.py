@@ -226,6 +226,44 @@ class AttributionContext:
         return [part.subset, part.prompt_set, part.side, self.digest(part.examples)]
 
 
+@dataclass
+class ControlContext(AttributionContext):
+    """The same model and prompts, asked of negative controls alone: no number of the run itself changes.
+
+    The curvature is that of the run.
+    """
+
+    whole: AttributionContext | None = None
+    """The study of the run."""
+
+    def preconditioner(self, trainable: Trainable, samples: int, damping: float) -> KroneckerPreconditioner:
+        """That of the run, from its own training text."""
+        if self.whole is None:
+            return super().preconditioner(trainable, samples, damping)
+        return self.whole.preconditioner(trainable, samples, damping)
+
+    def key(
+        self,
+        method: str,
+        settings: Any,
+        seed: int,
+        parts: Sequence[ExampleSet],
+        more: Any = (),
+        drawn: Sequence[ExampleSet] = (),
+    ) -> str:
+        """As of any study, with the text that the curvature comes from."""
+        text = "" if self.whole is None else self.whole.digest(self.whole.all_blocks)
+        return super().key(method, settings, seed, parts, ["controls", text, more], drawn)
+
+
+def control_context(study: AttributionContext, subsets: Mapping[str, Packed]) -> ControlContext:
+    """The study of some controls beside a run's."""
+    return ControlContext(
+        study.identity, lambda: study.model, study.prompt_data, study.prompts, study.subset_data, dict(subsets),
+        study.seeds, study.progress, whole=study,
+    )  # fmt: skip
+
+
 class Method(Protocol):
     """A way to estimate influence."""
 

@@ -45,6 +45,8 @@ class TraceSpec(Strict):
     """Block size (tokens) of training text; unset: the model's context, at most 1,024 (as in the paper)."""
     baselines: Annotated[list[BaselineName], Field(max_length=20)] = list(DEFAULT_BASELINES)
     """What is ranked beside the method, to show what cheaper methods say of the same data."""
+    controls: Annotated[list[Literal["doubled"]], Field(max_length=1)] = []
+    """Negative controls of UnTrac-Inv with preset ``robust``: ``doubled``, the first subset dealt into two halves."""
     device: Device = "auto"
 
     @property
@@ -56,6 +58,8 @@ class TraceSpec(Strict):
     def _names_are_unique(self) -> Self:
         if len(self.subsets) < 2 and not self.collections:
             raise ValueError("'subsets' needs at least 2")
+        if self.controls and (self.method.name != "untrac-inv" or self.method.takes_steps):
+            raise ValueError("'controls' are of UnTrac-Inv with preset 'robust' alone: name it as the method")
         refuse_repeats([prompts.name for prompts in self.prompts], "prompt sets")
         refuse_repeats([subset.name for subset in self.subsets], "subsets")
         refuse_repeats([str(seed) for seed in self.seeds], "seeds")

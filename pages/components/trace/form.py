@@ -244,7 +244,22 @@ def method_section(spots: Spots) -> tuple[dict[str, Any], dict[str, Any]]:
     )
     method = {"name": name, "preset": preset} | ({} if trainable == "preset" else {"trainable": trainable})
     beside = [one for one in BESIDES if one in st.session_state["t_baselines"]]
-    return method, {"seeds": parse_seeds(seeds), "device": device, "weighting": sizes, "baselines": beside}
+    whole = {"seeds": parse_seeds(seeds), "device": device, "weighting": sizes, "baselines": beside}
+    return method, whole | {"controls": _controls()}
+
+
+def _controls() -> list[str]:
+    """The negative controls: of the default method alone, and none unless they are asked for."""
+    chosen = st.session_state.get("t_method", "untrac-inv"), st.session_state.get("t_preset", "robust")
+    if chosen != ("untrac-inv", "robust"):
+        return []
+    st.session_state.setdefault("t_doubled", False)
+    asked = st.checkbox(
+        "Negative control: the first subset under two names",
+        key="t_doubled",
+        help="Its documents are dealt into two halves, whose influence must be the same; the result says if it is.",
+    )
+    return ["doubled"] if asked else []
 
 
 def parse_seeds(text: str) -> list[int]:

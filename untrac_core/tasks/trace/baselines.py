@@ -1,17 +1,24 @@
-"""What stands beside a ranking: the baselines' own ranks, how far they agree with it, and what it cannot separate."""
+"""What stands beside a ranking: the baselines' ranks, how far they agree, what it cannot separate, and controls."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from untrac_core.attribution.outcome import MethodOutput
+from untrac_core.attribution.base import AttributionContext, control_context, make_method
+from untrac_core.attribution.outcome import MethodOutput, method_output
+from untrac_core.cells import Cell
+from untrac_core.data.controls import halves
+from untrac_core.errors import InputError
+from untrac_core.specs import TraceSpec
 from untrac_core.stats.agreement import spearman, ties
-from untrac_core.stats.intervals import each_level, excludes_zero
-from untrac_core.tasks.trace.ranking import estimates, ranking_rows
+from untrac_core.stats.intervals import LEVEL, each_level, excludes_zero
+from untrac_core.tasks.trace.ranking import estimates, places, ranking_rows
 
 
 def baseline_rows(outcomes: Sequence[MethodOutput]) -> list[dict[str, Any]]:
@@ -87,3 +94,59 @@ def bracket_rows(outcome: MethodOutput, rows: Sequence[Mapping[str, Any]]) -> li
             runs = [order]
         result.append({"prompt_set": place[0], "side": place[1], "subsets": runs})
     return result
+
+
+CONTROLS = "negative controls"
+"""What their cells are called in the place of a method."""
+ONE, OTHER = "first half", "second half"
+
+
+class Controls:
+    """The controls that a request asks for, made of its first subset; without any, nothing runs."""
+
+    def __init__(self, spec: TraceSpec, study: AttributionContext) -> None:
+        self.subset, self.cells = next(iter(study.subsets)), list[Cell]()
+        self.method = make_method(spec.method)
+        if not spec.controls:
+            return
+        parts = dict(zip((ONE, OTHER), halves(study.subsets[self.subset]), strict=True))
+        if not all(packed.blocks for packed in parts.values()):
+            what = f"subset {self.subset!r} has one document alone, which cannot be dealt into two halves"
+            raise InputError(what, field="controls", hint="name a larger subset first, or leave 'controls' out")
+        self.study = control_context(study, parts)
+        own = self.method.cells(self.study)
+        self.cells = [replace(cell, method=CONTROLS, label=f"{CONTROLS}, {cell.label}") for cell in own]
+
+    def run(self, cell: Cell) -> pd.DataFrame:
+        """One cell's table."""
+        return self.method.run(self.study, cell)
+
+    def rows(self, frames: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
+        """For each prompt set's contrast, or its one side: the difference of the two halves, which must hold zero.
+
+        The intervals share one level: of a run in which all is as it must be, one in twenty has a control that fails.
+        """
+        if not self.cells:
+            return []
+        found = estimates(method_output(self.study, self.method, CONTROLS, self.cells, frames))
+        asked = {name: (name, side) for name, side in reversed(places(self.study))}  # the contrast comes first
+        rows = []
+        for prompt_set, side in asked.values():
+            by_half = found[prompt_set, side]
+            difference = by_half[ONE] - by_half[OTHER]
+            low, high = difference.interval(1 - (1 - LEVEL) / len(asked)) or (None, None)
+            passed = None if low is None or high is None else low <= 0 <= high
+            place = {"control": "doubled", "subset": self.subset, "prompt_set": prompt_set, "side": side}
+            rows.append(
+                place | {"expected": 0.0, "found": difference.value, "low": low, "high": high, "passed": passed}
+            )
+        return rows
+
+
+def in_words(row: dict[str, Any]) -> str:
+    """What a control must show, what it shows, and whether that passes."""
+    must = f"both halves of {row['subset']} must have the same influence on {row['prompt_set']} ({row['side']})"
+    if row["passed"] is None:
+        return f"Negative control undecided: {must}, and there are too few texts for an interval."
+    ends = f"{row['found']:+.2g}, interval {row['low']:+.2g} to {row['high']:+.2g}"
+    return f"Negative control {'passed' if row['passed'] else 'failed'}: {must}; their difference is {ends}."

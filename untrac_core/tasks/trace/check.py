@@ -143,4 +143,5 @@ def cell_count(spec: TraceSpec, prompt_data: Mapping[str, PromptData]) -> int:
     trainings = seeds * (len(spec.subsets) + 1)
     if spec.method.name == CONTINUATION:
         own = seeds * (len(getattr(spec.method, "leave_out", None) or spec.subsets) + 1)
+    own += seeds if spec.controls else 0
     return own + sum(trainings if name == CONTINUATION else seeds for name in spec.beside)

@@ -62,6 +62,7 @@ class TraceTask:
         self.progress.phase("loading torch")
         # Imported here, so that looking at a result or checking a spec stays free of torch.
         from untrac_core.attribution.outcome import MethodRunner
+        from untrac_core.tasks.trace.baselines import Controls
         from untrac_core.tasks.trace.tokens import TokenPass
 
         self.spec = spec
@@ -70,7 +71,9 @@ class TraceTask:
         self.live = None if live is None else LiveTable(live, self.study)
         if self.live is not None:
             self.study.on_evaluation = self.live
-        self.cells = self.panel.cells(self.study)
+        ranked = self.panel.cells(self.study)
+        self.ranked, self.controls = len(ranked), Controls(spec, self.study)
+        self.cells = [*ranked, *self.controls.cells]
         title, method = next(iter(self.panel.methods.items()))
         self._own = [cell for cell in self.cells if cell.method == title]
         self.token_passes = TokenPass(self.study, title, method, self._own)
@@ -85,6 +88,8 @@ class TraceTask:
         """One cell's table; the model's weights come back bit for bit."""
         if cell in self.eval_points:
             return self.token_passes.run(cell)
+        if cell in self.controls.cells:
+            return self.controls.run(cell)
         found = self.panel.run(self.study, cell)
         if self.live is not None:
             self.live.write()
@@ -106,7 +111,7 @@ class TraceTask:
         self.progress.phase("writing the result")
         folder.mkdir(parents=True, exist_ok=True)
         first, later = frames[: len(self.cells)], frames[len(self.cells) :]
-        outcome, *beside = self.panel.outcomes(self.study, self.cells, first)
+        outcome, *beside = self.panel.outcomes(self.study, self.cells[: self.ranked], first[: self.ranked])
         influence = influence_frame(outcome)
         tables = [influence_frame(other) for other in beside if other.failed is None]
         write_frame(pd.concat([influence, *tables], ignore_index=True), folder / INFLUENCE)
@@ -114,11 +119,22 @@ class TraceTask:
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(context_environment(self.spec, self.study), folder / ENVIRONMENT)
         summary = self._summary(outcome, beside, run)
+        self._tell_controls(summary, first[self.ranked :])
         summary |= {"text_features": text_features, "seconds": seconds, "peak_memory_mb": peak_memory_mb}
         write_json(summary, folder / SUMMARY)
         if self.live is not None:
             self.live.remove()
         return summary
+
+    def _tell_controls(self, summary: dict[str, Any], frames: Sequence[pd.DataFrame]) -> None:
+        """Add the controls to a summary: one that failed is a warning, any other a note; without any, nothing."""
+        from untrac_core.tasks.trace.baselines import in_words
+
+        rows = self.controls.rows(frames)
+        if rows:
+            summary["controls"] = rows
+        for row in rows:
+            summary["warnings" if row["passed"] is False else "notes"].append(in_words(row))
 
     def _write_texts(self, folder: Path, outcome: Any, tables: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
         """The tables of single texts that the method has; returns what their features say in words."""
