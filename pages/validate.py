@@ -99,7 +99,8 @@ def costs(found: ValidateCheck) -> None:
         },
         border="horizontal",
     )
-    st.caption("For each seed, one training on all subsets and one without each of them; and those on random halves.")
+    halves = " And one on each random half." if found.spec and found.spec.halves else ""
+    st.caption(f"For each seed, one training on all subsets and one without each of them.{halves}")
 
 
 def remarks(found: ValidateCheck) -> None:
