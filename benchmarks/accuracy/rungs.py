@@ -58,14 +58,16 @@ Array = npt.NDArray[np.float64]
 Estimates = dict[tuple[str, str], dict[str, Estimate]]
 
 
-def estimated(bed: str, name: str, work: Path, blocks: int) -> tuple[Estimates, dict[str, Any]]:
+def estimated(bed: str, name: str, work: Path, blocks: int, draws: int) -> tuple[Estimates, dict[str, Any]]:
     """The method's estimates by prompt set and side; and what it took: CPU seconds, those of the prompts' losses alone.
 
-    ``blocks``: of a corpus on average, that it may read.
+    ``blocks``: of a corpus on average, that it may read. ``draws``: seeds of the estimate.
     """
     progress = Printed()
     spec = resolved(BEDS[bed](data_root(), work / "data"), progress)
-    spec = spec.model_copy(update={"methods": [method_spec(name)], "samples_per_subset": blocks})
+    spec = spec.model_copy(
+        update={"methods": [method_spec(name)], "samples_per_subset": blocks, "estimate_seeds": SEEDS[:draws]}
+    )
     task = ValidateTask(spec, work / "rungs", progress, threads=1)
     title = task.spec.methods[0].title
     study, panel = task.studies[title], task.panels[title]
@@ -77,6 +79,7 @@ def estimated(bed: str, name: str, work: Path, blocks: int) -> tuple[Estimates, 
     (outcome,) = panel.outcomes(study, cells, frames)
     return estimates(outcome), {
         "blocks": blocks,
+        "draws": draws,
         "cpu_seconds": round(time.process_time() - began),
         "cpu_seconds_of_losses": round(asked.seconds),
         "ended": "; ".join(sorted({str(frame["ended"].iloc[0]) for frame in frames})),
@@ -220,13 +223,14 @@ def main() -> None:
     parser.add_argument("bed", nargs="?", choices=[bed for bed in BEDS if (HERE / "results" / bed).is_dir()])
     parser.add_argument("--work", type=Path, default=HERE / "work", help="a folder for data and the model")
     parser.add_argument("--blocks", type=int, help="of a corpus on average, that the method may read")
+    parser.add_argument("--draws", type=int, default=len(SEEDS), help="seeds of the estimate")
     asked = parser.parse_args()
     blocks = asked.blocks or (FRESH if asked.method == "continuation" else BLOCKS)
     if asked.bed is None:
         print(table(asked.method), contrast_table(asked.method), sep="\n\n")
         return
     for key, value in keep(
-        asked.bed, asked.method, *estimated(asked.bed, asked.method, asked.work / asked.bed, blocks)
+        asked.bed, asked.method, *estimated(asked.bed, asked.method, asked.work / asked.bed, blocks, asked.draws)
     ).items():
         print(f"{key}: {value if isinstance(value, str) else round(value, 3)}")
 
