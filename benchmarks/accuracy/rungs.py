@@ -210,7 +210,9 @@ def contrast_table(method: str) -> str:
     return "\n".join([f"| Testbed | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|", *rows])
 
 
-def _cell(name: str, value: float) -> str:
+def _cell(name: str, value: float | None) -> str:
+    if value is None:  # one draw gives no interval
+        return ""
     if name in ("signs", "coverage"):
         return f"{value:.0%}".replace("%", " %")
     return f"{value:.1f}" if "slope" in name else f"{value:.2f}".replace("0.", ".", 1)
