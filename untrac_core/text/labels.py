@@ -18,7 +18,7 @@ def plain(text: str | None) -> str | None:
     return words if allowed and not words.startswith("-") else None
 
 
-NO_WORDS = {"true", "false", "yes", "no", "none", "nan"}
+NO_WORDS = {"yes", "no", "none", "nan"}
 """Labels that say nothing of the texts that they stand for."""
 
 

@@ -49,7 +49,7 @@ def test_the_best_evidence_is_told(demo):
     assert "the testbed that is most like this run" in evidence(replace(demo, ground_truth=None), prompts, "contrast")
 
 
-@pytest.mark.parametrize("own", ["1", "0.0", "true", "None", "<b>"])
+@pytest.mark.parametrize("own", ["1", "0.0", "yes", "None", "<b>"])
 def test_labels_that_say_nothing_reach_no_sentence(demo, own):
     prompts = demo.spec.prompts[0].model_copy(update={"harmful": own})
     assert labels(prompts) == ("harmful", "benign")
