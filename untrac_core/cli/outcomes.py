@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from untrac_core.cli.console import console, facts_line, print_lines, table
-from untrac_core.tasks.validate import half_frames
 from untrac_core.text.labels import SIDES
 from untrac_core.text.numbers import RELATIVE_UNIT, UNIT, decimals, duration, figure, percent
 
@@ -100,8 +99,10 @@ def leaderboard(summary: dict[str, Any]) -> None:
     if summary.get("calibration"):
         out.print(_sizes(summary))
     if summary.get("halves"):
+        from untrac_core.tasks.validate.half_frames import trained_in_words  # with pandas, which few commands need
+
         out.print(_halves(summary))
-        out.print(Text(half_frames.trained_in_words(summary)))
+        out.print(Text(trained_in_words(summary)))
     out.print(Text(summary["verdict"]))
 
 
@@ -130,6 +131,8 @@ def _sizes(summary: dict[str, Any]) -> Table:
 
 def _halves(summary: dict[str, Any]) -> Table:
     """The linear datamodeling score of every method, over the resolvable sides, or over all where there are none."""
+    from untrac_core.tasks.validate import half_frames
+
     found = half_frames.scores(summary, "resolvable")
     group = "all" if found.empty else "resolvable"
     found = half_frames.scores(summary, group)
