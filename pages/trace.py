@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.launch_panel import Launch, summary
-from pages.components.forms.refill import note_refilled, refill_trace, tell_refilled
+from pages.components.forms.refill import brought, note_refilled, refill_trace, tell_refilled
 from pages.components.layout.errors import Sections, Spots, say
 from pages.components.layout.labels import about
 from pages.components.layout.shell import lines, shell, title
@@ -23,15 +23,7 @@ from untrac_core.text.numbers import count, duration, megabytes
 
 def again(store: Store, known: form.Shelf) -> None:
     """Take up the trace that the address brings (``?like=``), once: the same request, to be changed."""
-    run_id = st.query_params.get("like")
-    if run_id is None:
-        return
-    st.query_params.pop("like", None)
-    try:
-        run = store.run(run_id)
-    except InputError:
-        return
-    if run.kind == "trace":
+    if (run := brought(store, "like")) is not None:
         note_refilled(form.PREFIX, run.name, refill_trace(known, run.spec, form.PREFIX))
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.launch_panel import Launch, summary
-from pages.components.forms.refill import note_refilled, tell_refilled
+from pages.components.forms.refill import brought, note_refilled, tell_refilled
 from pages.components.layout.errors import Sections, Spots, place_of, say
 from pages.components.layout.labels import about, finished
 from pages.components.layout.results import cached_result
@@ -40,15 +40,7 @@ PLACES = (
 
 def bring(store: Store, known: Shelf) -> None:
     """Take up the trace that the address brings (``?trace=``), once: validate its model, prompts and subsets."""
-    run_id = st.query_params.get("trace")
-    if run_id is None:
-        return
-    st.query_params.pop("trace", None)
-    try:
-        run = store.run(run_id)
-    except InputError:
-        return
-    if run.kind == "trace":
+    if (run := brought(store, "trace")) is not None:
         note_refilled(form.PREFIX, run.name, form.of_trace(known, run.spec))
 
 

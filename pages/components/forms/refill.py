@@ -7,7 +7,9 @@ from typing import Any
 
 import streamlit as st
 
+from untrac_core.engine import Run, Store
 from untrac_core.engine.library.library import Entry
+from untrac_core.errors import InputError
 from untrac_core.specs import ModelRef, TraceSpec
 from untrac_core.specs.catalogue import UNTRAC
 
@@ -58,6 +60,19 @@ def refill_trace(known: Mapping[str, Mapping[str, Entry]], spec: TraceSpec, pref
     for name, value in values.items():
         st.session_state[f"{prefix}{name}"] = value
     return missing
+
+
+def brought(store: Store, name: str) -> Run | None:
+    """The trace that the address brings under a name, taken out of it, so that it fills a form once."""
+    run_id = st.query_params.get(name)
+    if run_id is None:
+        return None
+    st.query_params.pop(name, None)
+    try:
+        run = store.run(run_id)
+    except InputError:
+        return None
+    return run if run.kind == "trace" else None
 
 
 def tell_refilled(prefix: str) -> None:

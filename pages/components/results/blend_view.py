@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pages.components.layout.downloads import chart_config
-from pages.components.layout.results import cached_folder, cached_result, drawn_once
+from pages.components.layout.results import cached_folder, drawn_once
 from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
 from untrac_core.explore.tables import Blended, blended, closer, same_question, trace_frames
@@ -32,21 +33,19 @@ def _blended(
     return blended(result, [cached_folder("trace", *rung) for rung in rungs], prompt_set, side, truth)
 
 
-def _about_the_same(run: Run, result: TraceFiles, store: Store) -> tuple[list[Run], list[Run]]:
+def _about_the_same(run: Run, result: TraceFiles, store: Store) -> tuple[dict[str, Run], list[Run]]:
     """Finished traces that are closer looks at the question, the latest by each method; and validations of it."""
     traces: dict[str, Run] = {}
     validations = []
     for other in store.runs()[:RUNS_MOST]:
         if other.status != "done" or other.id == run.id:
             continue
-        try:
-            if other.kind == "trace" and closer(result.spec, (spec := cached_result(other).spec)):
-                traces.setdefault(spec.method.name, other)
-            elif other.kind == "validate" and same_question(result.spec, cached_result(other).spec):
-                validations.append(other)
-        except (InputError, OSError):
-            continue
-    return list(traces.values()), validations
+        spec: Any = other.spec  # not its result, which is read only where it is blended
+        if other.kind == "trace" and closer(result.spec, spec):
+            traces.setdefault(spec.method.name, other)
+        elif other.kind == "validate" and same_question(result.spec, spec):
+            validations.append(other)
+    return traces, validations
 
 
 def blend(run: Run, result: TraceFiles, store: Store, prompt_set: str, side: str) -> None:
@@ -55,24 +54,28 @@ def blend(run: Run, result: TraceFiles, store: Store, prompt_set: str, side: str
     truth = result.ground_truth is not None or validations
     if not traces and not truth:
         return
-    sources = [method_title(cached_result(one).spec.method.name) for one in traces] + (["retraining"] if truth else [])
+    sources = [method_title(name) for name in traces] + (["retraining"] if truth else [])
     if not st.toggle(f"Blend with {' and '.join(sources)}", key="blend"):
         return
     validation = validations[0] if validations and result.ground_truth is None else None
-    found = _blended(
-        (run.folder, run.changed),
-        tuple((one.folder, one.changed) for one in traces),
-        (validation.folder, validation.changed) if validation else None,
-        prompt_set,
-        side,
-    )
+    try:
+        found = _blended(
+            (run.folder, run.changed),
+            tuple((one.folder, one.changed) for one in traces.values()),
+            (validation.folder, validation.changed) if validation else None,
+            prompt_set,
+            side,
+        )
+    except (InputError, OSError) as error:
+        st.text(f"One of these results cannot be read: {error}")
+        return
     if found is None:
         st.caption(
             "These cannot be blended on this side: fewer than three subsets are shared, or the answers have nothing "
             "to do with each other."
         )
         return
-    _draw(run, found, prompt_set, side, (*traces, *([validation] if validation else [])))
+    _draw(run, found, prompt_set, side, (*traces.values(), *([validation] if validation else [])))
 
 
 def _draw(run: Run, found: Blended, prompt_set: str, side: str, others: tuple[Run, ...]) -> None:
