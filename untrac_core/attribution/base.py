@@ -51,11 +51,13 @@ class ModelIdentity:
 class Checkpoint:
     """Weights that the model had while it was trained.
 
-    ``load`` puts them into the study's module; ``rate``: the learning rate that was used from there on.
+    ``load`` puts them into the study's module; ``rate``: the learning rate that was used from there on;
+    ``second_moments``: the optimizer's running mean of squared gradients, by parameter.
     """
 
     load: Callable[[], None]
     rate: float
+    second_moments: Callable[[], Mapping[str, torch.Tensor]]
 
 
 def _unheard(cell: Cell, subset: str, step: int, losses: Losses) -> None:

@@ -136,6 +136,18 @@ class GradientSettings(SampledSettings):
     """The parameters whose gradients are compared."""
 
 
+class TracInSettings(GradientSettings):
+    """TracIn, as it is or with the optimizer's scaling."""
+
+    scaling: Literal["none", "adam"] = "none"
+    """``adam``: a prompt's gradient over the root of the second moments that Adam had there, as a step of Adam goes."""
+
+    @property
+    def title(self) -> str:
+        """What a report calls it: with the scaling where there is one."""
+        return self.label or (self.name if self.scaling == "none" else f"{self.name} ({self.scaling})")
+
+
 class FisherSettings(GradientSettings):
     """A gradient product that is scaled by statistics of the training text's gradients."""
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from safetensors.torch import save_model as save_weights
 from torch import nn
 
@@ -144,10 +145,11 @@ class Retraining:
         module = self.begin(seed).to(self.device)
         wanted = checkpoint_steps(self.training.steps) if checkpoints else []
 
-        def keep(step: int) -> None:
+        def keep(step: int, optimizer: torch.optim.AdamW) -> None:
             if checkpoints and step in wanted:
                 checkpoints.mkdir(parents=True, exist_ok=True)
                 save_weights(module, str(checkpoints / checkpoint_name(step)))
+                save_file(second_moments(module, optimizer), checkpoints / moments_name(step))
 
         self.progress.phase(self.label(seed))
         curve = train_model(module, self.blocks, self.training, seed, self.device, self.progress, self.without, keep)
@@ -179,8 +181,8 @@ class Retraining:
         """The loss at the end of a training with a course."""
         return float(json.loads((self.folder(seed) / HISTORY).read_text(encoding="utf-8"))["train_loss"])
 
-    def checkpoints(self) -> list[tuple[str, float]]:
-        """The files of the way in a folder with a course, in the order of the training, and their rates.
+    def checkpoints(self) -> list[tuple[str, str, float]]:
+        """Of the way in a folder with a course, in the order of the training: weights, Adam's second moments, rate.
 
         A rate is the sum of the learning rates of the steps since the checkpoint before: TracIn's eta_t for a sum over
         few checkpoints in the place of all steps.
@@ -188,12 +190,12 @@ class Retraining:
         kept, before = [], 0
         for step in checkpoint_steps(self.training.steps):
             rates = [rate_factor(each, self.training) for each in range(before, step)]
-            kept.append((checkpoint_name(step), self.training.learning_rate * sum(rates)))
+            kept.append((checkpoint_name(step), moments_name(step), self.training.learning_rate * sum(rates)))
             before = step
         return kept
 
     def discard(self, *seeds: int) -> None:
-        """Remove models that nobody looks at any more: one with a course is six times its weights."""
+        """Remove models that nobody looks at any more: one with a course is eleven times its weights."""
         for seed in seeds:
             shutil.rmtree(self._place(seed), ignore_errors=True)
 
@@ -215,6 +217,22 @@ def checkpoint_steps(steps: int) -> list[int]:
 def checkpoint_name(step: int) -> str:
     """The file of the weights after a step."""
     return f"step-{step}.safetensors"
+
+
+def moments_name(step: int) -> str:
+    """The file of Adam's second moments after a step."""
+    return f"moments-{step}.safetensors"
+
+
+def second_moments(module: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
+    """Adam's running mean of squared gradients by parameter, its start from zero corrected (Kingma and Ba, 2015)."""
+    _, decay = optimizer.defaults["betas"]
+    found = {}
+    for name, parameter in module.named_parameters():
+        state = optimizer.state.get(parameter)
+        if state:  # a parameter that no loss depends on has none
+            found[name] = state["exp_avg_sq"] / (1.0 - decay ** float(state["step"]))
+    return found
 
 
 def _size(shapes: list[tuple[int, ...]]) -> str:

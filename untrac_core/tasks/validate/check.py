@@ -24,8 +24,8 @@ CHARACTERS = 2.5
 """A token, of English text under a small vocabulary; only for the cost, before a tokenizer is trained."""
 LONGEST_ITEM = 40
 """Tokens assumed of a test item where its text is not looked at."""
-COPIES = 6
-"""Of its weights that a full model has on the disk: itself and its checkpoints."""
+COPIES = 11
+"""Of its weights that a full model has on the disk: itself, its checkpoints, and as much of the optimizer."""
 
 
 @dataclass(frozen=True)

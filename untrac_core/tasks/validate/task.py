@@ -200,6 +200,7 @@ class ValidateTask:
 
     def _study(self, method: MethodSpec) -> AttributionContext:
         """What a method is asked about; each has a study of its own, so that it pays for its own statistics."""
+        from safetensors.torch import load_file
         from safetensors.torch import load_model as load_weights
 
         from untrac_core.attribution.base import AttributionContext, Checkpoint, ModelIdentity
@@ -216,11 +217,11 @@ class ValidateTask:
                 return self._loaded(spec.model, trainable)
             return self._loaded(ModelRef(path=os.fspath(self.leave_out.full.folder(seed))), trainable)
 
-        def checkpoint(name: str, rate: float) -> Checkpoint:
+        def checkpoint(weights: str, moments: str, rate: float) -> Checkpoint:
             def put() -> None:
-                load_weights(load().module, os.fspath(self.leave_out.full.folder(seed) / name))
+                load_weights(load().module, os.fspath(self.leave_out.full.folder(seed) / weights))
 
-            return Checkpoint(put, rate)
+            return Checkpoint(put, rate, lambda: load_file(self.leave_out.full.folder(seed) / moments))
 
         kept = [] if further else self.leave_out.full.checkpoints()
         return AttributionContext(
@@ -232,7 +233,7 @@ class ValidateTask:
             self.looked_at,
             spec.estimate_seeds,
             self.progress,
-            [checkpoint(name, rate) for name, rate in kept],
+            [checkpoint(*files) for files in kept],
             {name: float(len(blocks)) for name, blocks in self.material.blocks.items()},
         )
 
