@@ -167,6 +167,8 @@ class EkFacSettings(FisherSettings):
     """EK-FAC; ``samples``: training blocks that the curvature is estimated on."""
 
     samples: Count = 1024
+    head: bool = False
+    """Also the output layer, which gives each word its logit; its factors are as large as the vocabulary."""
 
 
 class LissaSettings(FisherSettings):
