@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.jobs import fetch
@@ -22,6 +23,7 @@ from untrac_core.engine.library.sources import Preview, guess_columns, guess_sid
 from untrac_core.errors import InputError
 from untrac_core.specs import PromptSet
 from untrac_core.specs.build import build
+from untrac_core.text.labels import word_of
 from untrac_core.text.numbers import count
 
 PREFIX = "p_"
@@ -142,6 +144,7 @@ def sides(found: Preview, label: str, prefix: str) -> dict[str, str | None]:
     if harmful == NONE:
         st.caption("Without a harmful label all rows are one side: the texts to be explained.")
         return {"harmful": None, "harmless": None}
+    named = {"harmful_name": side_name(left, "harmful", harmful, prefix)}
     others = [NONE, *(value for value in values if value != harmful)]
     guesses = [guess for guess in (harmless_guess, harmful_guess) if guess in others]
     option(f"{prefix}harmless", others, guesses[0] if guesses else NONE)
@@ -151,7 +154,22 @@ def sides(found: Preview, label: str, prefix: str) -> dict[str, str | None]:
         key=f"{prefix}harmless",
         format_func=shown_as({value: _counted(value, counts) for value in values}),
     )
-    return {"harmful": harmful, "harmless": None if harmless == NONE else harmless}
+    if harmless == NONE:
+        return {"harmful": harmful, "harmless": None} | named
+    named["harmless_name"] = side_name(right, "harmless", harmless, prefix)
+    return {"harmful": harmful, "harmless": harmless} | named
+
+
+def side_name(place: DeltaGenerator, side: str, label: str, prefix: str) -> str | None:
+    """What sentences call a side's texts; filled in with what its label says, anew for another label."""
+    name = place.text_input(
+        f"What its texts are called ({side} side)",
+        value=word_of(label) or side,
+        key=f"{prefix}{side}_name_{label}",
+        max_chars=40,
+        help="A word that fits before 'texts', such as 'toxic' or 'benign'. Titles and sentences use it.",
+    )
+    return name.strip() or None
 
 
 def _counted(value: str, counts: dict[str, int]) -> str:

@@ -224,7 +224,7 @@ def test_planted_texts_beat_the_controls_of_their_subset(ask, world, tmp_path):
     row = result.summary["sides"][0]
     assert (row["side"], row["clear"], row["texts"], row["controls"]) == ("contrast", True, 8, 8)
     assert row["low"] > 0
-    assert "make the bad texts of talk, beyond good ones, less likely than texts drawn at random" in row["text"]
+    assert "make bad rather than good texts of talk less likely than texts drawn at random" in row["text"]
 
 
 def test_a_collapsed_text_has_no_numbers_and_is_said(ask, tmp_path):
