@@ -19,7 +19,7 @@ from pages.components.layout.run_from_url import addressed
 from pages.components.layout.shell import lines, present_button, presenting, shell, title
 from pages.components.results import presentation
 from pages.components.trace.form import Shelf, shelf
-from pages.components.validate import form, view
+from pages.components.validate import additions_view, beside_view, form, view
 from untrac_core.engine import Run, Store, describe_run
 from untrac_core.engine.checks import ValidateCheck
 from untrac_core.errors import InputError
@@ -34,7 +34,8 @@ PURPOSE = "Train without each subset and see which method predicts what happens;
 LATEST = 5
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
-    ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"), ("name", "name"),
+    ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"), ("pairs", "pairs"),
+    ("name", "name"),
 )  # fmt: skip
 
 
@@ -91,8 +92,10 @@ def costs(found: ValidateCheck) -> None:
         },
         border="horizontal",
     )
-    halves = " And one on each random half." if found.spec and found.spec.halves else ""
-    st.caption(f"For each seed, one training on all subsets and one without each of them.{halves}")
+    spec = found.spec
+    more = " And one without each pair." if spec and (spec.pairs or spec.named_pairs) else ""
+    more += " By the first seed, one on each random half too." if spec and spec.halves else ""
+    st.caption(f"For each seed, one training on all subsets and one without each of them.{more}")
 
 
 def remarks(found: ValidateCheck) -> None:
@@ -155,8 +158,9 @@ def show(run: Run, validation: ValidateFiles) -> None:
     lines(warnings, heading="Warnings", icon=":material/warning:")
     view.leaderboard(told, scope)
     view.size_and_sign(told, scope)
-    view.halves(told, scope)
-    view.beside(validation)
+    additions_view.halves(told, scope)
+    additions_view.pairs(told, scope)
+    beside_view.beside(validation)
     view.differences(told)
     view.details(validation, run)
     view.limits(validation)

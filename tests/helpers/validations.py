@@ -123,6 +123,28 @@ def with_halves(summary):
     summary["halves"] = {"count": 24, "without": 2, "seed": 0, "scores": rows}
 
 
+def with_pairs(summary):
+    """Add what a summary says of four pairs by two seeds: the first stands in for each other, the rest add up."""
+    prompt_set = summary["noise"][0]["prompt_set"]
+    names = [row["subset"] for row in summary["ground_truth"] if row["side"] == "contrast"]
+    rows = [
+        {"without": [names[0], other], "prompt_set": prompt_set, "side": side, "both": 0.09, "expected": 0.09 - value}
+        | {"interaction": value, "low": value - 0.02, "high": value + 0.02, "separable": value > 0.02}
+        for _, side, _ in SIDES
+        for other, value in zip(names[1:], (-0.005, 0.04, 0.01, 0.0), strict=False)
+    ]
+    sides = [
+        {"prompt_set": prompt_set, "side": side, "both": 0.09, "interaction": 0.021, "noise": 0.006, "p_value": 0.012}
+        | {"separable": True}
+        for _, side, _ in SIDES
+    ]
+    scores = [
+        {"method": "bm25", "prompt_set": None, "side": side, "sides": 2, "value": 0.4, "low": -0.2, "high": 0.8}
+        for side in ("resolvable", "all")
+    ]
+    summary["pairs"] = {"count": 4, "seeds": [0, 1], "interactions": rows, "sides": sides, "scores": scores}
+
+
 def write_validation(folder, spec, text="Trust UnTrac-Inv here.", change=None):
     """The folder of a finished validation; ``change`` edits its summary."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from tests.helpers.reports import PAYLOADS, Report, hostile_trace, hostile_validation, without_bundle
-from tests.helpers.validations import validate_spec, with_halves, write_validation
+from tests.helpers.validations import validate_spec, with_halves, with_pairs, write_validation
 from untrac_core.errors import InputError
 from untrac_core.paths import DEMO
 from untrac_core.report import report
@@ -255,6 +255,16 @@ def test_a_validation_with_random_halves_has_their_score(tmp_path):
     assert "Linear datamodeling score" in seen.said
     [table] = [table for table in seen.tables if table[0][-1] == "Score (95 % interval)"]
     assert table[1:] == [["UnTrac-Inv (robust)", "0.90 (0.70 to 0.97)"], ["BM25", "−0.50 (−0.70 to −0.43)"]]
+
+
+def test_a_validation_with_pairs_has_their_interactions(tmp_path):
+    write_validation(tmp_path / "done", validate_spec(tmp_path / "data"), change=with_pairs)
+    seen = Report(report(tmp_path / "done"))
+    assert "Interactions: two subsets left out at once" in seen.said
+    found = [table for table in seen.tables if table[0][0] == "Left out at once"]
+    assert len(found) == 3  # every side
+    assert found[0][1] == ["forum + news", "+0.090", "+0.050", "+0.040", "+0.020 to +0.060", "more than the sum"]
+    assert "seed noise alone makes 0.0060: more than noise, p = 0.012." in seen.said
 
 
 @pytest.mark.parametrize(

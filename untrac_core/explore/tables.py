@@ -13,7 +13,8 @@ from untrac_core.tasks.unlearn import frames as unlearn_frames
 from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
 from untrac_core.tasks.validate import frames as validate_frames
-from untrac_core.tasks.validate import half_frames
+from untrac_core.tasks.validate import truth_frames
+from untrac_core.tasks.validate.additions import half_frames, pair_frames
 from untrac_core.unlearning.metrics.summary import METRICS
 
 __all__ = [
@@ -32,11 +33,13 @@ __all__ = [
     "half_frames",
     "headline",
     "in_nats",
+    "pair_frames",
     "same_question",
     "scale_of",
     "sides_of",
     "trace_frames",
     "trace_live",
+    "truth_frames",
     "unlearn_frames",
     "validate_frames",
     "what_would_settle",

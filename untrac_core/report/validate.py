@@ -18,7 +18,8 @@ from untrac_core.specs.catalogue import ATTRIBUTION, PRESETS, method_title
 from untrac_core.specs.parts import INITS
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace.frames import ends_in_words, shown
-from untrac_core.tasks.validate import frames, half_frames
+from untrac_core.tasks.validate import frames, truth_frames
+from untrac_core.tasks.validate.additions import half_frames, pair_frames
 from untrac_core.text.labels import labels as side_labels
 from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
@@ -49,6 +50,8 @@ class ValidationReport:
             yield "Size and sign", size
         if halves := [*self._halves()]:
             yield half_frames.HEADING, halves
+        if pairs := [*self._pairs()]:
+            yield pair_frames.HEADING, pairs
         yield "Ground-truth reproducibility", [self._noise()]
         yield "Differences between methods", [*self._differences()]
         yield "Estimates vs ground truth", [*self._beside()]
@@ -59,7 +62,7 @@ class ValidationReport:
         """The sentence that decides, how much it rests on, and what speaks against it."""
         summary = self.summary
         yield Paragraph(frames.in_words(summary, summary["verdict"]), "answer")
-        yield Paragraph(frames.counts(summary), "quiet")
+        yield Paragraph(truth_frames.counts(summary), "quiet")
         if warnings := [frames.in_words(summary, text) for text in summary.get("warnings", [])]:
             yield Group("box", [Listed(warnings)], "Warnings")
 
@@ -132,14 +135,38 @@ class ValidationReport:
         found = half_frames.scores(self.summary, self.scope)
         if found.empty:
             return
+        yield self._scores(found, half_frames.HEADING)
+        yield Paragraph(f"{half_frames.trained_in_words(self.summary)} {half_frames.MEANING}", "quiet")
+
+    def _scores(self, found: pd.DataFrame, heading: str) -> Table:
+        """How well each method's sums put models in order."""
         rows = [(row.method, half_frames.score_in_words(row)) for row in found.itertuples()]
         columns = [Column("Method"), Column("Score (95 % interval)", NUMBER)]
-        yield Table(columns, rows, caption=f"{half_frames.HEADING}: {self.over}")
-        yield Paragraph(f"{half_frames.trained_in_words(self.summary)} {half_frames.MEANING}", "quiet")
+        return Table(columns, rows, caption=f"{heading}: {self.over}")
+
+    def _pairs(self) -> Iterator[Block]:
+        """Every pair's interaction on every side, and how well each method's sums agree, where pairs were left out."""
+        places = pair_frames.places(self.summary)
+        if not places:
+            return
+        for number, place in enumerate(places):
+            rows = [
+                (row.pair, *map(signed, (row.both, row.expected, row.interaction)), interval(row), row.verdict)
+                for row in pair_frames.interactions(self.summary, place).itertuples()
+            ]
+            names = ("Both", "Expected", "Interaction", "Interval")
+            columns = [Column("Left out at once"), *(Column(name, NUMBER) for name in names), Column("So it is")]
+            said = Paragraph(pair_frames.side_in_words(self.summary, place))
+            yield Group("folded" if number else "section", [said, Table(columns, rows)], place)
+        yield Paragraph(f"{pair_frames.trained_in_words(self.summary)} {pair_frames.MEANING}", "quiet")
+        found = half_frames.scores(self.summary, self.scope, "pairs")
+        if not found.empty:
+            yield self._scores(found, pair_frames.SCORE_HEADING)
+            yield Paragraph(pair_frames.SCORE_MEANING, "quiet")
 
     def _noise(self) -> Block:
         """How steady the truth itself is."""
-        rows = frames.noise(self.summary)
+        rows = truth_frames.noise(self.summary)
         known = rows.dropna(subset=["agreement"])
         if known.empty:
             return Paragraph("Retrained with one seed only: how steady the truth is cannot be told.")
@@ -210,8 +237,8 @@ class ValidationReport:
 
     def _side(self, prompts: PromptSet, side: str, labels: list[str]) -> Iterator[Block]:
         """One side: the true ranking, and the estimates of the first of ``labels``."""
-        ranked = frames.ground_truth(self.validation, prompts.name, side)
-        steady = frames.steady(self.summary, prompts.name, side)
+        ranked = truth_frames.ground_truth(self.validation, prompts.name, side)
+        steady = truth_frames.steady(self.summary, prompts.name, side)
         drawn = shown(ranked if steady else ranked.assign(separable=False), BARS)
         part = ends_in_words(ranked, BARS, "the table has all")
         stem, where = f"{file_part(prompts.name)}-{side}", f"{prompts.name}, {side}"
@@ -226,7 +253,7 @@ class ValidationReport:
             caption=[part] if part else [],
         )
         truth = Paragraph("Ground truth: retrained without each subset")
-        resolved = Paragraph(frames.resolution(self.summary, prompts.name, side))
+        resolved = Paragraph(truth_frames.resolution(self.summary, prompts.name, side))
         scatters = [Group("", [*self._scatter(label, prompts.name, side, ranked)]) for label in labels[:SCATTERS]]
         yield Group("pair even", [Group("", [truth, bars, resolved]), *scatters])
         yield Paragraph(legend(prompts, side), "quiet")
@@ -235,7 +262,7 @@ class ValidationReport:
         """The estimates of one method against the truth."""
         name = frames.titles(self.summary)[label]
         yield Paragraph(f"{name}: {frames.agreement_of(self.summary, label, prompt_set, side)}")
-        pairs = frames.pairs(self.validation, label, prompt_set, side)
+        pairs = truth_frames.pairs(self.validation, label, prompt_set, side)
         if pairs.empty:
             yield Paragraph("It gave no estimate for this side.", "quiet")
             return

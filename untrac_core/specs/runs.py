@@ -156,6 +156,10 @@ class ValidateSpec(Strict):
 
     0, or at least 4.
     """
+    pairs: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Pairs of subsets, drawn at random, that are left out at once, by every seed: do their influences add up?"""
+    named_pairs: Annotated[list[Annotated[list[Name], Field(min_length=2, max_length=2)]], Field(max_length=1000)] = []
+    """Pairs of subsets by name, before those that are drawn."""
     device: Device = "auto"
 
     @model_validator(mode="after")
@@ -170,6 +174,9 @@ class ValidateSpec(Strict):
             raise ValueError("the model that is trained takes no 'adapter': merge it into the weights")
         refuse_repeats([prompts.name for prompts in self.prompts], "prompt sets")
         refuse_repeats([subset.name for subset in self.subsets], "subsets")
+        refuse_repeats([" and ".join(sorted(set(pair))) for pair in self.named_pairs], "pairs")
+        if any(first == second for first, second in self.named_pairs):
+            raise ValueError("'named_pairs': a pair names one subset twice")
         refuse_repeats([method.title for method in self.methods], "methods")
         refuse_repeats([str(seed) for seed in self.seeds], "seeds")
         refuse_repeats([str(seed) for seed in self.estimate_seeds], "estimate seeds")

@@ -276,23 +276,13 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
     known = {device.name: device.label for device in devices()}
     machines = {"auto": "auto", **known}
     option("v_device", list(machines), "auto")
-    st.session_state.setdefault("v_halves", 0)
-    left, middle, right = st.columns(3)
+    left, right = st.columns(2)
     seeds = left.text_input(
         "Seeds of retraining", key="v_seeds", help="Each seed trains every model once more; two or more show the noise."
     )
     spots["seeds"] = left.empty()
-    halves = middle.number_input(
-        "Random halves",
-        min_value=0,
-        max_value=1000,
-        step=1,
-        key="v_halves",
-        help="Trainings on half of the subsets each: their losses give the linear datamodeling score of every "
-        "method; 0: none. Take a few dozen.",
-    )
-    spots["halves"] = middle.empty()
     device = right.selectbox("Device", list(machines), format_func=shown_as(machines), key="v_device")
+    added = additions_section(spots)
     st.session_state.setdefault("v_estimate_seeds", ", ".join(map(str, DEMO.estimate_seeds)))
     with st.expander("What the methods see"):
         places = st.columns(3)
@@ -313,9 +303,37 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
         "estimate_seeds": _seeds(draws, "estimate_seeds"),
         "samples_per_subset": blocks,
         "limit": limit,
-        "halves": halves or 0,
+        **added,
         "device": device,
     }
+
+
+def additions_section(spots: Spots) -> dict[str, Any]:
+    """What is trained beside leave-one-out: random halves, and pairs of subsets."""
+    for field in ("v_halves", "v_pairs"):
+        st.session_state.setdefault(field, 0)
+    left, middle = st.columns(2)
+    halves = left.number_input(
+        "Random halves",
+        min_value=0,
+        max_value=1000,
+        step=1,
+        key="v_halves",
+        help="Trainings on half of the subsets each: their losses give the linear datamodeling score of every "
+        "method; 0: none. Take a few dozen.",
+    )
+    spots["halves"] = left.empty()
+    pairs = middle.number_input(
+        "Random pairs",
+        min_value=0,
+        max_value=1000,
+        step=1,
+        key="v_pairs",
+        help="Pairs of subsets that are left out at once, by every seed: do their influences add up? 0: none. In YAML, "
+        "pairs can be named too.",
+    )
+    spots["pairs"] = middle.empty()
+    return {"halves": halves or 0, "pairs": pairs or 0}
 
 
 def _seeds(text: str, where: str) -> list[int]:

@@ -17,7 +17,8 @@ from untrac_core.stats.mixture import allocate_samples
 from untrac_core.tasks.base import Check
 from untrac_core.tasks.costs import BASE_MB, RATES, START_SECONDS, USABLE, baseline_flop, cost, one_training_flop
 from untrac_core.tasks.prepare import PromptFacts, SubsetFacts, load_records, same_texts
-from untrac_core.tasks.validate.halves import random_halves
+from untrac_core.tasks.validate.additions.halves import random_halves
+from untrac_core.tasks.validate.additions.pairs import chosen_pairs
 from untrac_core.tasks.workload import Load, Workload
 
 CHARACTERS = 2.5
@@ -110,10 +111,10 @@ def unread_prompts(subsets: Mapping[str, SubsetData]) -> list[str]:
 
 
 def count_trainings(spec: ValidateSpec) -> int:
-    """For every seed one on everything and one without each subset, and those on random halves."""
-    return len(spec.seeds) * (len(spec.subsets) + 1) + len(
-        random_halves([subset.name for subset in spec.subsets], spec.halves)
-    )
+    """For every seed one on everything, one without each subset and one without each pair; and those on halves."""
+    names = [subset.name for subset in spec.subsets]
+    each = 1 + len(names) + len(chosen_pairs(names, spec))
+    return len(spec.seeds) * each + len(random_halves(names, spec.halves))
 
 
 def validation_flop(spec: ValidateSpec, facts: ModelInfo, work: Workload) -> float:

@@ -25,7 +25,6 @@ from untrac_core.results.folders import (
     ENVIRONMENT,
     ESTIMATES,
     GROUND_TRUTH,
-    HALVES,
     SPEC,
     SUMMARY,
     write_frame,
@@ -36,8 +35,10 @@ from untrac_core.specs.files import to_yaml
 from untrac_core.stats.mixture import large_shares
 from untrac_core.tasks.base import Place
 from untrac_core.tasks.prepare import cut_notes, encode_prompts, load_records, same_texts
+from untrac_core.tasks.validate.additions.base import Addition
+from untrac_core.tasks.validate.additions.halves import Halves
+from untrac_core.tasks.validate.additions.pairs import Pairs
 from untrac_core.tasks.validate.check import recipe_facts, unread_prompts, validation_flop
-from untrac_core.tasks.validate.halves import half_losses, half_summary, random_halves
 from untrac_core.tasks.workload import inverse_workload
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ class ValidateTask:
         self.material = material
         self.leave_out = LeaveOneOut(training, material, self.start, eval_sets, self.device, work, self.progress)
         self.truth_cells = self.leave_out.cells(spec.seeds)
-        self.halves = random_halves(list(material.blocks), spec.halves)
-        self.half_cells = self.leave_out.set_cells(spec.seeds[0], self.halves)
+        self.additions: list[Addition] = [Halves(spec, self.leave_out), Pairs(spec, self.leave_out)]
         self.looked_at = self.leave_out.looked_at(spec.samples_per_subset)
         self.studies = {method.title: self._study(method) for method in spec.methods}
         self.panels = panels
@@ -103,7 +103,7 @@ class ValidateTask:
     @property
     def trainings(self) -> list[Cell]:
         """The cells that train a model."""
-        return [*self.truth_cells, *self.half_cells]
+        return [*self.truth_cells, *(cell for addition in self.additions for cell in addition.cells)]
 
     def run_cell(self, cell: Cell) -> pd.DataFrame:
         """One cell's table, with ``seconds`` and ``peak_memory_mb`` that it took here."""
@@ -140,12 +140,12 @@ class ValidateTask:
         findings = self.findings(frames)
         write_frame(findings.truth_table(), folder / GROUND_TRUTH)
         write_frame(findings.estimate_table, folder / ESTIMATES)
-        halves = self._halves(folder, findings, frames)
+        added = self._added(folder, findings, frames)
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(self._environment(), folder / ENVIRONMENT)
         summary: dict[str, Any] = {"run": run, "name": self.spec.name, "kind": self.spec.kind}
         summary["init"] = self.spec.training.init
-        summary |= findings.summary() | halves | {"notes": self._notes(), "data": self._data()}
+        summary |= findings.summary() | added | {"notes": self._notes(), "data": self._data()}
         summary["warnings"] = self._warnings() + summary["warnings"]
         work = inverse_workload(self.prompts, self.looked_at, len(self.spec.estimate_seeds))
         facts = recipe_facts(self.spec.training) if self.spec.model is None else model_info(self.spec.model)
@@ -168,14 +168,13 @@ class ValidateTask:
         clusters = next(iter(self.studies.values())).item_clusters
         return Findings(self.spec, self.truth_cells, frames[:count], outcomes, clusters)
 
-    def _halves(self, folder: Path, findings: Findings, frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
-        """The trainings on random halves as a table, and what the summary says of them; nothing where none ran."""
-        if not self.halves:
-            return {}
-        start = len(self.truth_cells)
-        truth = half_losses(self.halves, frames[start : start + len(self.halves)])
-        write_frame(truth.table(), folder / HALVES)
-        return {"halves": half_summary(truth, findings.estimate_table, findings.groups, self.spec.seeds[0])}
+    def _added(self, folder: Path, findings: Findings, frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
+        """What the summary says of all that was asked beside leave-one-out; their tables are written."""
+        at, told = len(self.truth_cells), dict[str, Any]()
+        for addition in self.additions:
+            told |= addition.tell(folder, findings, frames[at : at + len(addition.cells)])
+            at += len(addition.cells)
+        return told
 
     def _start(self, ref: ModelRef, block: int) -> tuple[BaseModelStart, Any, int]:
         """Where training begins with a model that exists: its weights, its encoder, and its context."""

@@ -17,15 +17,16 @@ MEANING = (
 )
 
 
-def scores(summary: dict[str, Any], scope: str) -> pd.DataFrame:
+def scores(summary: dict[str, Any], scope: str, of: str = "halves") -> pd.DataFrame:
     """Each method's score over ``scope``: method (in words), value, low, high, sides; the best first.
 
-    ``scope``: as of :func:`untrac_core.tasks.validate.frames.scopes`. Empty where no halves were trained.
+    ``scope``: as of :func:`untrac_core.tasks.validate.frames.scopes`. ``of``: ``halves`` or ``pairs``. Empty where none
+    were trained.
     """
     names = titles(summary)
     rows = [
         row | {"method": names[row["method"]]}
-        for row in summary.get("halves", {}).get("scores", [])
+        for row in summary.get(of, {}).get("scores", [])
         if scope == (row["side"] if row["prompt_set"] is None else f"{row['prompt_set']}: {row['side']}")
     ]
     frame = pd.DataFrame(rows, columns=["method", "value", "low", "high", "sides"])

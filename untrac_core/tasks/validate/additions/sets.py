@@ -1,9 +1,8 @@
-"""The linear datamodeling score: do sums of influence predict the losses of models trained on random halves?
+"""Models that lack several subsets at once: their losses, and how well sums of influence put them in order.
 
-Models are trained on random halves of the subsets by the recipe of the ground truth. The loss of each on a side is held
-against what a method says without training: the sum of the influences of the subsets that the model lacks. The score is
-Spearman's rank correlation over the halves (Ilyas et al., Datamodels, ICML 2022; Park et al., TRAK, ICML 2023, section
-2). Unlike leave-one-out, it asks whether influences add up.
+The loss of each model on a side is held against what a method says without training: the sum of the influences of the
+subsets that the model lacks. The score is Spearman's rank correlation over the models (Ilyas et al., Datamodels, ICML
+2022; Park et al., TRAK, ICML 2023, section 2).
 """
 
 from __future__ import annotations
@@ -22,50 +21,53 @@ from untrac_core.stats.agreement import spearman
 from untrac_core.stats.bootstrap import CONTRAST, DRAWS, HARMFUL, HARMLESS, Place, interval, side_weights
 from untrac_core.stats.intervals import Array
 
-Half = frozenset[str]
+Names = frozenset[str]
 """The subsets that a training lacks."""
-COLUMNS = ["half", "without", "prompt_set", "side", "loss"]
 DRAW_SEED = 0
-"""Of the halves: the same for the same subsets."""
+"""Of the sets: the same for the same subsets."""
 
 
-def random_halves(subsets: Sequence[str], count: int) -> list[Half]:
-    """What each of ``count`` trainings lacks: half of the subsets, rounded down, and no two the same.
+def random_sets(subsets: Sequence[str], size: int, count: int) -> list[Names]:
+    """What each of ``count`` trainings lacks: ``size`` of the subsets, and no two the same.
 
-    All halves that there are, where these are not more.
+    All such sets that there are, where these are not more.
     """
-    size = len(subsets) // 2
     if count >= comb(len(subsets), size):
-        return [frozenset(half) for half in combinations(subsets, size)]
-    draw, found = np.random.default_rng(DRAW_SEED), dict[Half, None]()
+        return [frozenset(names) for names in combinations(subsets, size)]
+    draw, found = np.random.default_rng(DRAW_SEED), dict[Names, None]()
     while len(found) < count:
         found.setdefault(frozenset(subsets[i] for i in draw.permutation(len(subsets))[:size].tolist()))
     return list(found)
 
 
 @dataclass(frozen=True)
-class HalfLosses:
-    """What each half's training lacks, and the loss of every side, shape (halves,), in nats per token."""
+class SetLosses:
+    """What each training lacks, and the loss of every side, shape (sets,), in nats per token.
 
-    halves: Sequence[Half]
+    ``sizes``: of all subsets, by which their share in the training is known.
+    """
+
+    sets: Sequence[Names]
     losses: Mapping[Place, Array]
-
-    def table(self) -> pd.DataFrame:
-        """The table of ``halves.parquet``: half, without (names, one a line), prompt_set, side, loss."""
-        rows = [
-            (number, "\n".join(sorted(half)), *place, float(losses[number]))
-            for number, half in enumerate(self.halves)
-            for place, losses in self.losses.items()
-        ]
-        return pd.DataFrame(rows, columns=COLUMNS)
+    sizes: Mapping[str, float] | None = None
 
     def predicted(self, influence: Mapping[str, float]) -> Array:
-        """Of each half, the sum of the influences of the subsets that it lacks; shape (halves,)."""
-        return np.array([sum(influence[name] for name in sorted(half)) for half in self.halves], dtype=np.float64)
+        """Of each set, the sum of the influences of the subsets in it; shape (sets,).
+
+        Where sizes are known, as they add up at these shares (:mod:`untrac_core.tasks.validate.additions.pairs`).
+        """
+        weights: Mapping[str, float] = dict.fromkeys(influence, 1.0)
+        if self.sizes is not None:
+            total = sum(self.sizes.values())
+            weights = {name: 1 - self.sizes[name] / total for name in influence}
+        whole = [1.0 if self.sizes is None else 1 - sum(self.sizes[n] for n in names) / total for names in self.sets]
+        sums = [sum(influence[name] * weights[name] for name in sorted(names)) for names in self.sets]
+        result: Array = np.array(sums, dtype=np.float64) / np.array(whole)
+        return result
 
 
-def half_losses(halves: Sequence[Half], frames: Sequence[pd.DataFrame]) -> HalfLosses:
-    """From the tables of the trainings, one a half, with each item's loss; ``contrast``: harmful minus harmless."""
+def set_losses(sets: Sequence[Names], frames: Sequence[pd.DataFrame]) -> SetLosses:
+    """From the tables of the trainings, one a set, with each item's loss; ``contrast``: harmful minus harmless."""
     sums = [frame.groupby(["prompt_set", "side"], sort=False)[["loss", "tokens"]].sum() for frame in frames]
     found: dict[Place, Array] = {
         (str(prompt_set), str(side)): np.array(
@@ -76,17 +78,17 @@ def half_losses(halves: Sequence[Half], frames: Sequence[pd.DataFrame]) -> HalfL
     for prompt_set in dict.fromkeys(name for name, _ in found):
         if (prompt_set, HARMFUL) in found and (prompt_set, HARMLESS) in found:
             found[prompt_set, CONTRAST] = found[prompt_set, HARMFUL] - found[prompt_set, HARMLESS]
-    return HalfLosses(halves, found)
+    return SetLosses(sets, found)
 
 
 def score_rows(
-    truth: HalfLosses, estimates: pd.DataFrame, groups: Mapping[str, Sequence[Place]]
+    truth: SetLosses, estimates: pd.DataFrame, groups: Mapping[str, Sequence[Place]]
 ) -> list[dict[str, Any]]:
     """Each method's score on every side, then its mean over every group of sides that has any (``prompt_set`` None).
 
-    ``estimates``: as ``estimates.parquet``. The 95% interval is a bootstrap over the halves, the same draws for all.
+    ``estimates``: as ``estimates.parquet``. The 95% interval is a bootstrap over the trainings, the same draws for all.
     """
-    count = len(truth.halves)
+    count = len(truth.sets)
     draws = np.random.default_rng(DRAW_SEED).integers(count, size=(DRAWS, count))
     scopes: list[tuple[str | None, str, Sequence[Place]]] = [(*place, [place]) for place in truth.losses]
     scopes += [(None, name, places) for name, places in groups.items() if places]
@@ -105,15 +107,3 @@ def score_rows(
             place = {"method": method, "prompt_set": prompt_set, "side": side, "sides": len(places)}
             rows.append(finite(place | {"value": mean, "low": low, "high": high}))
     return rows
-
-
-def half_summary(
-    truth: HalfLosses, estimates: pd.DataFrame, groups: Mapping[str, Sequence[Place]], seed: int
-) -> dict[str, Any]:
-    """What ``summary.json`` says of the halves: how many, how large, by which seed, and the scores."""
-    return {
-        "count": len(truth.halves),
-        "without": len(truth.halves[0]),
-        "seed": seed,
-        "scores": score_rows(truth, estimates, groups),
-    }

@@ -1,0 +1,64 @@
+"""What a validation was asked beside leave-one-out, each part drawn by one function where there is anything of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from untrac_core.explore.tables import half_frames, pair_frames
+
+R = st.column_config.NumberColumn
+
+
+def _scores(table: pd.DataFrame, over: str, key: str, alt: str) -> None:
+    """How well each method's sums put models in order."""
+    config = {
+        "method": st.column_config.TextColumn("Method", width="medium"),
+        "value": R("Score", format="%.2f", help=f"Spearman's rank correlation over the {over}"),
+        "low": R("95% CI low", format="%.2f", help="lower end of the interval of the score"),
+        "high": R("95% CI high", format="%.2f", help="upper end of the interval of the score"),
+    }
+    shown = table[["method", "value", "low", "high"]]
+    st.dataframe(shown, hide_index=True, column_config=config, height="content", alt=alt, key=key)
+
+
+def halves(summary: dict[str, Any], scope: str) -> None:
+    """The linear datamodeling score of every method, where models were trained on random halves."""
+    table = half_frames.scores(summary, scope)
+    if table.empty:
+        return
+    st.subheader(half_frames.HEADING, anchor=False)
+    _scores(table, "halves", "halves", "Linear datamodeling score of every method with its interval")
+    st.caption(f"{half_frames.trained_in_words(summary)} {half_frames.MEANING}")
+
+
+def pairs(summary: dict[str, Any], scope: str) -> None:
+    """Every pair's interaction on one side beside the seed noise, and how well each method's sums agree."""
+    places = pair_frames.places(summary)
+    if not places:
+        return
+    st.subheader(pair_frames.HEADING, anchor=False)
+    place = st.selectbox("Interactions of", places, key="vpairs", bind="query-params")
+    place = place if place in places else places[0]
+    st.text(pair_frames.side_in_words(summary, place))
+    small = "%.2g"
+    config = {
+        "pair": st.column_config.TextColumn("Left out at once", width="medium"),
+        "both": R("Both", format=small, help="by how much the loss rises without both, nats per token"),
+        "expected": R("Expected", format=small, help="if the influences of the two add up, nats per token"),
+        "interaction": R("Interaction", format=small, help="both less expected, nats per token"),
+        "low": R("CI low", format=small, help="lower end of its interval; all together hold in 95 % of cases"),
+        "high": R("CI high", format=small, help="upper end of its interval; all together hold in 95 % of cases"),
+        "verdict": st.column_config.TextColumn("So it is", width="small"),
+    }
+    table = pair_frames.interactions(summary, place)
+    height = "content" if len(table) <= 12 else 420
+    alt = "The effect of leaving out both subsets of each pair, what their sum makes of it, and the interaction"
+    st.dataframe(table, hide_index=True, column_config=config, height=height, alt=alt, key="pairs")
+    st.caption(f"{pair_frames.trained_in_words(summary)} {pair_frames.MEANING}")
+    found = half_frames.scores(summary, scope, "pairs")
+    if not found.empty:
+        _scores(found, "pairs", "pair_scores", "How well each method's sums put the pairs in order, with its interval")
+        st.caption(pair_frames.SCORE_MEANING)
