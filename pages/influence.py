@@ -13,6 +13,7 @@ from pages.components.results import influence_data as data
 from pages.components.results import influence_view as view
 from pages.components.results import presentation
 from pages.components.results.blend_view import blend
+from pages.components.results.extend_view import extend_button, extend_section
 from pages.components.results.group_view import by_group
 from pages.components.results.ladder_view import ladder
 from untrac_core.engine import Run, Store, describe_run
@@ -27,12 +28,13 @@ PURPOSE = (
 )
 
 
-def heading(run: Run, result: TraceFiles, prompts: PromptSet, side: str) -> None:
+def heading(run: Run, result: TraceFiles, store: Store, prompts: PromptSet, side: str) -> None:
     """The title, what was run, and the ways on from here, for who does not click a bar too."""
     title(NAME, question(prompts, side), PURPOSE)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(run.name)
-        st.caption(f"{describe_run(result.spec)} · {finished(run.finished)}")
+        facts = (describe_run(result.spec), finished(run.finished), run.taken_over)
+        st.caption(" · ".join(filter(None, facts)))
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             st.page_link(
                 "pages/examples.py", label="Texts", icon=":material/format_quote:",
@@ -44,7 +46,9 @@ def heading(run: Run, result: TraceFiles, prompts: PromptSet, side: str) -> None
             st.page_link(
                 "pages/trace.py", label="Run again with changes", icon=":material/tune:", query_params={"like": run.id}
             )
+            extend_button(run, result, key="extend")
             present_button()
+    extend_section(run, result, store)
 
 
 def show(run: Run, result: TraceFiles, store: Store) -> None:
@@ -53,7 +57,7 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
     validation = data.calibrated_by(result, store.runs(kind="validate"))
     prompts, side = view.choose(result)
     with top:
-        heading(run, result, prompts, side)
+        heading(run, result, store, prompts, side)
     picture = data.picture(run, prompts.name, side, validation)
     ranked = picture.ranked
     view.answer(run, result, picture, prompts, side)

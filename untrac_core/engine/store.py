@@ -12,6 +12,7 @@ import secrets
 import shutil
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from untrac_core.engine.database import change, connect, prepare
 from untrac_core.engine.library import records as kept
 from untrac_core.engine.logs import one_line, tail
 from untrac_core.engine.requests import prepare_request, queue_of
-from untrac_core.engine.runs import SELECT, Event, Run, checked_id, to_event, to_run
+from untrac_core.engine.runs import ACTIVE, SELECT, Event, Run, checked_id, checked_labels, to_event, to_run
 from untrac_core.errors import InputError
 from untrac_core.paths import DEMO, data_home
 from untrac_core.progress import Progress
@@ -102,13 +103,23 @@ class Store:
 
         ``of``: only the verification of that trace's run.
         """
+        return self._found(
+            "where (? is null or runs.kind = ?) and"
+            " (? is null or (runs.kind = 'verify' and json_extract(runs.spec, '$.of') = ?))"
+            " order by runs.created desc, runs.rowid desc limit ?",
+            (kind, kind, of, of, limit),
+        )
+
+    def under_way(self) -> list[Run]:
+        """The runs that wait or are carried out, those that began first first."""
+        return self._found(
+            f"where runs.status in ({', '.join('?' * len(ACTIVE))}) order by runs.started is null, runs.created", ACTIVE
+        )
+
+    def _found(self, query: str, values: Sequence[object]) -> list[Run]:
+        """The runs of a query; ``query`` is code, never input."""
         with connect(self.database) as connection:
-            query = SELECT + (
-                "where (? is null or runs.kind = ?) and"
-                " (? is null or (runs.kind = 'verify' and json_extract(runs.spec, '$.of') = ?))"
-                " order by runs.created desc, runs.rowid desc limit ?"
-            )
-            rows = connection.execute(query, (kind, kind, of, of, limit)).fetchall()
+            rows = connection.execute(SELECT + query, tuple(values)).fetchall()
         found = []
         for row in rows:
             with suppress(InputError):
@@ -183,6 +194,21 @@ class Store:
         with kept.library_lock(self.home):
             kept.sweep(self.home)
 
+    def label(
+        self, run_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None
+    ) -> None:
+        """Rename a run, or replace its tags or notes; what is unset stays.
+
+        Its files keep the name that it was asked under. Raises InputError for what is too long or has control
+        characters.
+        """
+        self.run(run_id)
+        values = checked_labels(name, tags, notes)
+        assignments = "".join(f", {key} = ?" for key in values)
+        with change(self.database) as connection:
+            query = f"update runs set id = id{assignments} where id = ?"  # noqa: S608 - keys of ours
+            connection.execute(query, (*values.values(), run_id))
+
     def log(self, run_id: str, lines: int = 400) -> str:
         """The last lines of what the run's process wrote."""
         return tail(self.runs_folder / checked_id(run_id) / "log.txt", lines)
@@ -211,7 +237,8 @@ class Store:
         shutil.copytree(recorded, self.runs_folder / run_id, dirs_exist_ok=True)
         with change(self.database) as connection:
             connection.execute(
-                "insert or replace into runs (id, kind, name, status, spec, device, created, queued, started, finished,"
-                " attempt) values (?, ?, ?, 'done', ?, ?, 0, 0, 0, 0, 1)",
+                "insert into runs (id, kind, name, status, spec, device, created, queued, started, finished,"
+                " attempt) values (?, ?, ?, 'done', ?, ?, 0, 0, 0, 0, 1)"
+                " on conflict (id) do update set spec = excluded.spec",  # its name, tags and notes stay
                 (run_id, spec.kind, spec.name, spec.model_dump_json(), spec.device),
             )

@@ -21,6 +21,8 @@ TEXTS_BYTES = 500_000
 """Of prompts that stand in a request itself, in UTF-8: with its escapes, YAML makes up to four times as much of it."""
 SEEDS = (0, 1, 2, 3, 4)
 """Of an estimate: with three of them, Student's t makes the interval over half as wide again as with five."""
+SEEDS_MOST = 50
+"""Of an estimate."""
 DEFAULT_BASELINES: tuple[BaselineName, ...] = ("grad-dot", "grad-cos", "bm25", "hidden-state-similarity", "random")
 
 
@@ -39,7 +41,9 @@ class TraceSpec(Strict):
     ``proportional``, in proportion to all the text that it has."""
     method: AnyAttributionMethod = method_spec()
     """How influence is estimated."""
-    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=50)] = list(SEEDS)
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=SEEDS_MOST)] = (
+        list(SEEDS)
+    )
     """One estimate per seed; the interval comes from their spread."""
     block_size: Annotated[int, Field(ge=8, le=131_072)] | None = None
     """Block size (tokens) of training text; unset: the model's context, at most 1,024 (as in the paper)."""

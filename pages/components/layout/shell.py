@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.layout.context import context
+from pages.components.layout.under_way import watch
 from untrac_core.engine import Store
 from untrac_core.errors import InputError
 from untrac_core.paths import PROJECT, data_home
@@ -59,6 +60,8 @@ def shell(tab: str) -> Store:
     else:
         _navigation()
         _breadcrumb(_store(data_home()))
+        with st.sidebar:
+            watch(_store(data_home()), f"{tab} · untrac")
     _settle(tab)
     return _store(data_home())
 

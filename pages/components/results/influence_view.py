@@ -15,6 +15,7 @@ from pages.components.layout.labels import colours
 from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import lines
 from pages.components.results import influence_data as data
+from pages.components.results.extend_view import extend_button, more_seeds_help
 from untrac_core.engine import Run
 from untrac_core.explore.tables import evidence, headline, in_nats, what_would_settle
 from untrac_core.explore.tables import trace_frames as frames
@@ -84,10 +85,13 @@ def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptS
             st.markdown(":orange-badge[:material/warning: collapsed] the model collapsed in part of the unlearning.")
         if told := what_would_settle(result, prompts, side):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(told, width="content")
+                more = more_seeds_help(result)
+                st.caption(f"{told} More seeds would narrow the intervals, too." if more else told, width="content")
                 st.page_link(
                     "pages/trace.py", label="Run again with more", icon=":material/tune:", query_params={"like": run.id}
                 )
+                if more:
+                    extend_button(run, result, key="extend_to_settle")
         if found.get("top"):
             st.page_link(
                 "pages/unlearn.py", label="Unlearn this subset", icon=":material/ink_eraser:",
