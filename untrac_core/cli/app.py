@@ -21,7 +21,7 @@ from untrac_core import __version__
 from untrac_core.cli.blend import blend
 from untrac_core.cli.dashboard import PORT, dashboard
 from untrac_core.cli.outputs import hand_over, make_folder, usable_out
-from untrac_core.cli.report import report
+from untrac_core.cli.report import bundle, report
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.fileio import finite
@@ -201,6 +201,7 @@ def show(
 
 
 app.command()(report)
+app.command()(bundle)
 app.command()(blend)
 app.command()(dashboard)
 

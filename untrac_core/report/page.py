@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import plotly
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -35,6 +36,8 @@ ENVIRONMENT.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_na
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SWAP = {ink_of(False): ink_of(True), GROUND["light"]: GROUND["dark"], HALO[False]: HALO[True]}
 """The colours of a figure that are others in the dark look."""
+TEXTS = ("customdata", "hovertext", "ticktext", "tickvals", "text", "name", "x", "y", "z")
+"""Where a figure has words and values and no colours."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,17 @@ def render(page: Page, shared: Shared | None = None) -> bytes:
         version=__version__,
     )
     return text.encode("utf-8", "replace")
+
+
+def in_dark(value: Any) -> Any:
+    """What plotly draws in the inks of the dark look, as the script of a report does; texts are left alone."""
+    if isinstance(value, str):
+        return SWAP.get(value, value)
+    if isinstance(value, list | tuple):
+        return [in_dark(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: one if key in TEXTS and key != "title" else in_dark(one) for key, one in value.items()}
 
 
 def when(finished: float | None) -> str:

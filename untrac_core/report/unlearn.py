@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from untrac_core.figures import unlearn as unlearn_figures
 from untrac_core.figures.base import ink_of
 from untrac_core.figures.collateral import collateral_heatmap
 from untrac_core.figures.palette import HARMFUL, HARMLESS, LESS, UNDECIDED
-from untrac_core.report.blocks import Block, Code, Column, Figure, Group, Listed, Paragraph, Part, Table
+from untrac_core.report.blocks import Block, Cell, Code, Column, Figure, Group, Listed, Paragraph, Part, Table
 from untrac_core.report.trace import MASKED, NUMBER, OPEN, interval
 from untrac_core.results.export import file_part, pretty
 from untrac_core.results.folders import UnlearnFiles
@@ -72,11 +73,19 @@ class UnlearnReport:
         yield "What this does not prove", [Listed([str(t) for t in self.result.audit.get("does_not_prove") or LIMITS])]
         yield "Audit record", [*self._audit()]
 
+    def pick(self, part: str, prompts: PromptSet | None) -> Iterator[Block]:
+        """One part; ``curves`` alone are beside a prompt set."""
+        parts = {
+            "answer": self.answer, "metrics": self.metrics, "tradeoff": self.tradeoff, "methods": self.methods,
+            "collateral": self.collateral, "generations": self.generations, "forget_examples": self.forget_examples,
+        }  # fmt: skip
+        yield from self.curves(prompts) if part == "curves" else parts[part]()
+
     def answer(self) -> Iterator[Block]:
         """What it did in words, how it stopped, and what to know before the numbers are believed."""
         summary, spec = self.summary, self.spec
         yield Paragraph(frames.in_words(spec, summary["verdict"]), "answer")
-        own = next((row for row in summary["methods"] if row["method"] == self.own), {})
+        own: dict[str, Any] = next((row for row in summary["methods"] if row["method"] == self.own), {})
         if own.get("collapsed"):
             yield Paragraph("The model collapsed.", "quiet")
         elif own.get("destroyed"):
@@ -122,7 +131,7 @@ class UnlearnReport:
         told = frames.line_titles(prompts)
         wide = rows.pivot(index="step", columns="title", values="loss")[list(dict.fromkeys(rows["title"]))]
         columns = [Column("Step", NUMBER), *(Column(str(title), NUMBER) for title in wide.columns)]
-        numbers = [
+        numbers: list[list[Cell]] = [
             [int(step), *(figure(value, UNIT) for value in values)]
             for step, values in zip(wide.index, wide.to_numpy(), strict=True)
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.components.layout.downloads import KINDS, PICTURES, address, chart_config
+from pages.components.layout.downloads import KINDS, PICTURES, address, chart_config, report_download
 from pages.components.layout.errors import attempt
 from pages.components.layout.shell import is_dark, lines
 from pages.components.unlearn import export
@@ -242,12 +242,16 @@ def export_section(run: Run, result: UnlearnFiles) -> None:
         "Single texts": result.forget_examples, "Written": result.generations,
     }  # fmt: skip
     with st.container(horizontal=True):
+        report_download(run)
         _download("Everything (.zip)", partial(zipped, result.folder), f"{stem}.zip", "application/zip")
         for name, table in tables.items():
             _download(f"{name} (CSV)", partial(guarded_csv, table), f"{stem}-{file_part(name).lower()}.csv", "text/csv")
         _download("Summary (JSON)", partial(pretty, result.summary), f"{stem}.json", "application/json")
         _download("Request (YAML)", partial(to_yaml, result.spec), f"{stem}.yaml", "application/yaml")
-    st.caption("The .zip holds the result's own files, with its texts as they are, but not the unlearned model.")
+    st.caption(
+        "The report is one HTML file: figures, tables, limits and audit record, with the texts masked; it needs no "
+        "network. The .zip holds the result's own files, with its texts as they are, but not the unlearned model."
+    )
     st.segmented_control(
         "Pictures as", KINDS, format_func=str.upper, default=KINDS[0], required=True,
         help="What the camera in a figure's corner saves", key=PICTURES, persist_state="session",
@@ -255,7 +259,7 @@ def export_section(run: Run, result: UnlearnFiles) -> None:
     st.markdown("**A link to this view**")
     st.code(address(), language=None, wrap_lines=True)
     st.markdown("**Run it again**")
-    st.code("untrac run unlearn.yaml --out result", language="bash")
+    st.code(f"untrac run unlearn.yaml --out result\nuntrac report {run.id} --out {stem}.html", language="bash")
     st.code(to_yaml(result.spec), language="yaml", height=320)
     st.markdown("**Where it ran**")
     st.code(pretty(result.environment), language="json", height=220)
