@@ -10,8 +10,10 @@ from pages.components.compare.data import Seen
 from pages.components.compare.selection import Choice, address, finished, opening, read, traces
 from pages.components.layout.context import context
 from pages.components.layout.shell import lines, present_button, presenting, shell, title
+from pages.components.report.draft import add_button
 from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
+from untrac_core.explore.quadrants import question
 from untrac_core.text.limits import NOT_PROOF
 
 NAME = "Compare"
@@ -59,8 +61,10 @@ def show(seen: list[Seen], runs: list[Run], faults: list[str]) -> None:
         view.presented(seen, found)
         st.caption(NOT_PROOF)
         return
-    title(NAME, view.question(found.views), PURPOSE)
-    present_button()
+    title(NAME, question(found.views), PURPOSE)
+    with st.container(horizontal=True):
+        add_button({"show": "comparison", "views": [data.as_item(one) for one in seen]})
+        present_button()
     cards(seen, runs)
     lines(faults, heading="Left out", icon=":material/link_off:")
     letter = view.against(found)

@@ -9,6 +9,7 @@ from pages.components.layout.labels import finished
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_from_url import opened, readable
 from pages.components.layout.shell import lines, present_button, presenting, shell, title
+from pages.components.report.draft import add_button
 from pages.components.results import influence_data as data
 from pages.components.results import influence_view as view
 from pages.components.results import presentation
@@ -47,6 +48,7 @@ def heading(run: Run, result: TraceFiles, store: Store, prompts: PromptSet, side
                 "pages/trace.py", label="Run again with changes", icon=":material/tune:", query_params={"like": run.id}
             )
             extend_button(run, result, key="extend")
+            add_button({"show": "ranking", "run": run.id, "prompt_set": prompts.name, "side": side})
             present_button()
     extend_section(run, result, store)
 

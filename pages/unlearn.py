@@ -15,6 +15,7 @@ from pages.components.layout.results import cached_result
 from pages.components.layout.run_cards import run_row
 from pages.components.layout.run_from_url import addressed
 from pages.components.layout.shell import lines, shell, title
+from pages.components.report.draft import add_button
 from pages.components.trace.form import shelf
 from pages.components.unlearn import forget_set, form, request
 from pages.components.unlearn import progress as unlearn_live
@@ -202,6 +203,8 @@ def done(run: Run) -> str | None:
         st.text(run.name)
         st.caption(f"{describe_run(result.spec)} · {finished(run.finished)}")
         st.page_link("pages/unlearn.py", label="Another", icon=":material/add:")
+        shown = ("answer", "metrics", "curves", "generations")
+        add_button(*({"show": name, "run": run.id} for name in shown))
     unlearn_view.show(run, result, data_home())
     with st.expander("What the literature says that did not show at this size"):
         for text in NOT_REPRODUCED:

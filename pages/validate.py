@@ -17,6 +17,7 @@ from pages.components.layout.results import cached_result
 from pages.components.layout.run_cards import run_row
 from pages.components.layout.run_from_url import addressed
 from pages.components.layout.shell import lines, present_button, presenting, shell, title
+from pages.components.report.draft import add_button
 from pages.components.results import presentation
 from pages.components.trace.form import Shelf, shelf
 from pages.components.validate import additions_view, beside_view, form, view
@@ -147,6 +148,7 @@ def show(run: Run, validation: ValidateFiles) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(run.name)
         st.caption(f"{describe_run(validation.spec)} · {finished(run.finished)}")
+        add_button({"show": "answer", "run": run.id}, {"show": "agreement", "run": run.id})
         present_button()
     view.answer(told)
     left, right = st.columns([3, 2], gap="large")

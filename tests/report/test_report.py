@@ -17,7 +17,7 @@ from untrac_core.errors import InputError
 from untrac_core.paths import DEMO
 from untrac_core.report import report
 from untrac_core.report.blocks import Column, Group, Paragraph, Table
-from untrac_core.report.file import ENVIRONMENT, FOLDER
+from untrac_core.report.page import ENVIRONMENT, FOLDER
 from untrac_core.results.folders import load_trace
 
 ELEMENTS = """

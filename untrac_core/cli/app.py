@@ -32,7 +32,7 @@ from untrac_core.cli.following import (
     wait,
 )
 from untrac_core.cli.outputs import make_folder, usable_out
-from untrac_core.cli.report import report
+from untrac_core.cli.report import bundle, report
 from untrac_core.cli.runs import edit, plain, runs
 from untrac_core.engine import DEMO_RUN, Entry, Store, submit
 from untrac_core.errors import Cancelled, InputError
@@ -196,6 +196,7 @@ def show(
 
 
 app.command()(report)
+app.command()(bundle)
 app.command()(blend)
 app.command()(dashboard)
 app.command()(sharpen)

@@ -10,6 +10,8 @@ from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.frames import sides_of
 from untrac_core.tasks.trace.scale import Scale, evidence, fits, headline, in_nats, scale_of, what_would_settle
 from untrac_core.tasks.unlearn import frames as unlearn_frames
+from untrac_core.tasks.unlearn import reading as unlearn_reading
+from untrac_core.tasks.unlearn import text_frames as unlearn_texts
 from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
 from untrac_core.tasks.validate import frames as validate_frames
@@ -41,6 +43,8 @@ __all__ = [
     "trace_live",
     "truth_frames",
     "unlearn_frames",
+    "unlearn_reading",
+    "unlearn_texts",
     "validate_frames",
     "what_would_settle",
 ]

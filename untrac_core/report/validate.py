@@ -225,15 +225,36 @@ class ValidationReport:
             "of retraining; upwards, the estimate's 95 % interval. The dashed line is the best straight fit."
         )
         yield Paragraph(said, "quiet")
-        leaderboard = frames.leaderboard(self.summary, "pearson", self.scope)
-        told = set(self.validation.estimates["method"])
-        labels = [
-            label for label in dict.fromkeys([*leaderboard["method"], *frames.titles(self.summary)]) if label in told
-        ]
+        labels = self._asked()
         for prompts in self.validation.spec.prompts:
             for number, side in enumerate(frames.sides_of(self.summary, prompts.name)):
                 inner = [*self._side(prompts, side, labels)]
                 yield Group("folded" if number else "section", inner, f"{prompts.name}, {side}")
+
+    def _asked(self) -> list[str]:
+        """The methods that gave estimates, the best first."""
+        leaderboard = frames.leaderboard(self.summary, "pearson", self.scope)
+        told = set(self.validation.estimates["method"])
+        return [
+            label for label in dict.fromkeys([*leaderboard["method"], *frames.titles(self.summary)]) if label in told
+        ]
+
+    def pick(self, part: str, prompts: PromptSet, side: str) -> Iterator[Block]:
+        """One part; ``estimates`` alone are of a side."""
+        if part == "answer":
+            yield from self._verdict()
+        elif part == "agreement":
+            yield self._agreement()
+        elif part == "size":
+            yield from self._size_and_sign()
+        elif part == "reproducibility":
+            yield self._noise()
+        elif part == "differences":
+            yield from self._differences()
+        elif part == "estimates":
+            yield from self._side(prompts, side, self._asked())
+        elif part == "method":
+            yield from self._methods()
 
     def _side(self, prompts: PromptSet, side: str, labels: list[str]) -> Iterator[Block]:
         """One side: the true ranking, and the estimates of the first of ``labels``."""

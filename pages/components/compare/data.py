@@ -58,6 +58,12 @@ class Seen:
         return _key(self.run, self.choice)
 
 
+def as_item(seen: Seen) -> dict[str, str]:
+    """A view as a composed report names it."""
+    place = {"run": seen.choice.run, "prompt_set": seen.view.prompts.name, "side": seen.view.side}
+    return place | ({"method": seen.choice.method} if seen.choice.method else {})
+
+
 def open_views(store: Store, choices: Sequence[Choice]) -> tuple[list[Seen], list[str]]:
     """The views that can be shown, and one line on each that cannot."""
     found: list[Seen] = []

@@ -15,25 +15,15 @@ from pages.components.layout.shell import LETTERS_PRESENTED, is_dark, lines
 from pages.components.layout.shell import presented as chosen_for
 from untrac_core.explore.agreement import RankAgreement, agreement_in_words
 from untrac_core.explore.comparison import ComparedViews
-from untrac_core.explore.quadrants import difference_in_words, subset_in_words
+from untrac_core.explore.quadrants import difference_in_words, meaning, question, subset_in_words
 from untrac_core.explore.ranking_view import RankingView, other_texts
 from untrac_core.figures.comparison import CROWDED, LINES_MOST
 from untrac_core.results.export import guarded_csv
-from untrac_core.text.labels import RELATIVE, against_the_mean, legend, scored
 from untrac_core.text.numbers import decimals
 
 LISTED_MOST = 8
 EVERY, MOVED, CLEAR, PARTLY = "every subset", "significant rank changes", "significant in both", "not in every view"
 SHOWN = (EVERY, MOVED, CLEAR, PARTLY)
-
-
-def question(views: Sequence[RankingView]) -> str:
-    """What the page answers, as a title; plain labels only."""
-    first, second = views[0], views[1]
-    acts = [view.does(1) for view in (first, second)]
-    if len(views) == 2 and acts[0][0] == acts[1][0] and not {*first.objects} & {*second.objects}:
-        return f"Do the same subsets {acts[0][0]} {acts[0][1]} and {acts[1][1]} text?"
-    return f"Do these {('two', 'three', 'four')[len(views) - 2]} views rank the subsets alike?"
 
 
 def against(found: ComparedViews) -> str:
@@ -96,15 +86,6 @@ def key(found: ComparedViews, letter: str) -> None:
     )
     first, second = found.views[0], found.of(letter)
     st.caption(f"A. {meaning(first)}" + ("" if alike(first, second) else f" {letter}. {meaning(second)}"))
-
-
-def meaning(view: RankingView) -> str:
-    """What a positive and a negative number of a view mean."""
-    if not view.measures_loss:
-        return scored(view.prompts, view.side, view.method)
-    if view.relative:
-        return f"{against_the_mean(view.prompts, view.side)} {RELATIVE}"
-    return legend(view.prompts, view.side)
 
 
 def alike(first: RankingView, second: RankingView) -> bool:

@@ -82,6 +82,20 @@ def keep(prefix: str) -> None:
         st.query_params["draft"] = draft
 
 
+def put(prefix: str, values: dict[str, object]) -> None:
+    """Write what another page's form of this session holds; it begins with these values when it is opened."""
+    draft = st.session_state.setdefault(f"draft_id_{prefix}", secrets.token_hex(6))
+    text = json.dumps(values, sort_keys=True)
+    path = _folder() / f"{prefix}{draft}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    st.session_state[f"draft_text_{prefix}"] = text
+    for key in _values(prefix):
+        del st.session_state[key]
+    _forget_old()
+
+
 def empty(prefix: str) -> None:
     """What was filled in is done with: the next drawing begins with an empty form."""
     st.session_state[f"draft_emptied_{prefix}"] = True

@@ -34,6 +34,7 @@ PAGES = (
     ("pages/compare.py", "Compare", ":material/compare_arrows:"),
     ("pages/validate.py", "Validate", ":material/verified:"),
     ("pages/unlearn.py", "Unlearn", ":material/ink_eraser:"),
+    ("pages/report.py", "Report", ":material/article:"),
     ("pages/evidence.py", "Evidence", ":material/balance:"),
 )
 

@@ -62,6 +62,7 @@ def fill(origin: Origin) -> None:
         "generation": writing.limit,
         "samples": writing.sampling.samples,
         "tokens": writing.sampling.tokens,
+        "temperature": writing.sampling.temperature,
         "scorer": "lexicon",
         "learning_rate": method.learning_rate,
         "batch_size": method.batch_size,
@@ -346,7 +347,7 @@ def _writing(origin: Origin) -> dict[str, Any] | None:
     left, right = st.columns(2)
     chosen = left.selectbox("Prompts of", sets, key="u_write_set")
     how = right.selectbox("Scored", list(SCORERS), format_func=shown_as(SCORERS), key="u_scorer")
-    places = st.columns(3)
+    places = st.columns(4)
     fields = (
         ("generation", "Prompts, at most", 2_000),
         ("samples", "Samples of each", 100),
@@ -354,9 +355,13 @@ def _writing(origin: Origin) -> dict[str, Any] | None:
     )
     sizes = [
         place.number_input(label, min_value=1, max_value=most, step=1, key=f"u_{name}")
-        for place, (name, label, most) in zip(places, fields, strict=True)
+        for place, (name, label, most) in zip(places, fields, strict=False)
     ]
-    if any(size is None for size in sizes):
+    temperature = places[3].number_input(
+        "Temperature", min_value=0.0, max_value=10.0, step=0.1, format="%g", key="u_temperature",
+        help="0: the likeliest token always; 1: as the model's own probabilities say",
+    )  # fmt: skip
+    if temperature is None or any(size is None for size in sizes):
         raise InputError("a field is empty", field="metrics", hint="fill it in")
     limit, samples, tokens = (int(size or 1) for size in sizes)
     scorer: dict[str, Any] | None = {"lexicon": {"bundled": "lexicon.txt"}} if how == "lexicon" else None
@@ -365,5 +370,5 @@ def _writing(origin: Origin) -> dict[str, Any] | None:
         if folder is None:
             raise InputError("no classifier is named", field="metrics", hint="fill in the field, or score otherwise")
         scorer = {"classifier": {"path": str(folder)}}
-    sampling = {"samples": samples, "tokens": tokens}
+    sampling = {"samples": samples, "tokens": tokens, "temperature": temperature}
     return {"prompt_set": chosen, "limit": limit, "sampling": sampling, "scorer": scorer}
