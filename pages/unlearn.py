@@ -117,7 +117,7 @@ def costs(found: UnlearnCheck) -> None:
     st.table(  # numbers only
         {
             "Forget set": count(found.forget, "text") if known else about("unknown"),
-            "Retain set": count(sum(found.retain.values()), "text") if known else about("unknown"),
+            "Retain set": count(found.retained, "text") if known else about("unknown"),
             "Trainings": f"{found.trainings:,}",
             "Unlearnings": f"{found.unlearnings:,}",
             "Time, at most": about(duration(found.seconds)),

@@ -155,6 +155,17 @@ def test_methods_in_the_curvature_have_its_settings(form, store, name, own):
     )  # fmt: skip
 
 
+def test_neighbours_and_compensation_reach_the_request(form, store):
+    form.number_input(key="u_neighbours").set_value(20)
+    form.selectbox(key="u_compensate").set_value("reverse-neighbours")
+    form.multiselect(key="u_compare").set_value(["grad-diff"]).run()
+    told = form.table[0].value
+    assert told.loc["Forget set"].iloc[0] == "347 texts"
+    spec = asked(form, store)
+    assert (spec.forget.subset, spec.forget.neighbours) == ("forum", 20)
+    assert [getattr(each, "compensate", None) for each in spec.methods] == ["reverse-neighbours", "none", "none"]
+
+
 def test_shared_settings_hold_for_what_is_compared(form, store):
     form.multiselect(key="u_compare").set_value(["grad-diff", "grad-ascent", "retrain"]).run()
     form.number_input(key="u_learning_rate").set_value(0.002).run()

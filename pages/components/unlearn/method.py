@@ -22,6 +22,10 @@ RETAINS = {
     "default": "trained on (nll)",
     "kl": "held as it was (kl)",
 }
+MOSTLY = {
+    "default": "all of it alike",
+    "reverse-neighbours": "mostly what is like the forget set",
+}
 EMPTY = "default"
 AIM = "empty: that of the retrained model, else that of a uniform guess"
 WHOLE: dict[str, Any] = {"min_value": 1, "step": 1}
@@ -46,7 +50,7 @@ def own_values(method: UnlearningMethodSpec) -> dict[str, Any]:
     """What the fields of a method's settings begin with: where the request of the demo names one, that."""
     values: dict[str, Any] = {_key(name): None for name, _, _ in NUMBERS}
     values |= {name: getattr(method, name, None) for name in ("learning_rate", "batch_size", "beta")}
-    return values | {"retain": "kl" if getattr(method, "retain", "") == "kl" else EMPTY}
+    return values | {"retain": "kl" if getattr(method, "retain", "") == "kl" else EMPTY, "compensate": EMPTY}
 
 
 def _key(name: str) -> str:
@@ -131,6 +135,14 @@ def _settings(method: str) -> dict[str, Any]:
             option("u_retain", list(RETAINS), EMPTY)
             kept = left.selectbox("The retain set is", list(RETAINS), format_func=shown_as(RETAINS), key="u_retain")
             given["retain"] = None if kept == EMPTY else kept
+        if "compensate" in takes:
+            option("u_compensate", list(MOSTLY), EMPTY)
+            mostly = left.selectbox(
+                "Its batches are", list(MOSTLY), format_func=shown_as(MOSTLY), key="u_compensate",
+                help="Reverse neighbours: a retained text stands in an epoch once, and once more for each of its ten "
+                "nearest texts, by the model's hidden states, that is forgotten. For this method alone.",
+            )  # fmt: skip
+            given["compensate"] = None if mostly == EMPTY else mostly
         if "trainable" in takes:
             usual = UNLEARNING[method].settings.model_fields["trainable"].default
             others = [name for name in ("matrices", "last_layers", "lora") if name != usual]
