@@ -17,7 +17,7 @@ from pages.components.layout.run_from_url import addressed
 from pages.components.layout.shell import lines, shell, title
 from pages.components.report.draft import add_button
 from pages.components.trace.form import shelf
-from pages.components.unlearn import forget_set, form, request
+from pages.components.unlearn import forget_set, form, method, request
 from pages.components.unlearn import progress as unlearn_live
 from pages.components.unlearn.request import Origin
 from untrac_core.engine import Run, Store, describe_run
@@ -84,7 +84,7 @@ def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputErro
     block_size = None if training else origin.block_size
     with chosen:
         values["forget"] = parts.gather("forget", forget_set.forget_section, kind, origin, training, block_size)
-    values |= parts.gather("method", form.method_section, training is not None, origin) or {}
+    values |= parts.gather("method", method.method_section, training is not None, origin) or {}
     unseen, holdout = form.unseen_text(known, origin, training)
     values["stop"] = parts.gather("stop", form.stop_section, training is not None, unseen)
     measured = parts.gather("metrics", form.measures_section, known, origin) or {}
@@ -118,7 +118,7 @@ def costs(found: UnlearnCheck) -> None:
     st.table(  # numbers only
         {
             "Forget set": count(found.forget, "text") if known else about("unknown"),
-            "Retain set": count(sum(found.retain.values()), "text") if known else about("unknown"),
+            "Retain set": count(found.retained, "text") if known else about("unknown"),
             "Trainings": f"{found.trainings:,}",
             "Unlearnings": f"{found.unlearnings:,}",
             "Time, at most": about(duration(found.seconds)),

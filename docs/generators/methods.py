@@ -109,6 +109,24 @@ All methods but the exact ones, K-FADE and the rest flow take steps of Adam with
 An unlearning shows the sensitivity of this model under this procedure. **It proves no erasure.** What a model no longer
 says may still be read from its weights, or come back with little training.
 """
+NEIGHBOURS = """
+Two texts are *neighbours* where the model finds them alike: by the cosine of their vectors, the means of the last
+layer's hidden states over their scored tokens, in the model as it is before the unlearning. Two options go by them.
+
+* `forget: {subset: forum, neighbours: 20}` extends the forget set by the 20 retained texts that lie nearest to one of
+  its texts, because what is close to a text may give it back. They count as forgotten everywhere: the methods unlearn
+  them, the retrained reference never sees them, and every metric of the forget set includes them. `audit.json` names
+  them, each with its cosine.
+* `compensate: reverse-neighbours`, a setting of the methods that train on the retain set, trains most on those retained
+  texts whose own neighbours go: `n = 1 + c` times an epoch, where c of the text's ten nearest texts are in the forget
+  set. The methods without it see every retained text once an epoch.
+
+Both are held to a comparison of every pair, one by one, on planted texts (`tests/unlearning/test_neighbours.py`). There
+compensation keeps the planted texts at .55 nats per token where plain NPO leaves them at 1.47 (before: 1.41), while the
+forget set goes to 2.9 by both. Whether a text's nearest texts by these vectors are those that hold what it says, they
+do not show: in a model that has learnt little, all texts are alike.
+
+"""
 METRICS_TEXT = """
 Each metric is given before, after and for the retrained reference. With two seeds or more, the distance between two
 retrained references is the *seed noise*: no method can be expected to come closer to the reference than that.
@@ -211,6 +229,7 @@ def unlearning() -> str:
     parts = ["## All methods\n\n" + table(("Method", "Name", "What it does", "Needs the recipe"), rows)]
     parts += [_method(row, known["methods"][name]).replace("## ", "### ", 1) for name, row in UNLEARNING.items()]
     stops = [(f"`{name}`", title, known["stops"][name]) for name, (title, _) in STOPS.items()]
+    parts.append(f"## Neighbours of the forget set\n{NEIGHBOURS}")
     parts.append("## Stopping rules\n\nAn unlearning ends at `steps` in any case, and where the model collapses.")
     parts.append(table(("Rule", "In words", "What it does"), stops))
     parts.append(

@@ -198,7 +198,7 @@ def priced_texts(found: VerifyCheck) -> None:
 
 def priced_unlearning(found: UnlearnCheck) -> None:
     """Print what an unlearning means and costs."""
-    lines = [f"{found.forget_set}: {found.forget:,} texts to forget, {sum(found.retain.values()):,} to retain"]
+    lines = [f"{found.forget_set}: {found.forget:,} texts to forget, {found.retained:,} to retain"]
     lines.append(f"{found.trainings} trainings without them, {found.unlearnings} unlearnings")
     if math.isfinite(found.seconds):
         lines.append(f"at most about {duration(found.seconds)} and {found.memory_mb:,.0f} MB of memory")

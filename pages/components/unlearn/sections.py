@@ -33,6 +33,7 @@ FEW_ROWS = 8
 IN_A_ROW = 160
 """Characters of a text in a table."""
 TEXT = st.column_config.TextColumn
+NEIGHBOUR = "joined the forget set: cosine of its hidden states with those of the nearest text that was asked for"
 HEADS = {frames.BEFORE: "Before", frames.RETRAINED: "Retrained: never saw the texts"}
 
 
@@ -118,9 +119,11 @@ def single_texts(result: UnlearnFiles) -> None:
 
 def _text_table(rows: pd.DataFrame) -> None:
     retrained = rows["retrained"].notna().any()
+    joined = "neighbour" in rows and rows["neighbour"].notna().any()  # results of before have no such column
     open_text = st.toggle(SHOWN, key="show_forgotten")
     texts = rows["text"].astype(str)
-    shown = rows[["id", "tokens", "before", "after", "retrained", "genex", "memorised", "difficult"]].assign(
+    columns = ["id", "tokens", "before", "after", "retrained", "genex", "memorised", "difficult"]
+    shown = rows[columns + (["neighbour"] if joined else [])].assign(
         text=texts.str.slice(0, IN_A_ROW) if open_text else [mask(text, 90) for text in texts],
         unusual=["unusual" if one else "" for one in rows["unusual"]],
         memorised=rows["memorised"].map(STRATA),
@@ -137,9 +140,11 @@ def _text_table(rows: pd.DataFrame) -> None:
         "memorised": TEXT("Memorised", width=90),
         "difficult": TEXT("Difficult", width=85),
         "unusual": TEXT("Unusual", width=80, help="unlike the holdout set, to the retrained model"),
+        "neighbour": number("Neighbour", format="%.3f", width=90, help=NEIGHBOUR),
         "tokens": number("Tokens", format="%d", width=70),
     }
     absent = set() if retrained else {"retrained", "genex", "memorised", "difficult", "unusual"}
+    absent |= set() if joined else {"neighbour"}
     st.dataframe(
         shown[[name for name in config if name not in absent]], hide_index=True, column_config=config,
         height=330 if len(rows) > FEW_ROWS else "content",
