@@ -22,6 +22,7 @@ from untrac_core.cli.blend import blend
 from untrac_core.cli.dashboard import PORT, dashboard
 from untrac_core.cli.outputs import hand_over, make_folder, usable_out
 from untrac_core.cli.report import report
+from untrac_core.cli.what_if import what_if
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.fileio import finite
@@ -202,6 +203,7 @@ def show(
 
 app.command()(report)
 app.command()(blend)
+app.command("what-if")(what_if)
 app.command()(dashboard)
 
 
