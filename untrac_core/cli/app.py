@@ -34,6 +34,7 @@ from untrac_core.cli.following import (
 from untrac_core.cli.outputs import make_folder, usable_out
 from untrac_core.cli.report import bundle, report
 from untrac_core.cli.runs import edit, plain, runs
+from untrac_core.cli.what_if import what_if
 from untrac_core.engine import DEMO_RUN, Entry, Store, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.specs import TrainSpec
@@ -198,6 +199,7 @@ def show(
 app.command()(report)
 app.command()(bundle)
 app.command()(blend)
+app.command("what-if")(what_if)
 app.command()(dashboard)
 app.command()(sharpen)
 app.command()(extend)

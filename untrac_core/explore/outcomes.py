@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ from untrac_core.results.folders import GenerateFiles, UnlearnFiles, ValidateFil
 from untrac_core.specs import GenerateSpec, UnlearnSpec, ValidateSpec, VerifySpec
 from untrac_core.tasks.unlearn import frames as unlearn_frames
 from untrac_core.tasks.validate import frames as validate_frames
+from untrac_core.tasks.validate.mixing import WhatIf, mixing_of
 from untrac_core.text.labels import titles
 
 
@@ -62,6 +64,15 @@ class ValidateResult(RunResult[ValidateFiles]):
             raise InputError(f"no method has the metric {metric!r} here", hint="choose another metric or scope")
         critical = self.summary["critical"].get(metric)
         return agreement_dots(leaderboard, across=known[metric], critical=critical, dark=dark)
+
+    def what_if(self, times: Mapping[str, float]) -> WhatIf:
+        """What retraining on another mix would change, told from the retrainings without each subset.
+
+        ``times``: as of :meth:`TraceResult.what_if`. Raises :class:`InputError` where the mix is none.
+        """
+        found = mixing_of(self.data)
+        assert found is not None  # noqa: S101 - a validation has retrainings
+        return found.ask(times)
 
     def report(self, path: str | Path) -> Path:
         """Write the HTML report, one file that needs no network."""

@@ -8,7 +8,7 @@ demo.plot("toxicity")
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -34,6 +34,7 @@ from untrac_core.tasks.registry import describe_run
 from untrac_core.tasks.trace import frames
 from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.scale import Scale, in_nats, scale_of
+from untrac_core.tasks.validate.mixing import WhatIf, mixing_of
 from untrac_core.text import masking
 from untrac_core.text.labels import meaning, unit_of
 
@@ -281,6 +282,21 @@ class TraceResult(RunResult[TraceFiles]):
                 hint="ask again by a closer method for at least three subsets, or validate",
             )
         return found
+
+    def what_if(self, times: Mapping[str, float], *, validation: RunResult[ValidateFiles] | None = None) -> WhatIf:
+        """What retraining on another mix would change, told from retrainings without each subset.
+
+        ``times``: how often a subset is read, of what it was: 0 leaves it out, 2 doubles it; one that is not named
+        stays at 1. The retrainings are those of ``validation``, else the result's own where it has some.
+
+        Raises:
+            InputError: where there are no retrainings, or the mix is none.
+        """
+        found = mixing_of(self.data, None if validation is None else validation.data)
+        if found is None:
+            hint = "validate this trace, and name the validation"
+            raise InputError("nobody has retrained without these subsets", field="what_if", hint=hint)
+        return found.ask(times)
 
     def report(self, path: str | Path, *, show_texts: bool = False) -> Path:
         """Write the HTML report, one file that needs no network; texts are masked unless ``show_texts``."""

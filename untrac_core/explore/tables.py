@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.blending import Blended, blended, closer, same_question
 from untrac_core.tasks.trace import frames as trace_frames
@@ -17,15 +18,20 @@ from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_row
 from untrac_core.tasks.validate import frames as validate_frames
 from untrac_core.tasks.validate import truth_frames
 from untrac_core.tasks.validate.additions import half_frames, pair_frames
+from untrac_core.tasks.validate.mixing import CHECKED, Mixing, WhatIf, mixing_of
 from untrac_core.unlearning.metrics.summary import METRICS
 
 __all__ = [
+    "CHECKED",
+    "CONTRAST",
     "LIMITS",
     "METRICS",
     "RESOLVABLE",
     "TEXT_FEATURES",
     "Blended",
+    "Mixing",
     "Scale",
+    "WhatIf",
     "blended",
     "closer",
     "collateral_in_words",
@@ -35,6 +41,7 @@ __all__ = [
     "half_frames",
     "headline",
     "in_nats",
+    "mixing_of",
     "pair_frames",
     "same_question",
     "scale_of",

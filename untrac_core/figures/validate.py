@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from untrac_core.figures.base import LETTERS, assemble, ink_of, padded, whiskers
-from untrac_core.figures.palette import HARMFUL, HARMLESS, LESS, UNDECIDED
-from untrac_core.text.numbers import decimals, safe
+from untrac_core.figures.base import LETTERS, TOP, assemble, ink_of, padded, whiskers
+from untrac_core.figures.palette import HARMFUL, HARMLESS, LESS, UNDECIDED, colour
+from untrac_core.text.numbers import UNIT, decimals, safe, signed
 
 BEST = "#009E73"
 """Bluish green of the Okabe-Ito set: neither side's colour."""
@@ -23,6 +23,8 @@ BAR = "#E69F00"
 ROW = 30
 """Pixels a method."""
 TITLE_CHARACTERS = 40
+LEAST_REACH = 0.1
+"""Nats per token that are drawn at least, so that small changes look small."""
 METHOD_MARKS = ((HARMFUL, "circle"), (HARMLESS, "square"), (LESS, "diamond"))
 """Of the methods, in the order in which they are named; further ones are small and grey."""
 
@@ -244,3 +246,51 @@ def dots_by_testbed(table: pd.DataFrame, methods: Sequence[str], *, dark: bool =
         showlegend=True,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"color": ink_of(dark)}},
     )
+
+
+def mix_dots(table: pd.DataFrame, *, dark: bool = False, size: int = LETTERS) -> go.Figure:
+    """What another mix of the training adds to losses: a dot with its interval for every row, in their order.
+
+    ``table``: title, side, change, low, high, retrained (a diamond: this very mix was trained; may be missing). A dot
+    has the colour of its side, of the contrast that of the side towards which the model goes; grey: zero is inside.
+    ``size``: of the letters, in pixels.
+    """
+    ink, places = ink_of(dark), [str(i) for i in range(len(table))]
+    tints = [_towards(r.side, r.change, r.low, r.high) for r in table.itertuples()]
+    hover = [
+        f"<b>{safe(r.title, 80)}</b><br>{signed(r.change)} {UNIT}<br>95% interval {signed(r.low)} to {signed(r.high)}"
+        f"{'' if pd.isna(r.retrained) else f'<br>retrained: {signed(r.retrained)}'}"
+        for r in table.itertuples()
+    ]
+    dots = {
+        **_dots(table, "change", places, ink),
+        "marker": {"size": 12, "color": tints},
+        "hovertext": hover,
+    }
+    known = {
+        "type": "scatter",
+        "x": table["retrained"].tolist(),
+        "y": places,
+        "mode": "markers",
+        "marker": {"symbol": "diamond-open", "size": 13, "color": ink, "line": {"width": 2, "color": ink}},
+        "hovertext": hover,
+        "hoverinfo": "text",
+    }
+    least, most = padded(
+        table[["low", "retrained"]].min(axis=1), table[["high", "retrained"]].max(axis=1), 0.06, both=True
+    )
+    reach = max(abs(least), abs(most), LEAST_REACH)
+    return assemble(
+        [dots, known],
+        {"title": {"text": f"change of the loss, {UNIT}: to the right, harder to write"}, "range": [-reach, reach]},
+        _names(table["title"], places),
+        dark=dark,
+        height=22 + 6 * size + ROW * size * max(len(table), 3) // LETTERS,
+        size=size,
+        margin={"l": 8, "r": 16, "t": TOP, "b": 4 * size},
+    )
+
+
+def _towards(side: str, change: float, low: float, high: float) -> str:
+    """A side's own colour; of a contrast, whose harmful text gets harder to write, that of the harmless side."""
+    return colour(side, -change, low, high) if side == "contrast" else colour(side, change, low, high)

@@ -7,10 +7,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
@@ -142,28 +144,43 @@ def leaves_out(without: Without) -> Callable[[str, Example], bool]:
 
 
 def batch_stream(
-    blocks: Mapping[str, list[Example]], batch: int, seed: int, without: Without = None
+    blocks: Mapping[str, list[Example]],
+    batch: int,
+    seed: int,
+    without: Without = None,
+    times: Mapping[str, float] | None = None,
 ) -> Iterator[list[Example]]:
     """Endless batches over all subsets, shuffled anew each pass; ``without`` leaves blocks out.
 
-    The blocks that stay keep their order, so that a leave-out training differs from the full one in nothing else.
+    ``times``: how often a pass reads the blocks of a subset, once where it is not named; 0 leaves it out, 0.5 reads
+    every block in one of two passes. The blocks that stay keep their order, so that a training on another mix differs
+    from the full one in nothing else.
     """
     every = [(name, block) for name in sorted(blocks) for block in blocks[name]]
     leaves = leaves_out(without)
-    retain = [None if leaves(name, block) else block for name, block in every]
-    shuffle = np.random.default_rng(seed)
-    if all(block is None for block in retain):
+    rates = np.array([0.0 if leaves(name, block) else (times or {}).get(name, 1.0) for name, block in every])
+    if not (rates > 0).any():
         raise InputError("nothing is left to train on", field="recipe", hint="name another subset")
+    whole, part = np.floor(rates).astype(int), rates % 1
+    shuffle, more = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    begun = more.random(len(every))
     held: list[Example] = []
-    while True:
-        for index in shuffle.permutation(len(retain)).tolist():
-            block = retain[index]
-            if block is None:
-                continue
-            held.append(block)
+    for number in count():
+        reads = whole + np.diff(np.floor(np.outer([number, number + 1], part) + begun), axis=0)[0].astype(int)
+        for index in _in_turn(shuffle.permutation(len(every)), reads, more):
+            held.append(every[index][1])
             if len(held) == batch:
                 yield held
                 held = []
+
+
+def _in_turn(order: npt.NDArray[np.int64], reads: npt.NDArray[np.int64], more: np.random.Generator) -> list[int]:
+    """A pass: what is read, in this order; what is read again comes in between, at random places."""
+    once = order[reads[order] > 0]
+    again = np.repeat(order, np.maximum(reads[order] - 1, 0))
+    places = np.concatenate([np.flatnonzero(reads[order] > 0), more.random(len(again)) * len(order)])
+    found: list[int] = np.concatenate([once, again])[np.argsort(places, kind="stable")].tolist()
+    return found
 
 
 def rate_factor(step: int, spec: Recipe) -> float:
@@ -181,15 +198,17 @@ def train_model(
     progress: Progress | None = None,
     without: Without = None,
     after: Callable[[int, torch.optim.AdamW], None] | None = None,
+    times: Mapping[str, float] | None = None,
 ) -> list[float]:
     """Train in place: AdamW, linear warm-up, then linear to zero, gradients clipped at 1; mean loss per token by step.
 
     ``seed`` orders the blocks. ``after`` is called with the number of every step that is done, and the optimizer.
+    ``times``: as in :func:`batch_stream`.
     """
     progress = progress or Silent()
     optimizer = torch.optim.AdamW(module.parameters(), lr=spec.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, spec))
-    stream = batch_stream(blocks, spec.batch_size, seed, without)
+    stream = batch_stream(blocks, spec.batch_size, seed, without, times)
     torch.manual_seed(seed)  # of dropout, where a model that is trained further has it
     module.train()
     curve = []

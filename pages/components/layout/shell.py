@@ -33,6 +33,7 @@ PAGES = (
     ("pages/examples.py", "Examples", ":material/format_quote:"),
     ("pages/compare.py", "Compare", ":material/compare_arrows:"),
     ("pages/validate.py", "Validate", ":material/verified:"),
+    ("pages/what_if.py", "What if", ":material/instant_mix:"),
     ("pages/unlearn.py", "Unlearn", ":material/ink_eraser:"),
     ("pages/report.py", "Report", ":material/article:"),
     ("pages/evidence.py", "Evidence", ":material/balance:"),

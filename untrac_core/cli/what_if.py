@@ -1,0 +1,59 @@
+"""``what-if``: what retraining on another mix of the subsets would change, told from retrainings that are there."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from untrac_core.errors import InputError
+from untrac_core.fileio import finite
+
+
+def what_if(
+    run_id: Annotated[
+        str, typer.Argument(metavar="ID", help="A validation, a trace that comes with retrainings, or 'demo'.")
+    ],
+    mix: Annotated[
+        list[str], typer.Argument(metavar="SUBSET=TIMES...", help="0 leaves a subset out, 0.5 halves it, 2 doubles it.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to standard output.")] = False,
+) -> None:
+    """Tell what retraining on another mix of the subsets would do to every prompt set, with intervals."""
+    from untrac_core.cli.console import console, table
+    from untrac_core.explore.opening import open_result
+    from untrac_core.explore.outcomes import ValidateResult
+    from untrac_core.explore.result import TraceResult
+    from untrac_core.explore.tables import CHECKED
+
+    result = open_result(run_id)
+    if not isinstance(result, TraceResult | ValidateResult):
+        hint = "name a validation, or a trace that comes with retrainings"
+        raise InputError("it has no retrainings without each subset", field=run_id, hint=hint)
+    found = result.what_if(dict(_asked(one) for one in mix))
+    if as_json:
+        told = {"unit": "nats per token", "changes": found.table.to_dict("records")}
+        told |= {"shares": found.shares.to_dict("records"), "beyond_what_was_checked": found.leaves}
+        print(json.dumps(finite(told), indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    rows = (
+        (row.prompt_set, row.side, f"{row.change:+.2g}", f"{row.low:+.2g} to {row.high:+.2g}")
+        for row in found.table.itertuples()
+    )
+    columns = [("prompt set", False), ("side", False), ("change, nats per token", True), ("95% interval", True)]
+    console().print(table("Change of the loss", columns, rows))
+    for text in found.leaves:
+        console().print(Text(f"Beyond what was checked: {text}"))
+    console().print(Text(CHECKED))
+
+
+def _asked(text: str) -> tuple[str, float]:
+    """A subset and how often it is read, of ``SUBSET=TIMES``."""
+    name, _, times = text.rpartition("=")
+    try:
+        return name, float(times)
+    except ValueError:
+        hint = "write the subset's name, '=', and how often it is read: forum=0"
+        raise InputError(f"{text!r} does not say how often a subset is read", field="mix", hint=hint) from None
