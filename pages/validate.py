@@ -35,7 +35,8 @@ PURPOSE = "Train without each subset and see which method predicts what happens;
 LATEST = 5
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
-    ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"), ("pairs", "pairs"),
+    ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"),
+    ("document_halves", "document_halves"), ("pairs", "pairs"),
     ("name", "name"),
 )  # fmt: skip
 
@@ -95,7 +96,7 @@ def costs(found: ValidateCheck) -> None:
     )
     spec = found.spec
     more = " And one without each pair." if spec and (spec.pairs or spec.named_pairs) else ""
-    more += " By the first seed, one on each random half too." if spec and spec.halves else ""
+    more += " By the first seed, one on each random half too." if spec and (spec.halves or spec.document_halves) else ""
     st.caption(f"For each seed, one training on all subsets and one without each of them.{more}")
 
 
@@ -161,6 +162,7 @@ def show(run: Run, validation: ValidateFiles) -> None:
     view.leaderboard(told, scope)
     view.size_and_sign(told, scope)
     additions_view.halves(told, scope)
+    additions_view.documents(told, scope)
     additions_view.pairs(told, scope)
     beside_view.beside(validation)
     view.differences(told)

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from untrac_core.attribution.base import AttributionContext
-from untrac_core.attribution.baselines.gradients import GradientMethod, Products, Query, folds
+from untrac_core.attribution.baselines.gradients import GradientMethod, Products, Query, folds_of
 from untrac_core.data.tokens import Example
 from untrac_core.errors import InputError
 from untrac_core.specs.methods import FisherSettings
@@ -171,7 +171,7 @@ def _by_fold(study: AttributionContext, scores: Numbers) -> Products:
     place = {id(block): number for number, block in enumerate(study.all_blocks)}
     for subset, packed in study.subsets.items():
         rows = []
-        for fold in folds(packed.blocks):
+        for fold in folds_of(study, packed):
             rows.append(scores[[place[id(block)] for block in fold]].sum(0) / sum(block.tokens for block in fold))
         result[subset] = np.array(rows)
     return result

@@ -80,6 +80,8 @@ class AttributionContext:
     checkpoints: Sequence[Checkpoint] = ()
     sizes: Mapping[str, float] | None = None
     """How much of the training each subset was; where it is known, a ranking tells the influence of leaving it out."""
+    single_texts: bool = False
+    """Whether methods that compare gradients tell each document's score, in the place of a few folds of documents."""
     cache: Path | None = None
     """A folder for what is slow to compute and may be needed again: the factors of the preconditioner."""
     on_evaluation: Callable[[Cell, str, int, Losses], None] = _unheard

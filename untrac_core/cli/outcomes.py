@@ -128,13 +128,16 @@ def _sizes(summary: dict[str, Any]) -> Table:
 def _additions(summary: dict[str, Any]) -> None:
     """Print what was asked beside leave-one-out: halves and pairs."""
     out = console()
-    if not {"halves", "pairs"} & set(summary):
+    if not {"halves", "document_halves", "pairs"} & set(summary):
         return
     from untrac_core.tasks.validate.additions import half_frames, pair_frames  # with pandas, which few commands need
 
     if "halves" in summary:
         out.print(_scores(summary, "halves", half_frames.HEADING))
         out.print(Text(half_frames.trained_in_words(summary)))
+    if "document_halves" in summary:
+        out.print(_scores(summary, "document_halves", half_frames.OF_DOCUMENTS))
+        out.print(Text(half_frames.documents_in_words(summary)))
     for place in pair_frames.places(summary):
         out.print(Text(f"{place}: {pair_frames.side_in_words(summary, place)}"))
     if "pairs" in summary and summary["pairs"]["scores"]:

@@ -50,6 +50,8 @@ class ValidationReport:
             yield "Size and sign", size
         if halves := [*self._halves()]:
             yield half_frames.HEADING, halves
+        if documents := [*self._documents()]:
+            yield half_frames.OF_DOCUMENTS, documents
         if pairs := [*self._pairs()]:
             yield pair_frames.HEADING, pairs
         yield "Ground-truth reproducibility", [self._noise()]
@@ -137,6 +139,14 @@ class ValidationReport:
             return
         yield self._scores(found, half_frames.HEADING)
         yield Paragraph(f"{half_frames.trained_in_words(self.summary)} {half_frames.MEANING}", "quiet")
+
+    def _documents(self) -> Iterator[Block]:
+        """The score of single texts, where models were trained on random halves of the documents."""
+        found = half_frames.scores(self.summary, self.scope, "document_halves")
+        if found.empty:
+            return
+        yield self._scores(found, half_frames.OF_DOCUMENTS)
+        yield Paragraph(f"{half_frames.documents_in_words(self.summary)} {half_frames.DOCUMENTS_MEANING}", "quiet")
 
     def _scores(self, found: pd.DataFrame, heading: str) -> Table:
         """How well each method's sums put models in order."""

@@ -160,6 +160,11 @@ class ValidateSpec(Strict):
 
     0, or at least 4.
     """
+    document_halves: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Trainings by the first seed on a random half of every subset's documents, for the score of single texts.
+
+    0, or at least 4. Methods then score every document on its own, which takes longer.
+    """
     pairs: Annotated[int, Field(ge=0, le=1000)] = 0
     """Pairs of subsets, drawn at random, that are left out at once, by every seed: do their influences add up?"""
     named_pairs: Annotated[list[Annotated[list[Name], Field(min_length=2, max_length=2)]], Field(max_length=1000)] = []
@@ -168,8 +173,9 @@ class ValidateSpec(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if 0 < self.halves < 4:
-            raise ValueError("'halves' is 0 or at least 4: the order of fewer says nothing")
+        for name in ("halves", "document_halves"):
+            if 0 < getattr(self, name) < 4:
+                raise ValueError(f"{name!r} is 0 or at least 4: the order of fewer says nothing")
         if len(self.subsets) < 3 and not self.collections:
             raise ValueError("'subsets' needs at least 3: two always agree or disagree entirely")
         if (self.training.init == "scratch") != (self.model is None):

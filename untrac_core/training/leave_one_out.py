@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from untrac_core.models.losses import example_losses
 from untrac_core.progress import Progress
 from untrac_core.specs import Training
 from untrac_core.stats.mixture import allocate_samples
-from untrac_core.training.recipe import TrainingData, Without, recipe_tokenizer
+from untrac_core.training.recipe import NamedBlocks, TrainingData, Without, recipe_tokenizer
 from untrac_core.training.retraining import BaseModelStart, Retraining
 
 NAME = "leave-out"
@@ -53,8 +53,8 @@ class LeaveOneOut:
     device: torch.device
     work: Path
     progress: Progress
-    _sets: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
-    """What the cells of :meth:`set_cells` leave out, by key."""
+    _sets: dict[str, Without] = field(default_factory=dict, repr=False)
+    """What the cells of :meth:`set_cells` and :meth:`part_cells` leave out, by key."""
 
     @cached_property
     def full(self) -> Retraining:
@@ -82,6 +82,16 @@ class LeaveOneOut:
             self._sets[key] = without
             label = self.full.leaving(without).label(seed)
             cells.append(Cell(key, label, seed, " + ".join(sorted(without)), method=NAME))
+        return cells
+
+    def part_cells(self, seed: int, parts: Mapping[str, frozenset[tuple[str, str]]]) -> list[Cell]:
+        """One training by a seed without some blocks each, by subset and id; the keys are their names."""
+        cells = []
+        for name, gone in parts.items():
+            without = NamedBlocks(name, gone)
+            key = self._key(seed, without)
+            self._sets[key] = without
+            cells.append(Cell(key, self.full.leaving(without).label(seed), seed, name, method=NAME))
         return cells
 
     def run(self, cell: Cell) -> pd.DataFrame:
@@ -116,7 +126,7 @@ class LeaveOneOut:
         return found
 
     def _key(self, seed: int, without: Without) -> str:
-        named = sorted(without) if isinstance(without, frozenset) else without
+        named = sorted(without) if isinstance(without, frozenset) else without if isinstance(without, str) else None
         content = [NAME, NUMERICS, self.full.leaving(without).identity(seed), named, self._watched]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

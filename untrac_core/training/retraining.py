@@ -29,7 +29,15 @@ from untrac_core.models.loading import LoadedModel, load_model
 from untrac_core.progress import Progress
 from untrac_core.specs import ModelRef, Training
 from untrac_core.text.numbers import listed
-from untrac_core.training.recipe import Without, build_model, leaves_out, rate_factor, save_model, train_model
+from untrac_core.training.recipe import (
+    NamedBlocks,
+    Without,
+    build_model,
+    leaves_out,
+    rate_factor,
+    save_model,
+    train_model,
+)
 
 KEPT = 8
 """Trained models that stay in a folder, for whoever asks again; one that is gone is trained again."""
@@ -101,6 +109,8 @@ class Retraining:
         """A training in words."""
         word = "further training" if self.training.init == "continued" else "training"
         gone = "the forget set" if callable(self.without) else self.without
+        if isinstance(self.without, NamedBlocks):
+            gone = self.without.name
         if isinstance(gone, frozenset):
             gone = listed(sorted(gone))
         return f"{word} {f'without {gone}' if gone else 'on everything'}, seed {seed}"

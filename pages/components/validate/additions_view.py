@@ -34,6 +34,16 @@ def halves(summary: dict[str, Any], scope: str) -> None:
     st.caption(f"{half_frames.trained_in_words(summary)} {half_frames.MEANING}")
 
 
+def documents(summary: dict[str, Any], scope: str) -> None:
+    """The score of single texts, where models were trained on random halves of the documents."""
+    table = half_frames.scores(summary, scope, "document_halves")
+    if table.empty:
+        return
+    st.subheader(half_frames.OF_DOCUMENTS, anchor=False)
+    _scores(table, "halves", "document_halves", f"{half_frames.OF_DOCUMENTS} of every method, with its interval")
+    st.caption(f"{half_frames.documents_in_words(summary)} {half_frames.DOCUMENTS_MEANING}")
+
+
 def pairs(summary: dict[str, Any], scope: str) -> None:
     """Every pair's interaction on one side beside the seed noise, and how well each method's sums agree."""
     places = pair_frames.places(summary)

@@ -309,10 +309,10 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
 
 
 def additions_section(spots: Spots) -> dict[str, Any]:
-    """What is trained beside leave-one-out: random halves, and pairs of subsets."""
-    for field in ("v_halves", "v_pairs"):
+    """What is trained beside leave-one-out: halves of the subsets or of their documents, and pairs of subsets."""
+    for field in ("v_halves", "v_document_halves", "v_pairs"):
         st.session_state.setdefault(field, 0)
-    left, middle = st.columns(2)
+    left, right, middle = st.columns(3)
     halves = left.number_input(
         "Random halves",
         min_value=0,
@@ -323,6 +323,16 @@ def additions_section(spots: Spots) -> dict[str, Any]:
         "method; 0: none. Take a few dozen.",
     )
     spots["halves"] = left.empty()
+    documents = right.number_input(
+        "Random halves of the documents",
+        min_value=0,
+        max_value=1000,
+        step=1,
+        key="v_document_halves",
+        help="Trainings without half of every subset's documents: do the influences of single texts add up? 0: none. "
+        "Take a few dozen.",
+    )
+    spots["document_halves"] = right.empty()
     pairs = middle.number_input(
         "Random pairs",
         min_value=0,
@@ -333,7 +343,7 @@ def additions_section(spots: Spots) -> dict[str, Any]:
         "pairs can be named too.",
     )
     spots["pairs"] = middle.empty()
-    return {"halves": halves or 0, "pairs": pairs or 0}
+    return {"halves": halves or 0, "document_halves": documents or 0, "pairs": pairs or 0}
 
 
 def _seeds(text: str, where: str) -> list[int]:

@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 
 from untrac_core.attribution.base import AttributionContext
-from untrac_core.attribution.baselines.gradients import GradientMethod, Products, Query, folds
+from untrac_core.attribution.baselines.gradients import GradientMethod, Products, Query, folds_of
 from untrac_core.attribution.baselines.kronfluence_factors import (
     VERSION,
     fit_factors,
@@ -118,11 +118,11 @@ def _dot_products(
     for layer in layers:
         held[layer] = precondition(held[layer], layer, factors, damping)
     study.progress.phase("ek-fac: gradients of the training subsets")
-    total = sum(len(folds(packed.blocks)) for packed in study.subsets.values())
+    total = sum(len(folds_of(study, packed)) for packed in study.subsets.values())
     done, result = 0, {}
     for subset, packed in study.subsets.items():
         rows = []
-        for fold in folds(packed.blocks):
+        for fold in folds_of(study, packed):
             rows.append(_against(held, layer_gradients(model, layers, fold)))
             done += 1
             study.progress.tick(done, total)

@@ -114,7 +114,7 @@ def count_trainings(spec: ValidateSpec) -> int:
     """For every seed one on everything, one without each subset and one without each pair; and those on halves."""
     names = [subset.name for subset in spec.subsets]
     each = 1 + len(names) + len(chosen_pairs(names, spec))
-    return len(spec.seeds) * each + len(random_halves(names, spec.halves))
+    return len(spec.seeds) * each + len(random_halves(names, spec.halves)) + spec.document_halves
 
 
 def validation_flop(spec: ValidateSpec, facts: ModelInfo, work: Workload) -> float:

@@ -36,6 +36,7 @@ from untrac_core.stats.mixture import large_shares
 from untrac_core.tasks.base import Place
 from untrac_core.tasks.prepare import cut_notes, encode_prompts, load_records, same_texts
 from untrac_core.tasks.validate.additions.base import Addition
+from untrac_core.tasks.validate.additions.documents import DocumentHalves
 from untrac_core.tasks.validate.additions.halves import Halves
 from untrac_core.tasks.validate.additions.pairs import Pairs
 from untrac_core.tasks.validate.check import recipe_facts, unread_prompts, validation_flop
@@ -92,7 +93,11 @@ class ValidateTask:
         self.material = material
         self.leave_out = LeaveOneOut(training, material, self.start, eval_sets, self.device, work, self.progress)
         self.truth_cells = self.leave_out.cells(spec.seeds)
-        self.additions: list[Addition] = [Halves(spec, self.leave_out), Pairs(spec, self.leave_out)]
+        self.additions: list[Addition] = [
+            Halves(spec, self.leave_out),
+            DocumentHalves(spec, self.leave_out),
+            Pairs(spec, self.leave_out),
+        ]
         self.looked_at = self.leave_out.looked_at(spec.samples_per_subset)
         self.studies = {method.title: self._study(method) for method in spec.methods}
         self.panels = panels
@@ -234,6 +239,7 @@ class ValidateTask:
             self.progress,
             [checkpoint(*files) for files in kept],
             {name: float(len(blocks)) for name, blocks in self.material.blocks.items()},
+            single_texts=spec.document_halves > 0,
         )
 
     def _notes(self) -> list[str]:

@@ -67,7 +67,15 @@ class SetLosses:
 
 
 def set_losses(sets: Sequence[Names], frames: Sequence[pd.DataFrame]) -> SetLosses:
-    """From the tables of the trainings, one a set, with each item's loss; ``contrast``: harmful minus harmless."""
+    """From the tables of the trainings, one a set."""
+    return SetLosses(sets, side_losses(frames))
+
+
+def side_losses(frames: Sequence[pd.DataFrame]) -> dict[Place, Array]:
+    """From the tables of trainings, with each item's loss: nats per token by side, shape (trainings,).
+
+    ``contrast``: harmful minus harmless.
+    """
     sums = [frame.groupby(["prompt_set", "side"], sort=False)[["loss", "tokens"]].sum() for frame in frames]
     found: dict[Place, Array] = {
         (str(prompt_set), str(side)): np.array(
@@ -78,28 +86,39 @@ def set_losses(sets: Sequence[Names], frames: Sequence[pd.DataFrame]) -> SetLoss
     for prompt_set in dict.fromkeys(name for name, _ in found):
         if (prompt_set, HARMFUL) in found and (prompt_set, HARMLESS) in found:
             found[prompt_set, CONTRAST] = found[prompt_set, HARMFUL] - found[prompt_set, HARMLESS]
-    return SetLosses(sets, found)
+    return found
 
 
 def score_rows(
     truth: SetLosses, estimates: pd.DataFrame, groups: Mapping[str, Sequence[Place]]
 ) -> list[dict[str, Any]]:
+    """Each method's score, from sums of its influences; ``estimates``: as ``estimates.parquet``."""
+    told = {
+        str(method): {
+            (str(prompt_set), str(side)): truth.predicted(dict(zip(part["subset"], part["influence"], strict=True)))
+            for (prompt_set, side), part in table.groupby(["prompt_set", "side"], sort=False)
+        }
+        for method, table in estimates.groupby("method", sort=False)
+    }
+    return agreement_rows(truth.losses, told, groups)
+
+
+def agreement_rows(
+    truth: Mapping[Place, Array], told: Mapping[str, Mapping[Place, Array]], groups: Mapping[str, Sequence[Place]]
+) -> list[dict[str, Any]]:
     """Each method's score on every side, then its mean over every group of sides that has any (``prompt_set`` None).
 
-    ``estimates``: as ``estimates.parquet``. The 95% interval is a bootstrap over the trainings, the same draws for all.
+    ``truth``: losses by side; ``told``: by method, what it says of them; each of shape (trainings,). The 95% interval
+    is a bootstrap over the trainings, the same draws for all.
     """
-    count = len(truth.sets)
+    count = len(next(iter(truth.values())))
     draws = np.random.default_rng(DRAW_SEED).integers(count, size=(DRAWS, count))
-    scopes: list[tuple[str | None, str, Sequence[Place]]] = [(*place, [place]) for place in truth.losses]
+    scopes: list[tuple[str | None, str, Sequence[Place]]] = [(*place, [place]) for place in truth]
     scopes += [(None, name, places) for name, places in groups.items() if places]
     rows = []
-    for method, table in estimates.groupby("method", sort=False):
-        told = {
-            place: truth.predicted(dict(zip(part["subset"], part["influence"], strict=True)))
-            for place, part in table.groupby(["prompt_set", "side"], sort=False)
-        }
-        value = {place: spearman(told[place], losses) for place, losses in truth.losses.items()}
-        drawn = {place: spearman(told[place][draws], losses[draws]) for place, losses in truth.losses.items()}
+    for method, sums in told.items():
+        value = {place: spearman(sums[place], losses) for place, losses in truth.items()}
+        drawn = {place: spearman(sums[place][draws], losses[draws]) for place, losses in truth.items()}
         for prompt_set, side, places in scopes:
             weights = side_weights(places)
             mean = float(weights @ np.array([float(np.squeeze(value[place])) for place in places]))
