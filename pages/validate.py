@@ -35,7 +35,7 @@ LATEST = 5
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
     ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"), ("pairs", "pairs"),
-    ("name", "name"),
+    ("controls", "controls"), ("name", "name"),
 )  # fmt: skip
 
 
@@ -95,6 +95,7 @@ def costs(found: ValidateCheck) -> None:
     spec = found.spec
     more = " And one without each pair." if spec and (spec.pairs or spec.named_pairs) else ""
     more += " By the first seed, one on each random half too." if spec and spec.halves else ""
+    more += " And those without the controls, by the first seed." if spec and spec.controls else ""
     st.caption(f"For each seed, one training on all subsets and one without each of them.{more}")
 
 
@@ -160,6 +161,7 @@ def show(run: Run, validation: ValidateFiles) -> None:
     view.size_and_sign(told, scope)
     additions_view.halves(told, scope)
     additions_view.pairs(told, scope)
+    additions_view.controls(told)
     beside_view.beside(validation)
     view.differences(told)
     view.details(validation, run)
