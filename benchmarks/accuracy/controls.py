@@ -10,12 +10,13 @@ import argparse
 import json
 import tempfile
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from untrac_core.data.subsets import load_subsets
+from untrac_core.data.subsets import SubsetData, load_subsets
 from untrac_core.demo.requests import demo_prompts, demo_subsets
 from untrac_core.fileio import write_bytes
 from untrac_core.results.environment import environment
@@ -24,20 +25,25 @@ from untrac_core.tasks.validate.task import ValidateTask
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "controls.json"
-SUBSETS, DOCUMENTS, ITEMS = 5, 0.7, 24
+SUBSETS, DOCUMENTS, ITEMS = 4, 0.5, 16
 """Of a run: subsets, the share of each one's documents, and items of a side."""
 TRAINING = Training(
-    hidden_size=32, num_layers=2, num_heads=2, vocab_size=512, block_size=32, steps=60, batch_size=8, warmup_steps=6,
-    learning_rate=0.004,
+    hidden_size=16, num_layers=1, num_heads=2, vocab_size=400, block_size=32, steps=30, batch_size=8, warmup_steps=4,
+    learning_rate=0.01,
 )  # fmt: skip
-METHODS = ("untrac-inv", "grad-dot", "bm25")
+METHODS = (method_spec("untrac-inv", samples=16), method_spec("grad-dot"), method_spec("bm25"))
 KEPT = ("control", "method", "prompt_set", "found", "low", "high", "passed")
+
+
+@cache
+def texts() -> list[SubsetData]:
+    """The demo's subsets."""
+    return list(load_subsets(demo_subsets(limit=None)).values())
 
 
 def spec_of(number: int, folder: Path) -> ValidateSpec:
     """A run of its own: some of the demo's subsets in random order, some of each one's documents."""
-    draw = np.random.default_rng(number)
-    data = list(load_subsets(demo_subsets(limit=None)).values())
+    draw, data = np.random.default_rng(number), texts()
     subsets = []
     for place in draw.permutation(len(data))[:SUBSETS].tolist():
         one = data[place]
@@ -51,9 +57,10 @@ def spec_of(number: int, folder: Path) -> ValidateSpec:
         training=TRAINING,
         prompts=[prompts.model_copy(update={"limit": ITEMS}) for prompts in demo_prompts()],
         subsets=subsets,
-        methods=[method_spec(name) for name in METHODS],
-        samples_per_subset=48,
+        methods=list(METHODS),
+        samples_per_subset=32,
         seeds=[number],
+        estimate_seeds=[0, 1, 2],
         controls=["doubled", "mixed"],
         device="cpu",
     )
