@@ -36,8 +36,7 @@ LATEST = 5
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
     ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"),
-    ("document_halves", "document_halves"), ("pairs", "pairs"),
-    ("name", "name"),
+    ("document_halves", "document_halves"), ("pairs", "pairs"), ("controls", "controls"), ("name", "name"),
 )  # fmt: skip
 
 
@@ -97,6 +96,7 @@ def costs(found: ValidateCheck) -> None:
     spec = found.spec
     more = " And one without each pair." if spec and (spec.pairs or spec.named_pairs) else ""
     more += " By the first seed, one on each random half too." if spec and (spec.halves or spec.document_halves) else ""
+    more += " And those without the controls, by the first seed." if spec and spec.controls else ""
     st.caption(f"For each seed, one training on all subsets and one without each of them.{more}")
 
 
@@ -164,6 +164,7 @@ def show(run: Run, validation: ValidateFiles) -> None:
     additions_view.halves(told, scope)
     additions_view.documents(told, scope)
     additions_view.pairs(told, scope)
+    additions_view.controls(told)
     beside_view.beside(validation)
     view.differences(told)
     view.details(validation, run)

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.helpers.validations import NAMES, summary_of, with_halves, with_pairs
+from tests.helpers.validations import NAMES, summary_of, with_controls, with_halves, with_pairs
 from untrac_core.cli import outcomes
 
 
@@ -54,6 +54,13 @@ def test_interactions_are_told_side_by_side_where_pairs_were_left_out(printed):
     outcomes.leaderboard(summary)
     assert "toxicity: contrast: 4 pairs: leaving out both departs from the sum by 0.021" in printed()
     assert "0.40 (−0.20 to 0.80)" in next(line for line in printed().splitlines() if "BM25" in line)
+
+
+def test_controls_are_told_where_they_were_asked_for(printed):
+    summary = summary_of(NAMES, "toxicity", "Trust it.")
+    with_controls(summary)
+    outcomes.leaderboard(summary)
+    assert "A random mix of all subsets: retraining passes on 1 of 1 prompt set, methods 1 of 1 answer" in printed()
 
 
 def test_a_validation_without_sizes_is_told_as_before(printed):

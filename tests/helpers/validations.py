@@ -145,6 +145,23 @@ def with_pairs(summary):
     summary["pairs"] = {"count": 4, "seeds": [0, 1], "interactions": rows, "sides": sides, "scores": scores}
 
 
+def with_controls(summary):
+    """Add what a summary says of both controls: retraining passes them, a method fails one, another has no interval."""
+    prompt_set = summary["noise"][0]["prompt_set"]
+    place = {"prompt_set": prompt_set, "side": "contrast", "expected": 0.0, "largest": 0.06}
+    summary["controls"] = [
+        {"control": control, "method": method, **place, "subset": None, "share": share, "found": found}
+        | {"low": low, "high": high, "passed": passed}
+        for control, method, found, low, high, share, passed in (
+            ("doubled", None, 0.001, -0.004, 0.006, 0.52, True),
+            ("mixed", None, -0.002, -0.009, 0.005, None, True),
+            ("doubled", "untrac-inv (robust)", 0.02, 0.01, 0.03, 0.8, False),
+            ("mixed", "untrac-inv (robust)", 0.003, -0.01, 0.016, None, True),
+            ("doubled", "bm25", 0.2, None, None, None, None),
+        )
+    ]
+
+
 def write_validation(folder, spec, text="Trust UnTrac-Inv here.", change=None):
     """The folder of a finished validation; ``change`` edits its summary."""
     folder.mkdir(parents=True, exist_ok=True)

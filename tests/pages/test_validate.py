@@ -10,6 +10,7 @@ from tests.helpers.validations import (
     NAMES,
     RUN,
     validate_spec,
+    with_controls,
     with_halves,
     with_pairs,
     write_validation,
@@ -17,7 +18,7 @@ from tests.helpers.validations import (
 from untrac_core.demo.requests import demo_validation
 from untrac_core.specs.files import to_yaml
 from untrac_core.tasks.validate import frames
-from untrac_core.tasks.validate.additions import half_frames, pair_frames
+from untrac_core.tasks.validate.additions import control_frames, half_frames, pair_frames
 
 
 @pytest.fixture
@@ -122,6 +123,7 @@ def test_choices_reach_the_request(form, store):
     form.number_input(key="v_halves").set_value(8).run()
     assert form.table[0].value.loc["Trainings"].iloc[0] == "15"  # three subsets have three halves
     form.number_input(key="v_pairs").set_value(2).run()
+    form.multiselect(key="v_controls").set_value(["mixed"]).run()
     start(sound(form)).click().run()
     spec = made(store)[0].spec
     training = spec.training
@@ -129,7 +131,7 @@ def test_choices_reach_the_request(form, store):
     assert [(method.name, method.variant) for method in spec.methods] == [("bm25", None), ("untrac", "paper")]
     assert [subset.name for subset in spec.subsets] == ["web", "code", "news"]
     assert (spec.seeds, spec.estimate_seeds, spec.samples_per_subset, spec.prompts[0].limit) == ([4, 5, 6], [7], 24, 9)
-    assert (spec.halves, spec.pairs) == (8, 2)
+    assert (spec.halves, spec.pairs, spec.controls) == (8, 2, ["mixed"])
 
 
 def test_a_reload_keeps_the_form(form, page):
@@ -223,9 +225,22 @@ def test_pairs_have_their_interactions_beside_the_noise(result):
     assert [frame.value.columns[0] for frame in at.dataframe if len(frame.value.columns) == 4] == ["method"]  # scores
 
 
+def test_controls_say_who_passes_and_who_fails(result):
+    at = result(with_controls)
+    assert control_frames.HEADING in [element.value for element in at.subheader]
+    rows = table(at, "largest")
+    assert list(rows["of"]) == ["Retraining", "Retraining", "UnTrac-Inv (robust)", "UnTrac-Inv (robust)", "BM25"]
+    assert list(rows["verdict"]) == ["passed", "passed", "failed", "passed", "no interval"]
+    assert rows["share"].iloc[0] == 52
+    assert (
+        "One subset under two names: retraining passes on 1 of 1 prompt set, methods 0 of 1 answer (0%); failed: "
+        "UnTrac-Inv (robust). One in twenty fails by chance." in said(at)
+    )
+
+
 def test_without_additions_there_is_nothing_of_them(result):
     shown = {element.value for element in result().subheader}
-    assert not shown & {half_frames.HEADING, pair_frames.HEADING}
+    assert not shown & {half_frames.HEADING, pair_frames.HEADING, control_frames.HEADING}
 
 
 def test_size_and_sign_stand_in_a_table_of_their_own(result):

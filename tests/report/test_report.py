@@ -12,7 +12,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from tests.helpers.reports import PAYLOADS, Report, hostile_trace, hostile_validation, without_bundle
-from tests.helpers.validations import validate_spec, with_halves, with_pairs, write_validation
+from tests.helpers.validations import validate_spec, with_controls, with_halves, with_pairs, write_validation
 from untrac_core.errors import InputError
 from untrac_core.paths import DEMO
 from untrac_core.report import report
@@ -265,6 +265,15 @@ def test_a_validation_with_pairs_has_their_interactions(tmp_path):
     assert len(found) == 3  # every side
     assert found[0][1] == ["forum + news", "+0.090", "+0.050", "+0.040", "+0.020 to +0.060", "more than the sum"]
     assert "seed noise alone makes 0.0060: more than noise, p = 0.012." in seen.said
+
+
+def test_a_validation_with_controls_says_who_passes(tmp_path):
+    write_validation(tmp_path / "done", validate_spec(tmp_path / "data"), change=with_controls)
+    seen = Report(report(tmp_path / "done"))
+    assert "Negative controls" in seen.said
+    [table] = [table for table in seen.tables if table[0][0] == "Control"]
+    assert table[1][1:4] == ["Retraining", "toxicity: contrast", "+0.0010"]
+    assert [row[-1] for row in table[1:]] == ["passed", "passed", "failed", "passed", "no interval"]
 
 
 @pytest.mark.parametrize(

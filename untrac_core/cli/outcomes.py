@@ -126,11 +126,12 @@ def _sizes(summary: dict[str, Any]) -> Table:
 
 
 def _additions(summary: dict[str, Any]) -> None:
-    """Print what was asked beside leave-one-out: halves and pairs."""
+    """Print what was asked beside leave-one-out: halves, pairs and controls."""
     out = console()
-    if not {"halves", "document_halves", "pairs"} & set(summary):
+    if not {"halves", "document_halves", "pairs", "controls"} & set(summary):
         return
-    from untrac_core.tasks.validate.additions import half_frames, pair_frames  # with pandas, which few commands need
+    # With pandas, which few commands need.
+    from untrac_core.tasks.validate.additions import control_frames, half_frames, pair_frames
 
     if "halves" in summary:
         out.print(_scores(summary, "halves", half_frames.HEADING))
@@ -142,6 +143,8 @@ def _additions(summary: dict[str, Any]) -> None:
         out.print(Text(f"{place}: {pair_frames.side_in_words(summary, place)}"))
     if "pairs" in summary and summary["pairs"]["scores"]:
         out.print(_scores(summary, "pairs", pair_frames.SCORE_HEADING))
+    for text in control_frames.in_words(summary):
+        out.print(Text(text))
 
 
 def _scores(summary: dict[str, Any], of: str, heading: str) -> Table:

@@ -17,7 +17,7 @@ from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
 from untrac_core.tasks.validate import frames as validate_frames
 from untrac_core.tasks.validate import truth_frames
-from untrac_core.tasks.validate.additions import half_frames, pair_frames
+from untrac_core.tasks.validate.additions import control_frames, half_frames, pair_frames
 from untrac_core.tasks.validate.mixing import CHECKED, Mixing, WhatIf, mixing_of
 from untrac_core.unlearning.metrics.summary import METRICS
 
@@ -36,6 +36,7 @@ __all__ = [
     "closer",
     "collateral_in_words",
     "collateral_rows",
+    "control_frames",
     "evidence",
     "fits",
     "half_frames",

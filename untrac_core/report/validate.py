@@ -19,7 +19,7 @@ from untrac_core.specs.parts import INITS
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace.frames import ends_in_words, shown
 from untrac_core.tasks.validate import frames, truth_frames
-from untrac_core.tasks.validate.additions import half_frames, pair_frames
+from untrac_core.tasks.validate.additions import control_frames, half_frames, pair_frames
 from untrac_core.text.labels import labels as side_labels
 from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
@@ -54,6 +54,8 @@ class ValidationReport:
             yield half_frames.OF_DOCUMENTS, documents
         if pairs := [*self._pairs()]:
             yield pair_frames.HEADING, pairs
+        if controls := [*self._controls()]:
+            yield control_frames.HEADING, controls
         yield "Ground-truth reproducibility", [self._noise()]
         yield "Differences between methods", [*self._differences()]
         yield "Estimates vs ground truth", [*self._beside()]
@@ -173,6 +175,31 @@ class ValidationReport:
         if not found.empty:
             yield self._scores(found, pair_frames.SCORE_HEADING)
             yield Paragraph(pair_frames.SCORE_MEANING, "quiet")
+
+    def _controls(self) -> Iterator[Block]:
+        """What retraining and every method say of the negative controls, where there are any."""
+        found = control_frames.controls(self.summary)
+        if found.empty:
+            return
+        numbers = ("Found", "Interval", "Largest subset", "First half")
+        columns = [Column("Control"), Column("Answer of"), Column("Prompt set")]
+        columns += [*(Column(name, NUMBER) for name in numbers), Column("So it is")]
+        rows = [
+            (
+                row.control,
+                row.of,
+                row.place,
+                signed(row.found),
+                interval(row),
+                figure(row.largest),
+                "–" if pd.isna(row.share) else f"{row.share:.0f} %",
+                row.verdict,
+            )
+            for row in found.itertuples()
+        ]
+        yield Listed(control_frames.in_words(self.summary))
+        yield Table(columns, rows)
+        yield Paragraph(control_frames.meaning(self.summary), "quiet")
 
     def _noise(self) -> Block:
         """How steady the truth itself is."""

@@ -169,6 +169,9 @@ class ValidateSpec(Strict):
     """Pairs of subsets, drawn at random, that are left out at once, by every seed: do their influences add up?"""
     named_pairs: Annotated[list[Annotated[list[Name], Field(min_length=2, max_length=2)]], Field(max_length=1000)] = []
     """Pairs of subsets by name, before those that are drawn."""
+    controls: Annotated[list[Literal["doubled", "mixed"]], Field(max_length=2)] = []
+    """Negative controls, by retraining and by every method: ``doubled``, the first subset dealt into two halves;
+    ``mixed``, documents drawn from all subsets."""
     device: Device = "auto"
 
     @model_validator(mode="after")
@@ -184,6 +187,7 @@ class ValidateSpec(Strict):
             raise ValueError("the model that is trained takes no 'adapter': merge it into the weights")
         refuse_repeats([prompts.name for prompts in self.prompts], "prompt sets")
         refuse_repeats([subset.name for subset in self.subsets], "subsets")
+        refuse_repeats(list(self.controls), "controls")
         refuse_repeats([" and ".join(sorted(set(pair))) for pair in self.named_pairs], "pairs")
         if any(first == second for first, second in self.named_pairs):
             raise ValueError("'named_pairs': a pair names one subset twice")

@@ -24,12 +24,12 @@ import torch
 
 from untrac_core.cells import Cell
 from untrac_core.data.prompts import sample
-from untrac_core.data.tokens import ExampleSet, Packed, examples_digest
+from untrac_core.data.tokens import Example, ExampleSet, Packed, examples_digest
 from untrac_core.models.losses import example_losses
 from untrac_core.progress import Progress
 from untrac_core.specs import Training
 from untrac_core.stats.mixture import allocate_samples
-from untrac_core.training.recipe import NamedBlocks, TrainingData, Without, recipe_tokenizer
+from untrac_core.training.recipe import TrainingData, Without, recipe_tokenizer
 from untrac_core.training.retraining import BaseModelStart, Retraining
 
 NAME = "leave-out"
@@ -53,8 +53,8 @@ class LeaveOneOut:
     device: torch.device
     work: Path
     progress: Progress
-    _sets: dict[str, Without] = field(default_factory=dict, repr=False)
-    """What the cells of :meth:`set_cells` and :meth:`part_cells` leave out, by key."""
+    _sets: dict[str, Retraining] = field(default_factory=dict, repr=False)
+    """The trainings of :meth:`set_cells` and :meth:`part_cells`, by key."""
 
     @cached_property
     def full(self) -> Retraining:
@@ -79,25 +79,27 @@ class LeaveOneOut:
         cells = []
         for without in sets:
             key = self._key(seed, without)
-            self._sets[key] = without
-            label = self.full.leaving(without).label(seed)
-            cells.append(Cell(key, label, seed, " + ".join(sorted(without)), method=NAME))
+            self._sets[key] = self.full.leaving(without)
+            cells.append(Cell(key, self._sets[key].label(seed), seed, " + ".join(sorted(without)), method=NAME))
         return cells
 
-    def part_cells(self, seed: int, parts: Mapping[str, frozenset[tuple[str, str]]]) -> list[Cell]:
-        """One training by a seed without some blocks each, by subset and id; the keys are their names."""
+    def part_cells(self, seed: int, parts: Mapping[str, Mapping[str, Sequence[Example]]]) -> list[Cell]:
+        """One training by a seed without each of some parts: by its name, the blocks of each subset that it has."""
         cells = []
-        for name, gone in parts.items():
-            without = NamedBlocks(name, gone)
-            key = self._key(seed, without)
-            self._sets[key] = without
-            cells.append(Cell(key, self.full.leaving(without).label(seed), seed, name, method=NAME))
+        for name, blocks in parts.items():
+            gone = {(subset, block.id) for subset, of in blocks.items() for block in of}
+            training = self.full.leaving(lambda subset, block, gone=gone: (subset, block.id) in gone, called=name)  # type: ignore[misc]
+            content = [NAME, NUMERICS, training.identity(seed), name, self._watched]
+            key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+            self._sets[key] = training
+            cells.append(Cell(key, training.label(seed), seed, name, method=NAME))
         return cells
 
     def run(self, cell: Cell) -> pd.DataFrame:
         """Losses of every watched item, summed over its tokens, in nats; ``train_loss``: of the last steps, a token."""
         if cell.subset:
-            module, train_loss = self.full.leaving(self._sets.get(cell.key, cell.subset)).train(cell.seed)
+            training = self._sets.get(cell.key) or self.full.leaving(cell.subset)
+            module, train_loss = training.train(cell.seed)
         else:
             module, train_loss = self.full.trained(cell.seed), self.full.end_loss(cell.seed)
         parts = []

@@ -135,18 +135,6 @@ Without = str | frozenset[str] | Callable[[str, Example], bool] | None
 test picks."""
 
 
-@dataclass(frozen=True)
-class NamedBlocks:
-    """The test that picks some blocks, by subset and id; ``name``: what they are, in words."""
-
-    name: str
-    gone: frozenset[tuple[str, str]]
-
-    def __call__(self, subset: str, block: Example) -> bool:
-        """Whether it is one of them."""
-        return (subset, block.id) in self.gone
-
-
 def leaves_out(without: Without) -> Callable[[str, Example], bool]:
     """Whether a training leaves out a block, which comes after its subset's name."""
     if callable(without):

@@ -30,7 +30,6 @@ from untrac_core.progress import Progress
 from untrac_core.specs import ModelRef, Training
 from untrac_core.text.numbers import listed
 from untrac_core.training.recipe import (
-    NamedBlocks,
     Without,
     build_model,
     leaves_out,
@@ -77,13 +76,15 @@ class Retraining:
     work: Path
     progress: Progress
     without: Without = None
+    called: str = "the forget set"
+    """What the blocks that a test picks are called."""
     history: bool = False
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Of each subset's blocks, once they are asked for; :meth:`leaving` hands them on."""
 
-    def leaving(self, without: Without) -> Retraining:
+    def leaving(self, without: Without, called: str = "the forget set") -> Retraining:
         """The same recipe without a subset or several, by name, or without the blocks that a test picks."""
-        return replace(self, without=without)
+        return replace(self, without=without, called=called)
 
     @property
     def full(self) -> Retraining:
@@ -108,9 +109,7 @@ class Retraining:
     def label(self, seed: int) -> str:
         """A training in words."""
         word = "further training" if self.training.init == "continued" else "training"
-        gone = "the forget set" if callable(self.without) else self.without
-        if isinstance(self.without, NamedBlocks):
-            gone = self.without.name
+        gone = self.called if callable(self.without) else self.without
         if isinstance(gone, frozenset):
             gone = listed(sorted(gone))
         return f"{word} {f'without {gone}' if gone else 'on everything'}, seed {seed}"

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from untrac_core.explore.tables import half_frames, pair_frames
+from untrac_core.explore.tables import control_frames, half_frames, pair_frames
 
 R = st.column_config.NumberColumn
 
@@ -72,3 +72,30 @@ def pairs(summary: dict[str, Any], scope: str) -> None:
     if not found.empty:
         _scores(found, "pairs", "pair_scores", "How well each method's sums put the pairs in order, with its interval")
         st.caption(pair_frames.SCORE_MEANING)
+
+
+def controls(summary: dict[str, Any]) -> None:
+    """What retraining and every method say of the negative controls."""
+    table = control_frames.controls(summary)
+    if table.empty:
+        return
+    st.subheader(control_frames.HEADING, anchor=False)
+    for text in control_frames.in_words(summary):
+        st.text(text)
+    small = "%.2g"
+    config = {
+        "control": st.column_config.TextColumn("Control", width="medium"),
+        "of": st.column_config.TextColumn("Answer of", width="medium"),
+        "place": st.column_config.TextColumn("Prompt set", width="medium"),
+        "found": R("Found", format=small, help="must be zero; in the unit of the method"),
+        "low": R("95% CI low", format=small, help="lower end of its interval"),
+        "high": R("95% CI high", format=small, help="upper end of its interval"),
+        "largest": R("Largest subset", format=small, help="the largest influence of any subset there"),
+        "share": R("First half", format="%d %%", help="share of the first half in both; must be half"),
+        "verdict": st.column_config.TextColumn("So it is", width="small"),
+    }
+    shown = table if table["share"].notna().any() else table.drop(columns="share")
+    height = "content" if len(table) <= 12 else 420
+    alt = "Negative controls: what retraining and every method find where zero is right"
+    st.dataframe(shown, hide_index=True, column_config=config, height=height, alt=alt, key="controls")
+    st.caption(control_frames.meaning(summary))

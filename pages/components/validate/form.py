@@ -16,6 +16,7 @@ from pages.components.library.prompt_views import items_in_words, sides_in_words
 from pages.components.trace.form import PRESELECTED, Shelf, held_among, parse_seeds
 from untrac_core.engine.checks import demo_validation, devices
 from untrac_core.errors import InputError
+from untrac_core.explore.tables import control_frames
 from untrac_core.specs import METHODS_COMPARED, ModelRef, TraceSpec, Training
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PAPER_COSTS, PRESETS, UNTRAC, method_title
 from untrac_core.specs.parts import INITS
@@ -309,7 +310,7 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
 
 
 def additions_section(spots: Spots) -> dict[str, Any]:
-    """What is trained beside leave-one-out: halves of the subsets or of their documents, and pairs of subsets."""
+    """What is trained beside leave-one-out: halves of the subsets or of their documents, pairs, and controls."""
     for field in ("v_halves", "v_document_halves", "v_pairs"):
         st.session_state.setdefault(field, 0)
     left, right, middle = st.columns(3)
@@ -343,7 +344,23 @@ def additions_section(spots: Spots) -> dict[str, Any]:
         "pairs can be named too.",
     )
     spots["pairs"] = middle.empty()
-    return {"halves": halves or 0, "document_halves": documents or 0, "pairs": pairs or 0}
+    held_among("v_controls", control_frames.NAMES, [])
+    controls = st.multiselect(
+        "Negative controls",
+        list(control_frames.NAMES),
+        format_func=shown_as(control_frames.NAMES),
+        key="v_controls",
+        placeholder="None",
+        help="Text whose influence is known beforehand: two halves of the first subset must have the same, documents "
+        "drawn from all subsets none. Retraining and every method are asked, which doubles the time of the methods.",
+    )
+    spots["controls"] = st.empty()
+    return {
+        "halves": halves or 0,
+        "document_halves": documents or 0,
+        "pairs": pairs or 0,
+        "controls": [name for name in control_frames.NAMES if name in controls],
+    }
 
 
 def _seeds(text: str, where: str) -> list[int]:

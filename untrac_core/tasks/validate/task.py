@@ -36,6 +36,7 @@ from untrac_core.stats.mixture import large_shares
 from untrac_core.tasks.base import Place
 from untrac_core.tasks.prepare import cut_notes, encode_prompts, load_records, same_texts
 from untrac_core.tasks.validate.additions.base import Addition
+from untrac_core.tasks.validate.additions.controls import Controls, check_controls
 from untrac_core.tasks.validate.additions.documents import DocumentHalves
 from untrac_core.tasks.validate.additions.halves import Halves
 from untrac_core.tasks.validate.additions.pairs import Pairs
@@ -45,6 +46,7 @@ from untrac_core.tasks.workload import inverse_workload
 if TYPE_CHECKING:
     from untrac_core.attribution.base import AttributionContext
     from untrac_core.attribution.outcome import MethodRunner
+    from untrac_core.data.tokens import Packed
     from untrac_core.models.loading import LoadedModel
     from untrac_core.tasks.validate.findings import Findings
     from untrac_core.training.retraining import BaseModelStart
@@ -80,6 +82,7 @@ class ValidateTask:
         self.start, encoder, context = None, None, training.block_size
         if spec.model is not None:
             self.start, encoder, context = self._start(spec.model, training.block_size)
+        check_controls(spec, self.subset_data)
         self.progress.phase("packing the training text")
         encoder = encoder or own_encoder(self.subset_data, training.vocab_size)
         material = pack(self.subset_data, encoder, training.block_size, equal=training.equal_tokens)
@@ -93,17 +96,19 @@ class ValidateTask:
         self.material = material
         self.leave_out = LeaveOneOut(training, material, self.start, eval_sets, self.device, work, self.progress)
         self.truth_cells = self.leave_out.cells(spec.seeds)
+        self.looked_at = self.leave_out.looked_at(spec.samples_per_subset)
+        self.controls = Controls(spec, self.leave_out, self.looked_at, self._study)
         self.additions: list[Addition] = [
             Halves(spec, self.leave_out),
             DocumentHalves(spec, self.leave_out),
             Pairs(spec, self.leave_out),
+            self.controls,
         ]
-        self.looked_at = self.leave_out.looked_at(spec.samples_per_subset)
         self.studies = {method.title: self._study(method) for method in spec.methods}
         self.panels = panels
         self._busy = ""
         asked = [cell for title, panel in panels.items() for cell in panel.cells(self.studies[title])]
-        self.cells = [*self.trainings, *asked]
+        self.cells = [*self.trainings, *asked, *self.controls.asked]
 
     @property
     def trainings(self) -> list[Cell]:
@@ -115,12 +120,17 @@ class ValidateTask:
         if cell.method != self._busy:
             self._let_go(self._busy)
             self._busy = cell.method
-        panel = None if cell in self.trainings else self.panels[cell.method]
+        if cell in self.controls.asked:
+            self.controls.load(cell)
+        panel = self.panels.get(cell.method)
         if panel is not None:  # loading, perhaps even training, the model is no cost of the method
             _ = self.studies[cell.method].model
         started = time.monotonic()
         peak_begins()
-        frame = self._truth(cell) if panel is None else panel.run(self.studies[cell.method], cell)
+        if cell in self.controls.asked:
+            frame = self.controls.run(cell)
+        else:
+            frame = self._truth(cell) if panel is None else panel.run(self.studies[cell.method], cell)
         return frame.assign(seconds=time.monotonic() - started, peak_memory_mb=peak_so_far_mb())
 
     def _truth(self, cell: Cell) -> pd.DataFrame:
@@ -132,6 +142,7 @@ class ValidateTask:
 
     def _let_go(self, title: str) -> None:
         """Forget what a method holds in memory: its model, its statistics, its scores."""
+        self.controls.let_go(title)
         for method in self.spec.methods:
             if method.title == title:
                 self.panels[title], self.studies[title] = _alone(method), self._study(method)
@@ -179,6 +190,8 @@ class ValidateTask:
         for addition in self.additions:
             told |= addition.tell(folder, findings, frames[at : at + len(addition.cells)])
             at += len(addition.cells)
+        if self.controls.asked:
+            told["controls"] += self.controls.method_rows(frames[-len(self.controls.asked) :])
         return told
 
     def _start(self, ref: ModelRef, block: int) -> tuple[BaseModelStart, Any, int]:
@@ -202,8 +215,13 @@ class ValidateTask:
         exact = ref.model_copy(update={"dtype": "float32"})  # a difference of trainings is small beside bfloat16's
         return load_model(exact, self.device, trainable, self.progress)
 
-    def _study(self, method: MethodSpec) -> AttributionContext:
-        """What a method is asked about; each has a study of its own, so that it pays for its own statistics."""
+    def _study(
+        self, method: MethodSpec, parts: dict[str, Packed] | None = None, sizes: dict[str, float] | None = None
+    ) -> AttributionContext:
+        """What a method is asked about; each has a study of its own, so that it pays for its own statistics.
+
+        ``parts``, with ``sizes``: of the training, in the place of the subsets.
+        """
         from safetensors.torch import load_file
         from safetensors.torch import load_model as load_weights
 
@@ -234,11 +252,11 @@ class ValidateTask:
             self.prompt_data,
             self.prompts,
             self.subset_data,
-            self.looked_at,
+            parts or self.looked_at,
             spec.estimate_seeds,
             self.progress,
             [checkpoint(*files) for files in kept],
-            {name: float(len(blocks)) for name, blocks in self.material.blocks.items()},
+            sizes or {name: float(len(blocks)) for name, blocks in self.material.blocks.items()},
             single_texts=spec.document_halves > 0,
         )
 

@@ -30,21 +30,21 @@ if TYPE_CHECKING:
     from untrac_core.training.leave_one_out import LeaveOneOut
 
 COLUMNS = ["half", "prompt_set", "side", "loss"]
-Lacking = frozenset[tuple[str, str]]
-"""The blocks that a training lacks, by subset and id."""
+Lacking = dict[str, list[Example]]
+"""The blocks that a training lacks, by subset."""
 
 
 def document_halves(blocks: Mapping[str, Sequence[Example]], count: int) -> list[Lacking]:
     """What each of ``count`` trainings lacks: half of each subset's documents, rounded down, drawn at random."""
     draw, found = np.random.default_rng(DRAW_SEED), []
     for _ in range(count):
-        lacking = set[tuple[str, str]]()
+        lacking: Lacking = {}
         for name, own in blocks.items():
             clusters = clusters_of([block.cluster for block in own])
             gone = set(draw.permutation(clusters.count)[: clusters.count // 2].tolist())
             numbers = clusters.numbers.tolist()
-            lacking |= {(name, block.id) for block, number in zip(own, numbers, strict=True) if number in gone}
-        found.append(frozenset(lacking))
+            lacking[name] = [block for block, number in zip(own, numbers, strict=True) if number in gone]
+        found.append(lacking)
     return found
 
 
@@ -76,8 +76,11 @@ def predicted(
     values = np.concatenate([influence[name] for name in blocks])
     tokens = np.array([block.tokens for own in blocks.values() for block in own], dtype=np.float64)
     beyond = values - values.sum() / tokens.sum() * tokens
-    result: Array = np.array([beyond[[one in gone for one in ids]].sum() for gone in lacking])
-    return result
+    sums = []
+    for gone in lacking:
+        names = {(name, block.id) for name, own in gone.items() for block in own}
+        sums.append(float(beyond[[one in names for one in ids]].sum()))
+    return np.array(sums)
 
 
 class DocumentHalves:
