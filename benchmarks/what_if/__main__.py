@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.what_if.mixes import Mix, development, tested
+from benchmarks.what_if.mixes import Mix, development, held_out
 from benchmarks.what_if.retrain import Retrained
 from untrac_core.fileio import finite
 from untrac_core.paths import DEMO
@@ -113,10 +113,10 @@ def main() -> None:
         print(f"power {power:g}:", in_numbers(chosen[f"{power:g}"]))
     if asked.development:
         return
-    rows = rows_of(tested(mixing.subsets), mixing, retrained)
+    rows = rows_of(held_out(mixing.subsets), mixing, retrained)
     found = summary(rows)
     one_seed = law_of(replace(demo, ground_truth=demo.ground_truth[demo.ground_truth["seed"] == SEED]))
-    found["sides_from_one_seed"] = summary(rows_of(tested(mixing.subsets), one_seed, retrained))["sides"]
+    found["sides_from_one_seed"] = summary(rows_of(held_out(mixing.subsets), one_seed, retrained))["sides"]
     made = {
         "date": time.strftime("%Y-%m-%d"),
         "command": "python -m benchmarks.what_if",

@@ -142,7 +142,12 @@ def mixing_of(
 
 def _trained(validation: ValidateFiles) -> dict[str, float]:
     """How much of each subset the trainings read."""
-    return {name: float(row["trained_blocks"]) for name, row in validation.summary["data"]["subsets"].items()}
+    known = validation.summary.get("data", {}).get("subsets", {})
+    try:
+        return {subset.name: float(known[subset.name]["trained_blocks"]) for subset in validation.spec.subsets}
+    except (KeyError, TypeError, ValueError):
+        what = "its summary does not say how much of each subset was trained on"
+        raise InputError(what, field=f"result {validation.folder.name!r}", hint="validate again") from None
 
 
 def _fitted(truth: pd.DataFrame, sizes: Mapping[str, float], power: float) -> Mixing:
