@@ -7,6 +7,7 @@ import pytest
 from benchmarks.what_if import __main__ as bench
 from benchmarks.what_if.mixes import development, held_out, in_words
 from untrac_core.paths import DEMO
+from untrac_core.results.evidence import what_if_checked
 from untrac_core.results.folders import load_trace
 from untrac_core.specs.parts import CONTRAST
 from untrac_core.tasks.validate.mixing import CHANGED_MOST, MOVED_MOST, TIMES_MOST
@@ -46,9 +47,32 @@ def test_scores_by_hand():
     assert found["leave_two_out"] == found["sides"]
     assert found["summed_influence"]["slope"] == pytest.approx(2 * found["sides"]["slope"])
     assert found["contrasts"]["values"] == 1
-    assert [line.split()[0] for line in bench.failures(found)] == ["slope", "intervals"]
+    assert [line.split()[0] for line in bench.failures(found)] == ["slope", "coverage"]
 
 
 @pytest.fixture(scope="module")
 def recorded():
     return json.loads(bench.RESULTS.read_text(encoding="utf-8"))
+
+
+def test_what_is_recorded_is_what_the_code_says_and_as_good_as_asked(recorded):
+    mixing, rows, told = bench.law_of(load_trace(DEMO / "run")), [], {}
+    mixes = [row["mix"] for row in recorded["rows"][::9]]
+    assert mixes == held_out(mixing.subsets)[: recorded["mixes"]], "all in turn: none is passed over"
+    for row in recorded["rows"]:
+        name = in_words(row["mix"])
+        if name not in told:
+            told[name] = mixing.ask(row["mix"]).table.set_index(["prompt_set", "side"])
+        found = told[name].loc[(row["prompt_set"], row["side"])]
+        assert found["change"] == pytest.approx(row["predicted"], abs=1e-6)
+        rows.append(row | {"predicted": found["change"], "low": found["low"], "high": found["high"]})
+    summary = bench.summary(rows)
+    assert bench.failures(summary) == []
+    assert summary["sides"] == pytest.approx(recorded["tested"]["sides"], abs=1e-6)
+
+
+def test_the_docs_and_the_page_say_what_was_recorded(recorded):
+    assert bench.table(recorded["tested"]) in bench.EVIDENCE.read_text(encoding="utf-8")
+    sides, told = recorded["tested"]["sides"], what_if_checked()
+    assert f"{recorded['mixes']} other mixes" in told
+    assert f"r = {sides['r']:.2f}, and {sides['coverage']:.0%} of" in told

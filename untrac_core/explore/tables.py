@@ -15,11 +15,10 @@ from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
 from untrac_core.tasks.validate import frames as validate_frames
 from untrac_core.tasks.validate import half_frames
-from untrac_core.tasks.validate.mixing import CHECKED, Mixing, WhatIf, mixing_of
+from untrac_core.tasks.validate.mixing import Mixing, WhatIf, mixing_of
 from untrac_core.unlearning.metrics.summary import METRICS
 
 __all__ = [
-    "CHECKED",
     "CONTRAST",
     "LIMITS",
     "METRICS",

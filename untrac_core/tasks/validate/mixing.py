@@ -27,11 +27,6 @@ TIMES_MOST, CHANGED_MOST, MOVED_MOST = 2.0, 4, 0.3
 is another's afterwards."""
 TIMES_LIMIT = 1000.0
 COLUMNS = ["prompt_set", "side", "change", "low", "high", "retrained"]
-CHECKED = (
-    "Checked on the bundled demo alone, by retraining it on twenty other mixes: there 95% intervals held {held} of the "
-    "changes, and predicted and retrained changes agreed by r = {r}. How well it holds for other texts and models is "
-    "not known. It speaks of a training of the same recipe and length, not of the finished model trained on."
-)
 
 
 @dataclass(frozen=True)
