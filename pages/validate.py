@@ -150,6 +150,9 @@ def show(run: Run, validation: ValidateFiles) -> None:
         st.text(run.name)
         st.caption(f"{describe_run(validation.spec)} · {finished(run.finished)}")
         add_button({"show": "answer", "run": run.id}, {"show": "agreement", "run": run.id})
+        st.page_link(
+            "pages/what_if.py", label="What if", icon=":material/instant_mix:", query_params={"run": run.id}
+        )  # fmt: skip
         present_button()
     view.answer(told)
     left, right = st.columns([3, 2], gap="large")

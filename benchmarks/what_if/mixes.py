@@ -35,7 +35,7 @@ def development(subsets: Sequence[str]) -> list[Mix]:
     return drawn(subsets, pairs=1, others=5, seed=6)
 
 
-def tested(subsets: Sequence[str]) -> list[Mix]:
+def held_out(subsets: Sequence[str]) -> list[Mix]:
     """Twenty mixes: three pairs dropped, and seventeen others; none of those of :func:`development`."""
     return drawn(subsets, pairs=3, others=17, seed=20, known=development(subsets))
 

@@ -31,13 +31,17 @@ class Retrained:
 
     def losses(self, mix: Mix, seed: int) -> dict[Place, float]:
         """The loss of every side, in nats per token, of a model trained on a mix: the same start, order and steps."""
-        content = [RECIPE.model_dump(mode="json"), sorted(mix.items()), seed]
-        path = self.work / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]}.json"
+        path = self.path(mix, seed)
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             print(f"seed {seed}, {in_words(mix) or 'the own mix'}", flush=True)
             write_json([[*place, loss] for place, loss in self._train(mix, seed).items()], path)
         return {(name, side): loss for name, side, loss in json.loads(path.read_text(encoding="utf-8"))}
+
+    def path(self, mix: Mix, seed: int) -> Path:
+        """Where the losses of a mix are kept, once it is trained."""
+        content = [RECIPE.model_dump(mode="json"), sorted(mix.items()), seed]
+        return self.work / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]}.json"
 
     def _train(self, mix: Mix, seed: int) -> dict[Place, float]:
         material = self._material

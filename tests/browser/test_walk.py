@@ -151,6 +151,7 @@ def test_every_page_in_the_dark(server, window, shot):
         ("trace", "/trace"),
         ("runs", f"/runs?run={DEMO_RUN}"),
         ("validate", "/validate"),
+        ("what-if", f"/what_if?run={DEMO_RUN}&x1=0.0"),
     ):
         page.goto(server.url + path)
         expect(page.locator("h1")).to_be_visible()

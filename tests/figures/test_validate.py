@@ -97,3 +97,24 @@ def test_backgrounds_are_transparent_and_hostile_names_are_text(dark):
 @pytest.mark.parametrize(("value", "text"), [(0.954, "0.95"), (-0.5, "−0.50"), (None, "–"), (math.nan, "–")])
 def test_decimals(value, text):
     assert validation_figures.decimals(value) == text
+
+
+def test_another_mix_is_drawn_with_intervals_and_what_was_retrained():
+    table = pd.DataFrame(
+        {
+            "title": ["talk: toxic", HOSTILE, "talk: toxic beyond benign"],
+            "side": ["harmful", "harmless", "contrast"],
+            "change": [0.3, 0.01, 0.4],
+            "low": [0.2, -0.05, 0.2],
+            "high": [0.4, 0.07, 0.6],
+            "retrained": [0.31, math.nan, math.nan],
+        }
+    )
+    figure = validation_figures.mix_dots(table)
+    only_text(figure)
+    dots, known = figure.data
+    assert list(dots.marker.color) == ["#D55E00", "#999999", "#0072B2"]
+    assert known.x[0] == 0.31
+    assert "retrained: +0.31" in dots.hovertext[0]
+    assert figure.layout.xaxis.range[0] == -figure.layout.xaxis.range[1]
+    assert figure.layout.xaxis.range[1] >= 0.6

@@ -100,3 +100,34 @@ def test_the_rate_warms_up_and_falls_to_zero(recipe):
     assert len(seen) == recipe.steps
     assert np.argmax(seen) == recipe.warmup_steps - 1
     assert seen[-1] == pytest.approx(recipe.learning_rate / (recipe.steps - recipe.warmup_steps))
+
+
+def read(material, recipe, times, batches):
+    """The blocks of so many batches, in their order."""
+    stream = batch_stream(material.blocks, recipe.batch_size, recipe.seed, times=times)
+    return [id(block) for _ in range(batches) for block in next(stream)]
+
+
+def test_a_subset_that_is_read_no_times_is_left_out(recipe):
+    material = prepare(recipe)
+    left_out = batch_stream(material.blocks, recipe.batch_size, recipe.seed, "smiths")
+    same = batch_stream(material.blocks, recipe.batch_size, recipe.seed, times={"smiths": 0.0})
+    assert [next(same) for _ in range(5)] == [next(left_out) for _ in range(5)]
+    with pytest.raises(InputError, match="nothing is left"):
+        next(batch_stream(material.blocks, recipe.batch_size, recipe.seed, times=dict.fromkeys(material.blocks, 0.0)))
+
+
+def test_a_mix_reads_subsets_as_often_as_it_says_and_keeps_the_order_of_the_rest(recipe):
+    material = prepare(recipe)
+    name, *others = material.blocks
+    own = [id(block) for block in material.blocks[name]]
+    rest = [id(block) for other in others for block in material.blocks[other]]
+    plain = [block for block in read(material, recipe, None, 4 * len(rest) // recipe.batch_size) if block in rest]
+    for times in (0.5, 1.5, 2.0):
+        seen = read(material, recipe, {name: times}, int(2 * (len(rest) + times * len(own))) // recipe.batch_size)
+        kept = [block for block in seen if block in rest]
+        assert kept == plain[: len(kept)]
+        assert (len(seen) - len(kept)) / len(kept) == pytest.approx(times * len(own) / len(rest), rel=0.25)
+        each = [seen.count(block) for block in own]
+        assert max(each) <= 2 * times
+        assert min(each) >= times - 1, "each is read about equally often in two passes"

@@ -26,7 +26,7 @@ def what_if(
     from untrac_core.explore.opening import open_result
     from untrac_core.explore.outcomes import ValidateResult
     from untrac_core.explore.result import TraceResult
-    from untrac_core.explore.tables import CHECKED
+    from untrac_core.results.evidence import what_if_checked
 
     result = open_result(run_id)
     if not isinstance(result, TraceResult | ValidateResult):
@@ -46,7 +46,7 @@ def what_if(
     console().print(table("Change of the loss", columns, rows))
     for text in found.leaves:
         console().print(Text(f"Beyond what was checked: {text}"))
-    console().print(Text(CHECKED))
+    console().print(Text(what_if_checked()))
 
 
 def _asked(text: str) -> tuple[str, float]:

@@ -18,11 +18,10 @@ from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_row
 from untrac_core.tasks.validate import frames as validate_frames
 from untrac_core.tasks.validate import truth_frames
 from untrac_core.tasks.validate.additions import control_frames, half_frames, pair_frames
-from untrac_core.tasks.validate.mixing import CHECKED, Mixing, WhatIf, mixing_of
+from untrac_core.tasks.validate.mixing import Mixing, WhatIf, mixing_of
 from untrac_core.unlearning.metrics.summary import METRICS
 
 __all__ = [
-    "CHECKED",
     "CONTRAST",
     "LIMITS",
     "METRICS",

@@ -12,6 +12,8 @@ from untrac_core.results.folders import TraceFiles
 
 CARD = PROJECT / "assets" / "evidence.json"
 """Made by ``python -m benchmarks.accuracy.card``."""
+WHAT_IF_CARD = PROJECT / "assets" / "what_if.json"
+"""Made by ``python -m benchmarks.what_if``."""
 FAMILIES = {"opt": "opt", "gpt2": "gpt2", "llama": "llama", "mistral": "llama", "gpt_neox": "gpt-neox", "qwen": "qwen3"}
 """Which testbed's architecture stands for a model's, by how its name begins."""
 
@@ -75,4 +77,16 @@ def in_words(result: TraceFiles) -> str:
     return (
         f"On {where}, this method agreed with retraining to r = {known['r']:.2f} on average, and had "
         f"{known['signs']:.0%} of the signs; one retraining agreed with others to {known['one_retraining']:.2f}."
+    )
+
+
+@cache
+def what_if_checked() -> str:
+    """How far what-if was checked, and what it speaks of, in words."""
+    found = json.loads(WHAT_IF_CARD.read_text(encoding="utf-8"))
+    return (
+        f"Checked on the bundled demo alone, by retraining it on {found['mixes']} other mixes: predicted and retrained "
+        f"changes agreed to r = {found['r']:.2f}, and {found['coverage']:.0%} of the retrained changes were inside the "
+        "95% interval. How well it holds for other texts and models is not known. It speaks of a training of the same "
+        "recipe and length, not of the finished model trained on."
     )

@@ -202,6 +202,9 @@ def check_it(run: Run, result: TraceFiles, picture: data.Picture) -> None:
             query_params={"trace": run.id},
         )  # fmt: skip
         st.page_link("pages/evidence.py", label="Evidence", icon=":material/balance:")
+        st.page_link(
+            "pages/what_if.py", label="What if", icon=":material/instant_mix:", query_params={"run": run.id}
+        )  # fmt: skip
 
 
 def ground_truth(result: TraceFiles, picture: data.Picture, side: str) -> None:

@@ -12,9 +12,10 @@ import streamlit as st
 from pages.components.layout.downloads import chart_config
 from pages.components.layout.labels import TINTS
 from pages.components.layout.shell import is_dark, lines
-from untrac_core.explore.tables import CHECKED, CONTRAST, Mixing, WhatIf
+from untrac_core.explore.tables import CONTRAST, Mixing, WhatIf
 from untrac_core.figures.palette import HARMFUL, HARMLESS, UNDECIDED
 from untrac_core.figures.validate import mix_dots
+from untrac_core.results.evidence import what_if_checked
 from untrac_core.specs import PromptSet
 from untrac_core.text.labels import labels
 from untrac_core.text.limits import FURTHER_LIMITS
@@ -161,4 +162,4 @@ def limits(spec: Any) -> None:
     """How far the numbers can be trusted; ``spec``: of the run whose retrainings they are told from."""
     if spec.kind == "validate" and spec.training.init == "continued":
         st.caption(FURTHER_LIMITS)
-    st.caption(CHECKED)
+    st.caption(what_if_checked())

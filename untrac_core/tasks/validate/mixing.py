@@ -27,11 +27,6 @@ TIMES_MOST, CHANGED_MOST, MOVED_MOST = 2.0, 4, 0.3
 is another's afterwards."""
 TIMES_LIMIT = 1000.0
 COLUMNS = ["prompt_set", "side", "change", "low", "high", "retrained"]
-CHECKED = (
-    "Checked on the bundled demo alone, by retraining it on twenty other mixes: there 95% intervals held {held} of the "
-    "changes, and predicted and retrained changes agreed by r = {r}. How well it holds for other texts and models is "
-    "not known. It speaks of a training of the same recipe and length, not of the finished model trained on."
-)
 
 
 @dataclass(frozen=True)
@@ -142,7 +137,12 @@ def mixing_of(
 
 def _trained(validation: ValidateFiles) -> dict[str, float]:
     """How much of each subset the trainings read."""
-    return {name: float(row["trained_blocks"]) for name, row in validation.summary["data"]["subsets"].items()}
+    known = validation.summary.get("data", {}).get("subsets", {})
+    try:
+        return {subset.name: float(known[subset.name]["trained_blocks"]) for subset in validation.spec.subsets}
+    except (KeyError, TypeError, ValueError):
+        what = "its summary does not say how much of each subset was trained on"
+        raise InputError(what, field=f"result {validation.folder.name!r}", hint="validate again") from None
 
 
 def _fitted(truth: pd.DataFrame, sizes: Mapping[str, float], power: float) -> Mixing:

@@ -1,0 +1,1 @@
+"""What-if against retraining on other mixes of the demo."""
