@@ -44,6 +44,10 @@ TITLES = {
     "gpt2": "Ten equal corpora, GPT-2",
     "llama": "Ten equal corpora, Llama",
     "mix": "Eight corpora of 30 to 5 %, OPT",
+    "neox": "Ten equal corpora in two passes, GPT-NeoX",
+    "qwen": "Eight corpora of 25 to 4 % in two passes, Qwen3",
+    "halves": "Twenty subsets that overlap, OPT",
+    "finetune": "A fine-tune on six subsets, Llama",
 }
 COLUMNS = {
     "r": "r",
