@@ -63,7 +63,7 @@ def table(runs: Sequence[Run]) -> list[Run]:
     """The runs as a table; returns those that are ticked."""
     config: dict[str, Any] = {
         "status": st.column_config.TextColumn("Status", width=75),
-        "name": st.column_config.TextColumn("Name", width=230),
+        "name": st.column_config.TextColumn("Name", width=290),
         "tags": st.column_config.ListColumn("Tags", width=120),
         "kind": st.column_config.TextColumn("Kind", width=70),
         "method": st.column_config.TextColumn("Method", width=140),
