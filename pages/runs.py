@@ -166,7 +166,7 @@ def listing(store: Store, was: list[str], asked: Wanted) -> None:
 
 def main() -> None:
     store = shell("Runs")
-    title("Runs", "What is running, and what has finished?", "Tick a run to watch it, stop it, or look at its result.")
+    title("Runs", "What is running, and what has finished?", "Open a run to watch it, stop it, or look at its result.")
     runs = store.runs(limit=MOST)
     wake(runs)
     if not runs:

@@ -27,6 +27,7 @@ def test_the_commands_and_their_options_are_these():
         "check": ["spec_file", "--json"],
         "train": ["recipe", "--out", "--json"],
         "runs": ["--json", "--limit", "--find", "--kind", "--tag", "--sort"],
+        "log": ["run_id", "--to", "--online"],
         "edit": ["run_id", "--name", "--tag", "--untag", "--notes"],
         "show": ["run_id", "--side", "--json"],
         "sharpen": ["run_id", "--to", "--only", "--undecided", "--out", "--json"],

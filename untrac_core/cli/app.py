@@ -33,7 +33,7 @@ from untrac_core.cli.following import (
 )
 from untrac_core.cli.outputs import make_folder, usable_out
 from untrac_core.cli.report import bundle, report
-from untrac_core.cli.runs import edit, plain, runs
+from untrac_core.cli.runs import edit, log, plain, runs
 from untrac_core.cli.what_if import what_if
 from untrac_core.engine import DEMO_RUN, Entry, Store, submit
 from untrac_core.errors import Cancelled, InputError
@@ -172,6 +172,7 @@ def train(recipe: SpecFile, out: NewOut, as_json: Json = False) -> None:
 
 app.command()(runs)
 app.command()(edit)
+app.command()(log)
 
 
 @app.command()

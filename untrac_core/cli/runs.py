@@ -1,4 +1,4 @@
-"""``runs`` and ``edit``: the list of runs, and what a user writes on one: its name, tags and notes."""
+"""``runs``, ``edit`` and ``log``: the list of runs, what a user writes on one, and one of them in MLflow or W&B."""
 
 from __future__ import annotations
 
@@ -61,6 +61,22 @@ def edit(
         raise InputError("there is nothing to change", field="edit", hint="name --name, --tag, --untag or --notes")
     store.label(run_id, name=name, tags=tags, notes=notes)
     print(f"run {run_id} is changed")
+
+
+def log(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="The run's id: 12 digits of 0-9 and a-f.")],
+    to: Annotated[str, typer.Option(metavar="TRACKER", help="mlflow or wandb; each is to be installed first.")],
+    online: Annotated[bool, typer.Option("--online", help="Let W&B send it; else it stays on this machine.")] = False,
+) -> None:
+    """Log a finished run to MLflow or W&B: its parameters, influences and files, but none of its texts."""
+    from untrac_core.results.tracking import log_run
+
+    found = Store().run(run_id)
+    if found.status != "done":
+        hint = "wait for its end" if found.active else "resume it first"
+        raise InputError(f"it is {found.status}, so it has no result", field=f"run {run_id}", hint=hint)
+    spec = found.spec.model_dump(mode="json")
+    print(log_run(found.folder, spec, to=to, name=found.name, run_id=run_id, tags=found.tags, online=online))
 
 
 def plain(run: Run) -> dict[str, Any]:

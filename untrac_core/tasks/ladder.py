@@ -28,7 +28,7 @@ from untrac_core.training.batches import BLOCKS_PER_BATCH
 
 SHARED = (
     "This method deals the same prompts out among its seeds and reads them all, whatever their number: more seeds do "
-    "not narrow its intervals, more texts do. Only the cells of its baselines can be taken over."
+    "not narrow its intervals, more texts do. Of its cells, those of the baselines alone can be taken over."
 )
 LARGE = 0.2
 """A subset with a greater share of the training changes what the rest does, which no product of gradients sees."""

@@ -49,7 +49,7 @@ def in_words(active: Sequence[Run]) -> str:
     """What goes on, without any word of a user."""
     first, more = active[0], len(active) - 1
     state = "waiting" if first.status == "queued" else f"{first.progress:.0%} done"
-    return f"{first.kind}: {state}" + (f", and {count(more, 'more run')}" if more else "")
+    return f"{first.kind.capitalize()}: {state}" + (f", and {count(more, 'more run')}" if more else "")
 
 
 def tab_title(title: str, runs: Sequence[Run]) -> str:

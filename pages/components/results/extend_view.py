@@ -50,11 +50,10 @@ def _section(run: Run, result: TraceFiles, store: Store) -> None:
         f"Seeds (it has {own})", own + 1, SEEDS_MOST, max(len(SEEDS), own + 1), key="extend_seeds", width=200
     )
     spec = extended(result.spec, int(wanted))
-    st.caption(
-        f"A new run with {count(int(wanted), 'seed')}. This one stays as it is. "
-        + (f"Its {count(run.cells_total, 'cell')} are kept, " if run.cells_total else "None of its cells are kept, ")
-        + ("and those of the same seeds are taken over." if run.cells_total else "so that all are computed.")
-    )
+    kept = f"Its {count(run.cells_total, 'cell')} are kept: those that the new run has, too, are taken over."
+    if not run.cells_total:
+        kept = "None of its cells are kept, so that all are computed."
+    st.caption(f"A new run with {count(int(wanted), 'seed')}; this one stays as it is. {kept}")
     if not seeds_tell(spec):
         st.caption(SHARED)
     seconds = _seconds(spec, store)
@@ -63,7 +62,8 @@ def _section(run: Run, result: TraceFiles, store: Store) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         start = st.button("Start", type="primary", icon=":material/play_arrow:", key="extend_start")
         st.button("Close", type="tertiary", key="extend_close", on_click=_open, args=("",))
-        st.caption(f"Time: {about(duration(seconds))}; less by what is taken over.")
+        less = ", less what is taken over" if run.cells_total else ""
+        st.caption(f"Time: {about(duration(seconds))}{less}.")
     if not start:
         return
     try:

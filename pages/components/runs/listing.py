@@ -62,16 +62,16 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
 def table(runs: Sequence[Run]) -> list[Run]:
     """The runs as a table; returns those that are ticked."""
     config: dict[str, Any] = {
-        "status": st.column_config.TextColumn("Status", width=75),
-        "name": st.column_config.TextColumn("Name", width=230),
-        "tags": st.column_config.ListColumn("Tags", width=120),
-        "kind": st.column_config.TextColumn("Kind", width=70),
-        "method": st.column_config.TextColumn("Method", width=140),
-        "model": st.column_config.TextColumn("Model", width=80),
+        "status": st.column_config.TextColumn("Status", width=65),
+        "name": st.column_config.TextColumn("Name", width=215),
+        "tags": st.column_config.ListColumn("Tags", width=90),
+        "kind": st.column_config.TextColumn("Kind", width=60),
+        "method": st.column_config.TextColumn("Method", width=130),
+        "model": st.column_config.TextColumn("Model", width=65),
         "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%", width=95),
         "now": st.column_config.TextColumn("Now", width=150),
-        "time": st.column_config.TextColumn("Time", width=75),
-        "created": st.column_config.TextColumn("Created", width=100),
+        "time": st.column_config.TextColumn("Time", width=70),
+        "created": st.column_config.TextColumn("Created", width=90),
         "notes": st.column_config.TextColumn("Notes", width=160),
     }
     if not any(run.active for run in runs):
@@ -94,28 +94,32 @@ def chosen_rows(event: Any, runs: Sequence[Run]) -> list[Run]:
 
 
 def toolbar(store: Store, place: Any, chosen: Sequence[Run]) -> None:
-    """What can be done with the runs that are ticked; drawn above them."""
+    """What can be done with the runs that are ticked; drawn above them, with what cannot be done greyed."""
+    traces = [run for run in chosen if run.kind == "trace" and run.status == "done"]
+    several = 2 <= len(chosen) == len(traces) <= COMPARED_MOST
+    ended = [run for run in chosen if not run.active]
     with place.container(horizontal=True, vertical_alignment="center", key="runs_toolbar"):
-        if not chosen:
-            st.caption("Tick a run to open it, or several to compare, tag or delete them.")
-            return
-        if len(chosen) == 1 and st.button("Open", type="primary", icon=":material/open_in_new:", key="runs_open"):
+        one = len(chosen) == 1
+        if st.button("Open", type="primary", icon=":material/open_in_new:", disabled=not one, key="runs_open"):
             st.query_params["run"] = chosen[0].id
             st.rerun("app")
-        traces = [run for run in chosen if run.kind == "trace" and run.status == "done"]
-        several = 2 <= len(chosen) == len(traces) <= COMPARED_MOST
-        if several and st.button("Compare", icon=":material/compare_arrows:", key="runs_compare"):
-            try:
-                st.switch_page("pages/compare.py", query_params={"views": side_by_side(traces)})
-            except (InputError, OSError) as error:
-                fault(str(error))
-        with st.popover("Tag", icon=":material/sell:"):
+        said = f"Two to {COMPARED_MOST} finished traces"
+        if st.button("Compare", icon=":material/compare_arrows:", disabled=not several, key="runs_compare", help=said):
+            _compare(traces)
+        with st.popover("Tag", icon=":material/sell:", disabled=not chosen):
             _tag(store, chosen)
-        ended = [run for run in chosen if not run.active]
-        if ended:
-            with st.popover("Delete", icon=":material/delete:"):
-                _delete(store, ended)
-        st.caption(f"{count(len(chosen), 'run')} ticked")
+        with st.popover("Delete", icon=":material/delete:", disabled=not ended):
+            _delete(store, ended)
+        st.caption(f"{count(len(chosen), 'run')} ticked" if chosen else "Tick one run or more.")
+
+
+def _compare(traces: Sequence[Run]) -> None:
+    try:
+        views = side_by_side(traces)
+    except (InputError, OSError) as error:
+        fault(str(error))
+        return
+    st.switch_page("pages/compare.py", query_params={"views": views})
 
 
 def _tag(store: Store, chosen: Sequence[Run]) -> None:
@@ -123,7 +127,7 @@ def _tag(store: Store, chosen: Sequence[Run]) -> None:
     known = sorted({tag for run in chosen for tag in run.tags})
     tag = st.text_input("Tag", key="runs_tag", max_chars=TAG_MOST, placeholder="for example: paper")
     off = st.selectbox("Take off", known, index=None, key="runs_untag") if known else None
-    if not st.button("Apply", key="runs_tag_apply", disabled=not (tag.strip() or off)):
+    if not st.button("Apply", key="runs_tag_apply", disabled=not chosen or not (tag.strip() or off)):
         return
     try:
         for run in chosen:
@@ -141,7 +145,7 @@ def _delete(store: Store, runs: Sequence[Run]) -> None:
         st.text(run.name)
     st.markdown("Results, logs and their places in the list are removed. This cannot be undone.")
     label = f"Delete {count(len(runs), 'run')}"
-    if not st.button(label, type="primary", icon=":material/delete:", key="runs_delete"):
+    if not st.button(label, type="primary", icon=":material/delete:", key="runs_delete", disabled=not runs):
         return
     faults = []
     for run in runs:
