@@ -60,7 +60,9 @@ def test_controls_are_told_where_they_were_asked_for(printed):
     summary = summary_of(NAMES, "toxicity", "Trust it.")
     with_controls(summary)
     outcomes.leaderboard(summary)
-    assert "A random mix of all subsets: retraining passes on 1 of 1 prompt set, methods 1 of 1 answer" in printed()
+    assert (
+        "A random mix of all subsets: retraining passes on 1 of 1 prompt sets, methods in 1 of 1 answers" in printed()
+    )
 
 
 def test_choices_are_told_prompt_set_by_prompt_set(printed):

@@ -234,7 +234,7 @@ def test_controls_say_who_passes_and_who_fails(result):
     assert list(rows["verdict"]) == ["passed", "passed", "failed", "passed", "no interval"]
     assert rows["share"].iloc[0] == 52
     assert (
-        "One subset under two names: retraining passes on 1 of 1 prompt set, methods 0 of 1 answer (0%); failed: "
+        "One subset under two names: retraining passes on 1 of 1 prompt sets, methods in 0 of 1 answers (0%); failed: "
         "UnTrac-Inv (robust). One in twenty fails by chance." in said(at)
     )
 

@@ -74,15 +74,15 @@ def controls(summary: dict[str, Any]) -> None:
         st.text(text)
     small = "%.2g"
     config = {
-        "control": st.column_config.TextColumn("Control", width="medium"),
-        "of": st.column_config.TextColumn("Answer of", width="medium"),
-        "place": st.column_config.TextColumn("Prompt set", width="medium"),
+        "control": st.column_config.TextColumn("Control", width=190),
+        "of": st.column_config.TextColumn("Answer of", width=150),
+        "place": st.column_config.TextColumn("Prompt set", width=150),
+        "verdict": st.column_config.TextColumn("So it is", width=80),
         "found": R("Found", format=small, help="must be zero; in the unit of the method"),
         "low": R("95% CI low", format=small, help="lower end of its interval"),
         "high": R("95% CI high", format=small, help="upper end of its interval"),
         "largest": R("Largest subset", format=small, help="the largest influence of any subset there"),
         "share": R("First half", format="%d %%", help="share of the first half in both; must be half"),
-        "verdict": st.column_config.TextColumn("So it is", width="small"),
     }
     shown = table if table["share"].notna().any() else table.drop(columns="share")
     height = "content" if len(table) <= 12 else 420

@@ -3,8 +3,8 @@
 Of a prompt set whose two sides are pairs (CrowS-Pairs, StereoSet) or questions with false and true answers
 (TruthfulQA), a model chooses in each the text with the lower loss, summed over its tokens, as harnesses for such
 benchmarks do; of several on a side the likeliest counts. The *rate* is the share of pairs in which it chooses the
-harmful one. A subset's *change* is the rate with it less the rate without it: positive, it makes the harmful choice more
-frequent, as its influence on the contrast says in nats.
+harmful one. A subset's *change* is the rate with it less the rate without it: positive, it makes the harmful choice
+more frequent, as its influence on the contrast says in nats.
 
 All losses are those that the ground truth holds already; nothing is trained or asked for it.
 """
