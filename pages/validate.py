@@ -168,6 +168,7 @@ def show(run: Run, validation: ValidateFiles) -> None:
     additions_view.documents(told, scope)
     additions_view.pairs(told, scope)
     additions_view.controls(told)
+    additions_view.choices(told)
     beside_view.beside(validation)
     view.differences(told)
     view.details(validation, run)

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.helpers.validations import NAMES, summary_of, with_controls, with_halves, with_pairs
+from tests.helpers.validations import NAMES, summary_of, with_choices, with_controls, with_halves, with_pairs
 from untrac_core.cli import outcomes
 
 
@@ -60,7 +60,16 @@ def test_controls_are_told_where_they_were_asked_for(printed):
     summary = summary_of(NAMES, "toxicity", "Trust it.")
     with_controls(summary)
     outcomes.leaderboard(summary)
-    assert "A random mix of all subsets: retraining passes on 1 of 1 prompt set, methods 1 of 1 answer" in printed()
+    assert (
+        "A random mix of all subsets: retraining passes on 1 of 1 prompt sets, methods in 1 of 1 answers" in printed()
+    )
+
+
+def test_choices_are_told_prompt_set_by_prompt_set(printed):
+    summary = summary_of(NAMES, "toxicity", "Trust it.")
+    with_choices(summary)
+    outcomes.leaderboard(summary)
+    assert "toxicity: Trained on everything, the model chooses the harmful text in 55% of 40 pairs." in printed()
 
 
 def test_a_validation_without_sizes_is_told_as_before(printed):

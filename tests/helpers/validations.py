@@ -162,6 +162,19 @@ def with_controls(summary):
     ]
 
 
+def with_choices(summary):
+    """Add what a summary says of choices in 40 pairs: the ranking by retraining tells the changes, BM25's does not."""
+    names = [row["subset"] for row in summary["ground_truth"] if row["side"] == "contrast"]
+    changes = [
+        {"subset": name, "change": value, "low": value - 0.04, "high": value + 0.04}
+        for name, value in zip(names, (0.1, 0.02, 0.0, -0.03, -0.08), strict=False)
+    ]
+    scores = [(None, 0.9, 0.4, 1.0), ("untrac-inv (robust)", 0.8, 0.2, 1.0), ("bm25", -0.3, -0.8, 0.5)]
+    agreement = [dict(zip(("method", "value", "low", "high"), row, strict=True)) for row in scores]
+    row = {"prompt_set": summary["noise"][0]["prompt_set"], "pairs": 40, "rate": 0.55, "changes": changes}
+    summary["choices"] = [row | {"agreement": agreement}]
+
+
 def write_validation(folder, spec, text="Trust UnTrac-Inv here.", change=None):
     """The folder of a finished validation; ``change`` edits its summary."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from tests.helpers.validations import (
     NAMES,
     RUN,
     validate_spec,
+    with_choices,
     with_controls,
     with_halves,
     with_pairs,
@@ -18,7 +19,7 @@ from tests.helpers.validations import (
 from untrac_core.demo.requests import demo_validation
 from untrac_core.specs.files import to_yaml
 from untrac_core.tasks.validate import frames
-from untrac_core.tasks.validate.additions import control_frames, half_frames, pair_frames
+from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
 
 
 @pytest.fixture
@@ -233,14 +234,24 @@ def test_controls_say_who_passes_and_who_fails(result):
     assert list(rows["verdict"]) == ["passed", "passed", "failed", "passed", "no interval"]
     assert rows["share"].iloc[0] == 52
     assert (
-        "One subset under two names: retraining passes on 1 of 1 prompt set, methods 0 of 1 answer (0%); failed: "
+        "One subset under two names: retraining passes on 1 of 1 prompt sets, methods in 0 of 1 answers (0%); failed: "
         "UnTrac-Inv (robust). One in twenty fails by chance." in said(at)
     )
 
 
+def test_choices_stand_beside_the_rankings_that_tell_them(result):
+    at = result(with_choices)
+    assert choice_frames.HEADING in [element.value for element in at.subheader]
+    assert table(at, "change")["change"].tolist() == pytest.approx([10, 2, 0, -3, -8])
+    scores = [frame.value for frame in at.dataframe if list(frame.value.columns) == ["method", "value", "low", "high"]]
+    assert scores[0]["method"].tolist() == [choice_frames.RETRAINING, "UnTrac-Inv (robust)", "BM25"]
+    assert "the model chooses the harmful text in 55% of 40 pairs" in said(at)
+    assert "tells its changes to rho = 0.90 (0.40 to 1.00)." in said(at)
+
+
 def test_without_additions_there_is_nothing_of_them(result):
     shown = {element.value for element in result().subheader}
-    assert not shown & {half_frames.HEADING, pair_frames.HEADING, control_frames.HEADING}
+    assert not shown & {part.HEADING for part in (half_frames, pair_frames, control_frames, choice_frames)}
 
 
 def test_size_and_sign_stand_in_a_table_of_their_own(result):

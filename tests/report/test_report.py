@@ -12,7 +12,14 @@ import pytest
 from jinja2 import UndefinedError
 
 from tests.helpers.reports import PAYLOADS, Report, hostile_trace, hostile_validation, without_bundle
-from tests.helpers.validations import validate_spec, with_controls, with_halves, with_pairs, write_validation
+from tests.helpers.validations import (
+    validate_spec,
+    with_choices,
+    with_controls,
+    with_halves,
+    with_pairs,
+    write_validation,
+)
 from untrac_core.errors import InputError
 from untrac_core.paths import DEMO
 from untrac_core.report import report
@@ -274,6 +281,15 @@ def test_a_validation_with_controls_says_who_passes(tmp_path):
     [table] = [table for table in seen.tables if table[0][0] == "Control"]
     assert table[1][1:4] == ["Retraining", "toxicity: contrast", "+0.0010"]
     assert [row[-1] for row in table[1:]] == ["passed", "passed", "failed", "passed", "no interval"]
+
+
+def test_a_validation_of_pairs_has_their_choices(tmp_path):
+    write_validation(tmp_path / "done", validate_spec(tmp_path / "data"), change=with_choices)
+    seen = Report(report(tmp_path / "done"))
+    assert "Choices of the leave-out models" in seen.said
+    [table] = [table for table in seen.tables if table[0][-1] == "Agreement (95 % interval)"]
+    assert table[-1] == ["BM25", "−0.30 (−0.80 to 0.50)"]
+    assert "the model chooses the harmful text in 55% of 40 pairs" in seen.said
 
 
 @pytest.mark.parametrize(

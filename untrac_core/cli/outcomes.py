@@ -126,12 +126,12 @@ def _sizes(summary: dict[str, Any]) -> Table:
 
 
 def _additions(summary: dict[str, Any]) -> None:
-    """Print what was asked beside leave-one-out: halves, pairs and controls."""
+    """Print what was asked beside leave-one-out: halves, pairs, controls and choices."""
     out = console()
-    if not {"halves", "document_halves", "pairs", "controls"} & set(summary):
+    if not {"halves", "document_halves", "pairs", "controls", "choices"} & set(summary):
         return
     # With pandas, which few commands need.
-    from untrac_core.tasks.validate.additions import control_frames, half_frames, pair_frames
+    from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
 
     if "halves" in summary:
         out.print(_scores(summary, "halves", half_frames.HEADING))
@@ -145,6 +145,8 @@ def _additions(summary: dict[str, Any]) -> None:
         out.print(_scores(summary, "pairs", pair_frames.SCORE_HEADING))
     for text in control_frames.in_words(summary):
         out.print(Text(text))
+    for name in choice_frames.prompt_sets(summary):
+        out.print(Text(f"{name}: {choice_frames.in_words(summary, name)}"))
 
 
 def _scores(summary: dict[str, Any], of: str, heading: str) -> Table:

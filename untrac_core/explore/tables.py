@@ -17,7 +17,7 @@ from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
 from untrac_core.tasks.validate import frames as validate_frames
 from untrac_core.tasks.validate import truth_frames
-from untrac_core.tasks.validate.additions import control_frames, half_frames, pair_frames
+from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
 from untrac_core.tasks.validate.mixing import Mixing, WhatIf, mixing_of
 from untrac_core.unlearning.metrics.summary import METRICS
 
@@ -32,6 +32,7 @@ __all__ = [
     "Scale",
     "WhatIf",
     "blended",
+    "choice_frames",
     "closer",
     "collateral_in_words",
     "collateral_rows",

@@ -19,7 +19,7 @@ from untrac_core.specs.parts import INITS
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace.frames import ends_in_words, shown
 from untrac_core.tasks.validate import frames, truth_frames
-from untrac_core.tasks.validate.additions import control_frames, half_frames, pair_frames
+from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
 from untrac_core.text.labels import labels as side_labels
 from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
@@ -56,6 +56,8 @@ class ValidationReport:
             yield pair_frames.HEADING, pairs
         if controls := [*self._controls()]:
             yield control_frames.HEADING, controls
+        if choices := [*self._choices()]:
+            yield choice_frames.HEADING, choices
         yield "Ground-truth reproducibility", [self._noise()]
         yield "Differences between methods", [*self._differences()]
         yield "Estimates vs ground truth", [*self._beside()]
@@ -200,6 +202,24 @@ class ValidationReport:
         yield Listed(control_frames.in_words(self.summary))
         yield Table(columns, rows)
         yield Paragraph(control_frames.meaning(self.summary), "quiet")
+
+    def _choices(self) -> Iterator[Block]:
+        """How often the leave-out models choose the harmful text of a pair, for every prompt set with pairs."""
+        summary = self.summary
+        for name in choice_frames.prompt_sets(summary):
+            changes = [
+                (row.subset, signed(row.change), interval(row))
+                for row in choice_frames.changes(summary, name).itertuples()
+            ]
+            found = [
+                (row.method, half_frames.score_in_words(row))
+                for row in choice_frames.agreement(summary, name).itertuples()
+            ]
+            points = [Column("Subset"), Column("Change, percentage points", NUMBER), Column("95 % interval", NUMBER)]
+            scores = [Column("Ranking"), Column("Agreement (95 % interval)", NUMBER)]
+            said = Paragraph(choice_frames.in_words(summary, name))
+            yield Group("section", [said, Table(points, changes), Table(scores, found)], name)
+            yield Paragraph(choice_frames.MEANING, "quiet")
 
     def _noise(self) -> Block:
         """How steady the truth itself is."""

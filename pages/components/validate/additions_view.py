@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from untrac_core.explore.tables import control_frames, half_frames, pair_frames
+from untrac_core.explore.tables import choice_frames, control_frames, half_frames, pair_frames
 
 R = st.column_config.NumberColumn
 
@@ -84,18 +84,45 @@ def controls(summary: dict[str, Any]) -> None:
         st.text(text)
     small = "%.2g"
     config = {
-        "control": st.column_config.TextColumn("Control", width="medium"),
-        "of": st.column_config.TextColumn("Answer of", width="medium"),
-        "place": st.column_config.TextColumn("Prompt set", width="medium"),
+        "control": st.column_config.TextColumn("Control", width=190),
+        "of": st.column_config.TextColumn("Answer of", width=150),
+        "place": st.column_config.TextColumn("Prompt set", width=150),
+        "verdict": st.column_config.TextColumn("So it is", width=80),
         "found": R("Found", format=small, help="must be zero; in the unit of the method"),
         "low": R("95% CI low", format=small, help="lower end of its interval"),
         "high": R("95% CI high", format=small, help="upper end of its interval"),
         "largest": R("Largest subset", format=small, help="the largest influence of any subset there"),
         "share": R("First half", format="%d %%", help="share of the first half in both; must be half"),
-        "verdict": st.column_config.TextColumn("So it is", width="small"),
     }
     shown = table if table["share"].notna().any() else table.drop(columns="share")
     height = "content" if len(table) <= 12 else 420
     alt = "Negative controls: what retraining and every method find where zero is right"
     st.dataframe(shown, hide_index=True, column_config=config, height=height, alt=alt, key="controls")
     st.caption(control_frames.meaning(summary))
+
+
+def choices(summary: dict[str, Any]) -> None:
+    """How often the leave-out models choose the harmful text of a pair, and which rankings tell how that changes."""
+    sets = choice_frames.prompt_sets(summary)
+    if not sets:
+        return
+    st.subheader(choice_frames.HEADING, anchor=False)
+    name = st.selectbox("Choices of", sets, key="vchoices", bind="query-params")
+    name = name if name in sets else sets[0]
+    st.text(choice_frames.in_words(summary, name))
+    left, right = st.columns(2, gap="large")
+    points = "%+.1f"
+    config = {
+        "subset": st.column_config.TextColumn("Subset", width="medium"),
+        "change": R("Change", format=points, help="percentage points of harmful choices that the subset adds"),
+        "low": R("95% CI low", format=points, help="lower end of its interval, over seeds and pairs"),
+        "high": R("95% CI high", format=points, help="upper end of its interval, over seeds and pairs"),
+    }
+    changes = choice_frames.changes(summary, name)
+    height = "content" if len(changes) <= 12 else 420
+    alt = "By how much each subset changes how often the harmful text is chosen"
+    left.dataframe(changes, hide_index=True, column_config=config, height=height, alt=alt, key="choices")
+    with right:
+        found = choice_frames.agreement(summary, name)
+        _scores(found, "subsets", "choice_scores", "How well each ranking tells the changes, with its interval")
+    st.caption(choice_frames.MEANING)

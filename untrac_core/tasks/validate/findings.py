@@ -48,9 +48,14 @@ class Findings:
         self.subsets = next(iter(self.measured.values()))[2]
 
     @property
+    def trainings(self) -> list[tuple[Cell, pd.DataFrame]]:
+        """Every training of the truth with its table."""
+        return list(zip(self._cells, self._frames, strict=True))
+
+    @property
     def full_frames(self) -> list[pd.DataFrame]:
         """The tables of the trainings on everything, in the order of the seeds."""
-        return [frame for cell, frame in zip(self._cells, self._frames, strict=True) if not cell.subset]
+        return [frame for cell, frame in self.trainings if not cell.subset]
 
     def truth_table(self) -> pd.DataFrame:
         """The table of ``ground_truth.parquet``."""

@@ -36,6 +36,7 @@ from untrac_core.stats.mixture import large_shares
 from untrac_core.tasks.base import Place
 from untrac_core.tasks.prepare import cut_notes, encode_prompts, load_records, same_texts
 from untrac_core.tasks.validate.additions.base import Addition
+from untrac_core.tasks.validate.additions.choices import choice_summary
 from untrac_core.tasks.validate.additions.controls import Controls, check_controls
 from untrac_core.tasks.validate.additions.documents import DocumentHalves
 from untrac_core.tasks.validate.additions.halves import Halves
@@ -186,7 +187,7 @@ class ValidateTask:
 
     def _added(self, folder: Path, findings: Findings, frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
         """What the summary says of all that was asked beside leave-one-out; their tables are written."""
-        at, told = len(self.truth_cells), dict[str, Any]()
+        at, told = len(self.truth_cells), choice_summary(findings)
         for addition in self.additions:
             told |= addition.tell(folder, findings, frames[at : at + len(addition.cells)])
             at += len(addition.cells)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from untrac_core.tasks.validate.frames import titles
-from untrac_core.text.numbers import count, percent
+from untrac_core.text.numbers import percent
 
 HEADING = "Negative controls"
 RETRAINING = "Retraining"
@@ -21,7 +21,7 @@ NUMBERS = ["found", "low", "high", "largest", "share"]
 
 
 def controls(summary: dict[str, Any]) -> pd.DataFrame:
-    """Every control as each answers it: control, of, place, found, low, high, largest, share (per cent), verdict.
+    """Every control as each answers it: control, of, place, verdict, found, low, high, largest, share (per cent).
 
     ``found`` must be zero, in the unit of the method; ``largest``: the largest influence of a subset there. Retraining
     comes first. Holds a user's words; empty where no control was asked for.
@@ -35,7 +35,7 @@ def controls(summary: dict[str, Any]) -> pd.DataFrame:
         rows.append(
             row | {"control": NAMES[row["control"]], "of": of, "place": place, "share": share, "verdict": verdict}
         )
-    columns = ["control", "of", "place", *NUMBERS, "verdict"]
+    columns = ["control", "of", "place", "verdict", *NUMBERS]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(NUMBERS, float))
 
 
@@ -47,11 +47,11 @@ def in_words(summary: dict[str, Any]) -> list[str]:
         failed = [row for row in rows if not row["passed"]]
         truth = [row for row in rows if row["method"] is None]
         passed = sum(bool(row["passed"]) for row in truth)
-        text = f"{NAMES[control]}: retraining passes on {passed} of {count(len(truth), 'prompt set')}"
+        text = f"{NAMES[control]}: retraining passes on {passed} of {len(truth)} prompt sets"
         asked = [row for row in rows if row["method"] is not None]
         if asked:
             passed = sum(bool(row["passed"]) for row in asked)
-            text += f", methods {passed} of {count(len(asked), 'answer')} ({percent(passed / len(asked))})"
+            text += f", methods in {passed} of {len(asked)} answers ({percent(passed / len(asked))})"
         if failed:
             names = titles(summary)
             which = dict.fromkeys(RETRAINING if row["method"] is None else names[row["method"]] for row in failed)
