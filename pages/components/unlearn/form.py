@@ -198,14 +198,18 @@ def _settings(method: str) -> dict[str, Any]:
     takes = UNLEARNING[method].takes
     given: dict[str, Any] = {}
     numbers = (
-        ("learning_rate", "Rate", {"min_value": 0.0, "format": "%g", "help": "of Adam"}),
+        ("learning_rate", "Learning rate", {"min_value": 0.0, "format": "%g", "help": "of Adam"}),
         ("batch_size", "Batch size", {"min_value": 1, "max_value": 4096, "step": 1}),
         ("beta", "Beta", {"min_value": 0.0, "format": "%g", "help": "how soon an unlikely text is left alone"}),
         ("retain_weight", "Weight of the retain set", {"min_value": 0.0, "format": "%g"}),
         ("mask_fraction", "Mask fraction", {"min_value": 0.0, "max_value": 1.0, "format": "%g"}),
         ("damping", "Damping", {"min_value": 0.0, "format": "%g", "help": "share of the mean curvature that is added"}),
         ("relative_step", "Relative step", {"min_value": 0.0, "format": "%g", "help": "of the longest that is stable"}),
-        ("noise", "Noise", {"min_value": 0.0, "format": "%g", "help": "deviation of what shakes the chosen weights"}),
+        (
+            "noise",
+            "Noise",
+            {"min_value": 0.0, "format": "%g", "help": "standard deviation, of what is added to weights"},
+        ),
     )
     with st.expander("Settings of the method"):
         if not takes & set(FIELDS):
