@@ -8,7 +8,7 @@ from pages.components.layout.downloads import export_section
 from pages.components.layout.labels import finished
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_from_url import opened, readable
-from pages.components.layout.shell import lines, present_button, presenting, shell, title
+from pages.components.layout.shell import present_button, presenting, shell, title
 from pages.components.report.draft import add_button
 from pages.components.results import influence_data as data
 from pages.components.results import influence_view as view
@@ -64,7 +64,7 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
     ranked = picture.ranked
     view.answer(run, result, picture, prompts, side)
     if ranked.empty:
-        lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
+        view.warnings(result, prompts)
         view.cheaper(result, picture)
         view.notes(result)
         view.limits()
@@ -80,7 +80,7 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
     if right is not None:
         with right:
             view.path(result, picture, side, height=min(600, max(280, 34 * len(ranked) + 20)))
-    lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
+    view.warnings(result, prompts)
     view.check_it(run, result, picture)
     ladder(run, result, store, prompts.name, side)
     blend(run, result, store, prompts.name, side)

@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from pages.components.layout.errors import attempt
-from pages.components.layout.labels import ago
+from pages.components.layout.labels import about, ago
 from pages.components.layout.run_cards import (
     badge,
     bar,
@@ -27,7 +27,7 @@ from untrac_core.engine import Event, Run, Store, describe_run
 from untrac_core.engine.runs import Wanted
 from untrac_core.errors import InputError
 from untrac_core.specs.files import to_yaml
-from untrac_core.text.numbers import count
+from untrac_core.text.numbers import count, duration
 
 MOST = 200
 RESULTS = {
@@ -108,12 +108,21 @@ def state(store: Store, run_id: str, was: str) -> None:
     if doing:
         st.text(doing)
     facts = [f"{run.cells_done} of {count(run.cells_total, 'cell')}"] if run.cells_total else []
-    facts += [text for text in (remaining(run),) if text]
+    facts += [text for text in (remaining(run) or expected(store, run),) if text]
     facts += [run.taken_over] if run.taken_over else []
     facts += [f"attempt {run.attempt}"] if run.attempt > 1 else []
     if facts:
         st.caption(" · ".join(facts))
     silence(run)
+
+
+def expected(store: Store, run: Run) -> str:
+    """What was estimated before the start, as long as nothing better is known."""
+    if run.status not in ("queued", "running"):
+        return ""
+    first = store.events(run.id, limit=1)
+    seconds = first[0].data.get("seconds") if first else None
+    return "" if seconds is None else f"estimated before the start: {about(duration(seconds))}"
 
 
 def events(store: Store, run_id: str) -> None:

@@ -25,6 +25,6 @@ def test_latest_runs_lead_to_where_they_can_be_looked_at(page, store, tmp_path):
     write_result(store.runs_folder / "bbbbbbbbbbbb", spec)
     finish(store, "bbbbbbbbbbbb", "done")
     at = page()
-    assert at.button(key="row_bbbbbbbbbbbb").label == "Look"
+    assert at.button(key="row_bbbbbbbbbbbb").label == "View"
     at.button(key="row_bbbbbbbbbbbb").click().run()
     assert at.subheader[0].value == "Which subsets make the texts of prompts more likely?"

@@ -8,6 +8,7 @@ The store only writes down what is wanted; a worker (:mod:`untrac_core.engine.wo
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import shutil
 import sqlite3
@@ -72,7 +73,7 @@ class Store:
         Raises:
             InputError: when the request cannot run, the disk is almost full or the queue too long; no run is made.
         """
-        wanted, needed_mb = prepare_request(spec, progress)
+        wanted, needed_mb, seconds = prepare_request(spec, progress, self.rates())
         disk.require(self.home, needed_mb)
         disk.reserve(self.home)
         run_id, now = secrets.token_hex(6), time.time()
@@ -87,7 +88,8 @@ class Store:
                 " values (?, ?, ?, 'queued', ?, ?, ?, ?)",
                 (run_id, wanted.kind, wanted.name, text, queue_of(wanted), now, now),
             )
-            record(connection, run_id, "status", "queued")
+            expected = {"seconds": seconds} if math.isfinite(seconds) else {}
+            record(connection, run_id, "status", "queued", **expected)
         return run_id
 
     def run(self, run_id: str) -> Run:
@@ -175,8 +177,16 @@ class Store:
                 record(connection, run_id, "status", "queued again")
 
     def delete(self, run_id: str) -> None:
-        """Remove a run, its folder and the cells that no other run has. Raises InputError while it runs."""
+        """Remove a run, its folder and the cells that no other run has.
+
+        Raises:
+            InputError: while it runs, or the library has a model that lies in its folder.
+        """
         run = self.run(run_id)
+        if (name := kept.model_within(self.home, run.folder)) is not None:
+            raise InputError(
+                f"the library keeps its model {name!r}", field="delete", hint="remove that from the library first"
+            )
         with change(self.database) as connection:
             result = connection.execute(
                 "delete from runs where id = ? and status not in ('running', 'cancelling')", (run_id,)

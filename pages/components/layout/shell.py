@@ -20,6 +20,8 @@ NEVER_MOVED = ("", "run", PRESENT, "embed", "embed_options")
 """Not among what a presentation has under other names: the last two are Streamlit's own and cannot be set."""
 PRESENTED = ("Influence", "Compare", "Validate")
 """Pages that can be shown to an audience."""
+OF_A_RUN = ("Influence", "Examples", "Compare")
+"""Pages that show a trace."""
 LETTERS_PRESENTED = 20
 """Size of the letters in a figure of a presentation, in pixels."""
 PAGES = (
@@ -60,7 +62,7 @@ def shell(tab: str) -> Store:
     if tab in PRESENTED and presenting():
         _stage()
     else:
-        _navigation()
+        _navigation(tab)
         _breadcrumb(_store(data_home()))
         with st.sidebar:
             watch(_store(data_home()), f"{tab} · untrac")
@@ -103,14 +105,22 @@ def _stage() -> None:
             st.rerun()
 
 
-def _navigation() -> None:
+def _navigation(tab: str) -> None:
     """The logo, and a link to every page."""
     st.html(PAGE_STYLESHEET)
     logo = "logo-dark.svg" if is_dark() else "logo.svg"
     st.logo(str(ASSETS / logo), size="medium", icon_image=str(ASSETS / "icon.svg"))
     with st.sidebar:
         for page, label, icon in PAGES:
-            st.page_link(page, label=label, icon=icon, width="stretch")
+            st.page_link(page, label=label, icon=icon, width="stretch", query_params=_of_run(tab, label))
+
+
+def _of_run(tab: str, label: str) -> dict[str, str] | None:
+    """What the link to a page of results says: the run that is looked at, so that the page need not say it later."""
+    if label not in OF_A_RUN:
+        return None
+    run = (st.query_params.get("run") if tab in OF_A_RUN else None) or context().run
+    return {"run": run} if run else None
 
 
 def _breadcrumb(store: Store) -> None:

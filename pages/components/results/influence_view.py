@@ -11,13 +11,13 @@ import streamlit as st
 
 from pages.components.layout.context import begin_with, context, look_at
 from pages.components.layout.downloads import chart_config
-from pages.components.layout.labels import colours
+from pages.components.layout.labels import colours, with_signs
 from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import lines
 from pages.components.results import influence_data as data
 from pages.components.results.extend_view import extend_button, more_seeds_help
 from untrac_core.engine import Run
-from untrac_core.explore.tables import evidence, headline, in_nats, what_would_settle
+from untrac_core.explore.tables import evidence, headline, in_nats, in_shares, what_would_settle
 from untrac_core.explore.tables import trace_frames as frames
 from untrac_core.figures import ranking as figures
 from untrac_core.figures.palette import subset_colours
@@ -78,8 +78,9 @@ def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptS
         with st.container(key="headline"):
             st.text(headline(result, prompts, side))
         st.text(evidence(result, prompts, side))
-        st.text(found["text"])
-        if told := in_nats(picture.scale, prompts, side):
+        if found.get("collapsed") or picture.ranked.empty:
+            st.text(found["text"])
+        elif told := in_nats(picture.scale, prompts, side) or in_shares(picture.scale):
             st.text(told)
         if found.get("collapsed"):
             st.markdown(":orange-badge[:material/warning: collapsed] the model collapsed in part of the unlearning.")
@@ -249,7 +250,7 @@ def _planted_axis(side: str) -> str:
 def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
     """The ranking as a table, with the truth beside it where it is known."""
     number = {
-        name: st.column_config.NumberColumn(label, format="%+.2g", help=text)
+        name: st.column_config.NumberColumn(label, help=text)
         for name, label, text in (
             ("influence", "Influence", picture.scale.unit),
             ("own", "In the method's unit", unit_of(result.spec.method)),
@@ -265,7 +266,15 @@ def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
         "planted": st.column_config.NumberColumn("Planted", format="%d", help=_planted_axis(side)),
         **number,
     }
-    st.dataframe(picture.numbers, hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
+    table = with_signs(picture.numbers, list(number))
+    st.dataframe(table, hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
+
+
+def warnings(result: TraceFiles, prompts: PromptSet) -> None:
+    """What speaks against the numbers of a prompt set: all warnings but those of the other sets."""
+    others = tuple(f"Prompt set {other.name!r}:" for other in result.spec.prompts if other.name != prompts.name)
+    told = [text for text in result.summary.get("warnings", []) if not text.startswith(others)]
+    lines(told, heading="Warnings", icon=":material/warning:")
 
 
 def notes(result: TraceFiles) -> None:

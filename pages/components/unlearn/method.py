@@ -31,7 +31,7 @@ AIM = "empty: that of the retrained model, else that of a uniform guess"
 WHOLE: dict[str, Any] = {"min_value": 1, "step": 1}
 SMALL: dict[str, Any] = {"min_value": 0.0, "format": "%g"}
 NUMBERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("learning_rate", "Rate", SMALL | {"help": "of Adam"}),
+    ("learning_rate", "Learning rate", SMALL | {"help": "of Adam"}),
     ("batch_size", "Batch size", WHOLE | {"max_value": 4096}),
     ("steps", "Planned steps", WHOLE | {"help": "how many would get there: the more, the shorter each"}),
     ("samples", "Curvature samples", WHOLE | {"help": "micro-batches of text that the curvature is estimated on"}),
@@ -41,7 +41,7 @@ NUMBERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("max_forget_loss", "Forget loss to reach", SMALL | {"help": f"{UNIT}; {AIM}"}),
     ("retain_weight", "Weight of the retain set", SMALL),
     ("mask_fraction", "Mask fraction", SMALL | {"max_value": 1.0}),
-    ("noise", "Noise", SMALL | {"help": "deviation of what shakes the chosen weights"}),
+    ("noise", "Noise", SMALL | {"help": "standard deviation of what is added to the chosen weights"}),
 )
 """Settings that are numbers: name, label, and what the field takes; in the order of the form."""
 

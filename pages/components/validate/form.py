@@ -188,7 +188,7 @@ def recipe_section(way: str) -> dict[str, Any]:
     for place, field in zip(places, COURSE, strict=False):
         given[field[0]] = _whole(place, *field)
     given["learning_rate"] = places[4].number_input(
-        "Rate", min_value=0.0, max_value=1.0, format="%g", key="v_learning_rate", help="the learning rate of AdamW"
+        "Learning rate", min_value=0.0, max_value=1.0, format="%g", key="v_learning_rate", help="of AdamW"
     )
     st.session_state.setdefault("v_equal_tokens", True)
     given["equal_tokens"] = st.checkbox(
