@@ -32,6 +32,7 @@ MARKDOWN = "Markdown: # heading, **bold**, *italic*, - list, > quote, `code`, | 
 def main() -> None:
     store = shell(NAME)
     title(NAME, QUESTION, PURPOSE)
+    form_state.take_up_latest(PREFIX)
     form_state.restore(PREFIX, MARKER)
     st.session_state.setdefault(MARKER, TITLE)
     items = items_of(dict(st.session_state))
@@ -161,6 +162,9 @@ def take(store: Store, items: list[Item], faults: int) -> None:
             key="report_file",
         )
         st.caption("One file; texts are masked in it. To get a PDF, open it in a browser and print it.")
+    if st.button("Start another report", icon=":material/note_add:", type="tertiary", key="another"):
+        form_state.begin_anew(PREFIX)
+        st.rerun()
     with st.expander("The same from the command line"):
         st.caption("Save this as page.yaml, then run the second line.")
         st.code(composed_yaml(wanted), language="yaml", height=240)

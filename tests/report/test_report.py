@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from jinja2 import UndefinedError
 
-from tests.helpers.reports import PAYLOADS, Report, hostile_trace, hostile_validation, without_bundle
+from tests.helpers.reports import PAYLOADS, Report, hostile_trace, hostile_validation, sound_markup, without_bundle
 from tests.helpers.validations import (
     validate_spec,
     with_choices,
@@ -26,15 +26,6 @@ from untrac_core.report import report
 from untrac_core.report.blocks import Column, Group, Paragraph, Table
 from untrac_core.report.page import ENVIRONMENT, FOLDER
 from untrac_core.results.folders import load_trace
-
-ELEMENTS = """
-html head meta title style body header h1 h2 h3 h4 p nav ul li a main div strong span figure figcaption button
-details summary table caption thead tbody tr th td pre br footer script
-"""
-ATTRIBUTES = """
-lang charset http-equiv content name class id href style scope role aria-label data-figure data-name data-format data-of
-type open
-"""
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +110,7 @@ def test_the_policy_names_the_scripts_and_forbids_every_request(demo):
 def test_what_a_user_wrote_stays_text(make, tmp_path):
     content = report(make(tmp_path))
     seen = Report(content)
-    assert {tag for tag, _ in seen.tags} <= set(ELEMENTS.split())
-    assert {name for _, one in seen.tags for name in one} <= set(ATTRIBUTES.split())
-    assert len(seen.scripts) == 3
-    assert "<" not in seen.scripts[0]
-    assert "\u2028" not in seen.scripts[0]
-    assert not [one for tag, one in seen.tags if tag == "script" and "src" in one]
+    sound_markup(seen)
     for payload in PAYLOADS:
         assert payload in seen.said
     drawn = json.dumps([[trace.get("hovertext"), trace.get("text")] for f in seen.figures for trace in f["data"]])

@@ -12,6 +12,7 @@ from untrac_core.engine.runs import RUN_ID
 from untrac_core.errors import InputError
 from untrac_core.fileio import write_bytes
 from untrac_core.paths import is_folder
+from untrac_core.text.numbers import count
 
 if TYPE_CHECKING:
     from untrac_core.specs.composed import ComposedReport
@@ -40,17 +41,18 @@ def report(
     """Write finished traces, validations and unlearnings as one HTML file that needs no network: one with all of its
     figures, tables, method and limits; several, or a page as YAML, as one page of chosen figures."""
     composed = len(results) > 1 or notes is not None or results[0].endswith((".yaml", ".yml"))
-    page: ComposedReport | None = _page(results, notes, title) if composed else None
-    folder, finished, run_id = _found(results[0]) if page is None else (None, None, "")
-    _usable(out, force)
-    if page is not None:
+    if composed:
         from untrac_core.explore.composed.compose import compose, of_runs_and_folders
 
+        page = _page(results, notes, title)
+        _usable(out, force)
         content = compose(page, of_runs_and_folders(Store()), show_texts=show_texts)
     else:
-        from untrac_core.report import report as generations
+        folder, finished, run_id = _found(results[0])
+        _usable(out, force)
+        from untrac_core.report.file import report as whole
 
-        content = generations(folder, finished=finished, run_id=run_id, show_texts=show_texts)
+        content = whole(folder, finished=finished, run_id=run_id, show_texts=show_texts)
     try:
         write_bytes(content, out)
     except OSError as error:
@@ -77,7 +79,8 @@ def bundle(
         [Entry(folder, run_id, finished) for folder, finished, run_id in found], out, title=title, show_texts=show_texts
     )
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{len(pages) - 1} results are in {out} ({size / 1e6:.1f} MB). Open {out / INDEX}.")
+    many = len(pages) - 1
+    print(f"{count(many, 'result')} {'is' if many == 1 else 'are'} in {out} ({size / 1e6:.1f} MB). Open {out / INDEX}.")
 
 
 def _page(results: list[str], notes: Path | None, title: str) -> ComposedReport:

@@ -69,8 +69,10 @@ def write_bundle(entries: Sequence[Entry], out: Path, *, title: str = "Results",
         write_bytes(PLOTLY.read_bytes(), out / BUNDLE)
         for entry, name in zip(entries, names, strict=True):
             shared = Shared(f"../{BUNDLE}", f"../{INDEX}", secrets.token_hex(16))
-            told = {"finished": entry.finished, "run_id": entry.run_id, "show_texts": show_texts, "shared": shared}
-            write_bytes(report(entry.folder, **told), out / RESULTS / name)
+            content = report(
+                entry.folder, finished=entry.finished, run_id=entry.run_id, show_texts=show_texts, shared=shared
+            )
+            write_bytes(content, out / RESULTS / name)
         write_bytes(index(rows, title), out / INDEX)
     except OSError as error:
         raise InputError(

@@ -115,6 +115,23 @@ def keep(prefix: str) -> None:
         st.query_params.from_dict({**kept, "draft": draft})
 
 
+def take_up_latest(prefix: str) -> None:
+    """Where neither the address nor this session has a draft, take up the one that was written last."""
+    if st.session_state.get(f"draft_id_{prefix}") or st.query_params.get("draft"):
+        return
+    found = sorted(_folder().glob(f"{prefix}*.json"), key=lambda path: path.stat().st_mtime)
+    named = [path.stem.removeprefix(prefix) for path in found]
+    if named and DRAFT_ID.fullmatch(named[-1]):
+        st.session_state[f"draft_id_{prefix}"] = named[-1]
+
+
+def begin_anew(prefix: str) -> None:
+    """Leave this session's draft as it lies, under its address, and begin another."""
+    st.session_state[f"draft_id_{prefix}"] = secrets.token_hex(6)
+    st.query_params.pop("draft", None)
+    put(prefix, {})
+
+
 def put(prefix: str, values: dict[str, object]) -> None:
     """Write what another page's form of this session holds; it begins with these values when it is opened."""
     draft = st.session_state.setdefault(f"draft_id_{prefix}", secrets.token_hex(6))

@@ -55,6 +55,7 @@ def add_button(*items: Item, key: str = "add_to_report") -> None:
     told = "Put this into the report that you compose on the page Report"
     if not st.button("Add to report", icon=":material/post_add:", key=key, help=told):
         return
+    form_state.take_up_latest(PREFIX)
     values = form_state.peek(PREFIX)
     held = items_of(values)
     for item in items:
