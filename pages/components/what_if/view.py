@@ -92,9 +92,9 @@ def sentence(row: Any, prompts: PromptSet) -> str:
         return "This is the mix of the training: nothing changes. Move a slider."
     ends = f"95% interval {signed(low)} to {signed(high)}"
     if low <= 0 <= high:
-        return f"Whether retraining on this mix makes {texts} harder or easier to write cannot be told ({ends})."
+        return f"Whether retraining on this mix would make {texts} harder or easier to write cannot be told ({ends})."
     way = "harder" if change > 0 else "easier"
-    return f"Retraining on this mix makes {texts} {way} to write: {signed(change)} nats per token ({ends})."
+    return f"Retraining on this mix would make {texts} {way} to write: {signed(change)} nats per token ({ends})."
 
 
 def figure(found: WhatIf, titled: pd.DataFrame) -> None:
@@ -119,7 +119,8 @@ def figure(found: WhatIf, titled: pd.DataFrame) -> None:
     if (shown["side"] == CONTRAST).all():
         legend = [f":{TINTS[HARMFUL]}[●] towards the harmful", f":{TINTS[HARMLESS]}[●] towards the harmless"]
     st.caption(
-        " · ".join([*legend, f":{TINTS[UNDECIDED]}[●] zero is inside the interval", "◇ this very mix was retrained"])
+        "To the right, harder to write. "
+        + " · ".join([*legend, f":{TINTS[UNDECIDED]}[●] zero is inside the interval", "◇ this very mix was retrained"])
     )
 
 
@@ -139,7 +140,7 @@ def numbers(found: WhatIf, titled: pd.DataFrame) -> None:
             titled[["title", "change", "low", "high", *known]],
             hide_index=True,
             column_config={
-                "title": st.column_config.TextColumn("Prompt set and side", width="medium"),
+                "title": st.column_config.TextColumn("Prompt set and side", width="large"),
                 "change": number("Change", format="%.3f", help="of the loss, in nats per token"),
                 "low": number("From", format="%.3f"), "high": number("To", format="%.3f"),
                 "retrained": number("Retrained", format="%.3f", help="where this very mix was trained"),
@@ -148,7 +149,7 @@ def numbers(found: WhatIf, titled: pd.DataFrame) -> None:
         )  # fmt: skip
     with right:
         st.dataframe(
-            found.shares,
+            found.shares.round(3),
             hide_index=True,
             column_config={
                 "subset": "Subset",

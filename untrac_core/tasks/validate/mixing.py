@@ -23,8 +23,8 @@ from untrac_core.tasks.blending import same_question
 from untrac_core.text.numbers import count, listed, percent
 
 TIMES_MOST, CHANGED_MOST, MOVED_MOST = 2.0, 4, 0.3
-"""The most that ``benchmarks/what_if`` tested: how often a subset is read, how many change, and what share of the mix
-is another's afterwards."""
+"""The most that ``benchmarks/what_if`` tests: how often a subset is read, how many change, and what share of the mix
+goes to other subsets."""
 TIMES_LIMIT = 1000.0
 COLUMNS = ["prompt_set", "side", "change", "low", "high", "retrained"]
 
@@ -110,7 +110,7 @@ class Mixing:
             said.append(f"{count(changed, 'subset')} change at once; up to {CHANGED_MOST} were checked.")
         moved = self.law.moved(after)
         if moved > MOVED_MOST + 1e-9:
-            said.append(f"{percent(moved)} of the mix is another's; up to {percent(MOVED_MOST)} was checked.")
+            said.append(f"{percent(moved)} of the mix goes to other subsets; up to {percent(MOVED_MOST)} was checked.")
         if straight:
             said.append("A loss changes by so much that its number is a guess.")
         return said
