@@ -292,5 +292,5 @@ def mix_dots(table: pd.DataFrame, *, dark: bool = False, size: int = LETTERS) ->
 
 
 def _towards(side: str, change: float, low: float, high: float) -> str:
-    """A side's own colour; of a contrast, whose harmful text gets harder to write, that of the harmless side."""
+    """A side's own colour; of a contrast that rises, and so goes against the harmful side, that of the harmless."""
     return colour(side, -change, low, high) if side == "contrast" else colour(side, change, low, high)

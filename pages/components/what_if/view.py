@@ -92,9 +92,9 @@ def sentence(row: Any, prompts: PromptSet) -> str:
         return "This is the mix of the training: nothing changes. Move a slider."
     ends = f"95% interval {signed(low)} to {signed(high)}"
     if low <= 0 <= high:
-        return f"Whether retraining on this mix would make {texts} harder or easier to write cannot be told ({ends})."
-    way = "harder" if change > 0 else "easier"
-    return f"Retraining on this mix would make {texts} {way} to write: {signed(change)} nats per token ({ends})."
+        return f"Whether retraining on this mix would raise or lower the loss of {texts} cannot be told ({ends})."
+    way = "raise" if change > 0 else "lower"
+    return f"Retraining on this mix would {way} the loss of {texts} by about {abs(change):.2f} nats per token ({ends})."
 
 
 def figure(found: WhatIf, titled: pd.DataFrame) -> None:
@@ -119,7 +119,7 @@ def figure(found: WhatIf, titled: pd.DataFrame) -> None:
     if (shown["side"] == CONTRAST).all():
         legend = [f":{TINTS[HARMFUL]}[●] towards the harmful", f":{TINTS[HARMLESS]}[●] towards the harmless"]
     st.caption(
-        "To the right, harder to write. "
+        "To the right, a higher loss: less likely. "
         + " · ".join([*legend, f":{TINTS[UNDECIDED]}[●] zero is inside the interval", "◇ this very mix was retrained"])
     )
 
