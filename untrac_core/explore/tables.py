@@ -15,7 +15,7 @@ from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
 from untrac_core.tasks.validate import frames as validate_frames
 from untrac_core.tasks.validate import half_frames
-from untrac_core.tasks.validate.mixing import Mixing, WhatIf, mixing_of
+from untrac_core.tasks.validate.mixing import Mixing, WhatIf, checked_by_halves, mixing_of
 from untrac_core.unlearning.metrics.summary import METRICS
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Scale",
     "WhatIf",
     "blended",
+    "checked_by_halves",
     "closer",
     "collateral_in_words",
     "collateral_rows",

@@ -159,8 +159,13 @@ def numbers(found: WhatIf, titled: pd.DataFrame) -> None:
         )  # fmt: skip
 
 
-def limits(spec: Any) -> None:
-    """How far the numbers can be trusted; ``spec``: of the run whose retrainings they are told from."""
+def limits(spec: Any, here: str | None) -> None:
+    """How far the numbers can be trusted.
+
+    ``spec``: of the run whose retrainings they are told from; ``here``: how its own halves agree.
+    """
+    if here:
+        st.caption(here)
     if spec.kind == "validate" and spec.training.init == "continued":
         st.caption(FURTHER_LIMITS)
     st.caption(what_if_checked())
