@@ -7,6 +7,7 @@ import streamlit as st
 from pages.components.layout.context import context, look_at
 from pages.components.layout.labels import ago, shown_as
 from pages.components.layout.results import cached_result
+from pages.components.layout.run_from_url import readable
 from pages.components.layout.shell import shell, title
 from pages.components.what_if import data, view
 from untrac_core.engine import DEMO_RUN, Run, Store
@@ -98,7 +99,8 @@ def page(run: Run, mixing: Mixing) -> None:
         view.figure(found, titled)
         view.left(found)
     view.numbers(found, titled)
-    view.limits(run.spec)
+    with readable():
+        view.limits(run.spec, data.checked_here(run))
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_row
 from untrac_core.tasks.validate import frames as validate_frames
 from untrac_core.tasks.validate import truth_frames
 from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
-from untrac_core.tasks.validate.mixing import Mixing, WhatIf, mixing_of
+from untrac_core.tasks.validate.mixing import Mixing, WhatIf, checked_by_halves, mixing_of
 from untrac_core.unlearning.metrics.summary import METRICS
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Scale",
     "WhatIf",
     "blended",
+    "checked_by_halves",
     "choice_frames",
     "closer",
     "collateral_in_words",

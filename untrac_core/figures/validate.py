@@ -272,7 +272,7 @@ def mix_dots(table: pd.DataFrame, *, dark: bool = False, size: int = LETTERS) ->
         "x": table["retrained"].tolist(),
         "y": places,
         "mode": "markers",
-        "marker": {"symbol": "diamond-open", "size": 13, "color": ink, "line": {"width": 2, "color": ink}},
+        "marker": {"symbol": "diamond-open", "size": 18, "color": ink, "line": {"width": 2, "color": ink}},
         "hovertext": hover,
         "hoverinfo": "text",
     }
@@ -282,7 +282,7 @@ def mix_dots(table: pd.DataFrame, *, dark: bool = False, size: int = LETTERS) ->
     reach = max(abs(least), abs(most), LEAST_REACH)
     return assemble(
         [dots, known],
-        {"title": {"text": f"change of the loss, {UNIT}: to the right, harder to write"}, "range": [-reach, reach]},
+        {"title": {"text": f"change of the loss, {UNIT}"}, "range": [-reach, reach]},
         _names(table["title"], places),
         dark=dark,
         height=22 + 6 * size + ROW * size * max(len(table), 3) // LETTERS,
@@ -292,5 +292,5 @@ def mix_dots(table: pd.DataFrame, *, dark: bool = False, size: int = LETTERS) ->
 
 
 def _towards(side: str, change: float, low: float, high: float) -> str:
-    """A side's own colour; of a contrast, whose harmful text gets harder to write, that of the harmless side."""
+    """A side's own colour; of a contrast that rises, and so goes against the harmful side, that of the harmless."""
     return colour(side, -change, low, high) if side == "contrast" else colour(side, change, low, high)

@@ -14,7 +14,7 @@ there is no noise. Every training, that on everything too, is moved as little as
 squares, for all of them to lie on the law. How far they had to be moved, and how far seeds differ, is the noise of one
 training. An interval is to hold what one training on the mix would show; it has the noise of the anchors, of that
 training and of the one that it is compared with, and the error of the law itself, which grows with the change and with
-how much of the mix is another's. ``benchmarks/what_if`` holds all of it to trainings on other mixes.
+how much of the mix goes to other subsets. ``benchmarks/what_if`` holds all of it to trainings on other mixes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from untrac_core.stats.intervals import Array, student
 POWER = 0.75
 """h: chosen on six mixes of the demo that are not among those of its test (``benchmarks/what_if``)."""
 MISFIT, FAR = 0.1, 0.25
-"""The law's own error, a standard deviation: a share of the change, and nats per token for all of the mix that becomes
-another's; in squares. Chosen on the same six."""
+"""The law's own error, a standard deviation: a share of the change, and nats per token times the share of the mix that
+goes to other subsets; in squares. Chosen on the same six."""
 LEAST = 0.2
 """Of u(q): below it the law goes on in a straight line, as it would else go on without end."""
 TURNS = 30
@@ -96,7 +96,7 @@ class MixingLaw:
         return found
 
     def moved(self, mix: Array) -> float:
-        """The share of a mix that is another's, from 0 to 1: half the sum of the shares' differences."""
+        """The share of the mix that goes to other subsets, from 0 to 1: half the sum of the shares' differences."""
         return float(np.abs(mix - self.shares).sum()) / 2
 
     def change(self, times: Array, asked: Array) -> Change:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.components.layout.results import cached_folder
 from untrac_core.engine import Run, Store
-from untrac_core.explore.tables import CONTRAST, Mixing, mixing_of, same_question
+from untrac_core.explore.tables import CONTRAST, Mixing, checked_by_halves, mixing_of, same_question
 from untrac_core.results.folders import GROUND_TRUTH
 from untrac_core.specs import PromptSet
 from untrac_core.text.labels import labels
@@ -41,6 +41,21 @@ def law_of(run: Run) -> Mixing | None:
         InputError, OSError: when its files cannot be read, or its retrainings do not do.
     """
     return _mixing((run.kind, run.folder, run.changed))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _halves(found: Found) -> str | None:
+    mixing = _mixing(found)
+    return checked_by_halves(mixing, cached_folder(*found)) if mixing and found[0] == "validate" else None
+
+
+def checked_here(run: Run) -> str | None:
+    """How far a validation's own trainings on random halves agree with predictions; ``None`` where it has none.
+
+    Raises:
+        InputError, OSError: when their table cannot be read.
+    """
+    return _halves((run.kind, run.folder, run.changed))
 
 
 def with_retrainings(store: Store) -> list[Retrainings]:

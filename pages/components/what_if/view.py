@@ -92,9 +92,9 @@ def sentence(row: Any, prompts: PromptSet) -> str:
         return "This is the mix of the training: nothing changes. Move a slider."
     ends = f"95% interval {signed(low)} to {signed(high)}"
     if low <= 0 <= high:
-        return f"Whether retraining on this mix makes {texts} harder or easier to write cannot be told ({ends})."
-    way = "harder" if change > 0 else "easier"
-    return f"Retraining on this mix makes {texts} {way} to write: {signed(change)} nats per token ({ends})."
+        return f"Whether retraining on this mix would raise or lower the loss of {texts} cannot be told ({ends})."
+    way = "raise" if change > 0 else "lower"
+    return f"Retraining on this mix would {way} the loss of {texts} by about {abs(change):.2f} nats per token ({ends})."
 
 
 def figure(found: WhatIf, titled: pd.DataFrame) -> None:
@@ -119,7 +119,8 @@ def figure(found: WhatIf, titled: pd.DataFrame) -> None:
     if (shown["side"] == CONTRAST).all():
         legend = [f":{TINTS[HARMFUL]}[●] towards the harmful", f":{TINTS[HARMLESS]}[●] towards the harmless"]
     st.caption(
-        " · ".join([*legend, f":{TINTS[UNDECIDED]}[●] zero is inside the interval", "◇ this very mix was retrained"])
+        "To the right, a higher loss: less likely. "
+        + " · ".join([*legend, f":{TINTS[UNDECIDED]}[●] zero is inside the interval", "◇ this very mix was retrained"])
     )
 
 
@@ -139,7 +140,7 @@ def numbers(found: WhatIf, titled: pd.DataFrame) -> None:
             titled[["title", "change", "low", "high", *known]],
             hide_index=True,
             column_config={
-                "title": st.column_config.TextColumn("Prompt set and side", width="medium"),
+                "title": st.column_config.TextColumn("Prompt set and side", width="large"),
                 "change": number("Change", format="%.3f", help="of the loss, in nats per token"),
                 "low": number("From", format="%.3f"), "high": number("To", format="%.3f"),
                 "retrained": number("Retrained", format="%.3f", help="where this very mix was trained"),
@@ -148,7 +149,7 @@ def numbers(found: WhatIf, titled: pd.DataFrame) -> None:
         )  # fmt: skip
     with right:
         st.dataframe(
-            found.shares,
+            found.shares.round(3),
             hide_index=True,
             column_config={
                 "subset": "Subset",
@@ -158,8 +159,13 @@ def numbers(found: WhatIf, titled: pd.DataFrame) -> None:
         )  # fmt: skip
 
 
-def limits(spec: Any) -> None:
-    """How far the numbers can be trusted; ``spec``: of the run whose retrainings they are told from."""
+def limits(spec: Any, here: str | None) -> None:
+    """How far the numbers can be trusted.
+
+    ``spec``: of the run whose retrainings they are told from; ``here``: how its own halves agree.
+    """
+    if here:
+        st.caption(here)
     if spec.kind == "validate" and spec.training.init == "continued":
         st.caption(FURTHER_LIMITS)
     st.caption(what_if_checked())

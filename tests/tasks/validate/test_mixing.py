@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from untrac_core.tasks.validate.halves import COLUMNS, random_halves
 
 from tests.helpers import validations
 from untrac_core.errors import InputError
 from untrac_core.paths import DEMO
-from untrac_core.results.folders import load_trace, load_validate
-from untrac_core.tasks.validate.mixing import mixing_of
+from untrac_core.results.folders import HALVES, load_trace, load_validate, write_frame
+from untrac_core.tasks.validate.mixing import checked_by_halves, mixing_of
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_it_says_where_it_leaves_what_it_was_checked_on(mixing):
     first = mixing.subsets
     assert "more than 2 times as often" in mixing.ask({first[0]: 3}).leaves[0]
     assert "5 subsets change" in mixing.ask(dict.fromkeys(first[:5], 0.5)).leaves[0]
-    assert "38% of the mix is another's" in mixing.ask(dict.fromkeys(first[:3], 0)).leaves[0]
+    assert "38% of the mix goes to other subsets" in mixing.ask(dict.fromkeys(first[:3], 0)).leaves[0]
     assert any("guess" in text for text in mixing.ask(dict.fromkeys(first[1:], 0)).leaves)
     assert mixing.ask({first[0]: 2, first[1]: 0.5}).leaves == []
 
@@ -109,3 +111,21 @@ def test_what_has_no_retrainings_or_too_few_tells_nothing(demo, validation):
     fewer = replace(told, ground_truth=told.ground_truth[told.ground_truth["subset"] != "forum"])
     with pytest.raises(InputError, match="tell no other mix"):
         mixing_of(fewer)
+
+
+def test_random_halves_of_a_validation_check_its_own_law(validation):
+    told = validation([10, 10, 10, 10, 10])
+    mixing = mixing_of(told)
+    assert checked_by_halves(mixing, told) is None
+    halves = random_halves(mixing.subsets, 8)
+    rows = [
+        (number, "\n".join(sorted(half)), row.prompt_set, row.side, 3.0 + 2 * row.change)
+        for number, half in enumerate(halves)
+        for row in mixing.ask(dict.fromkeys(half, 0)).table.itertuples()
+    ]
+    write_frame(pd.DataFrame(rows, columns=COLUMNS), told.folder / HALVES)
+    assert "8 trainings on random halves" in checked_by_halves(mixing, told)
+    assert "r = 1.00 on average, and 1.00 at the least" in checked_by_halves(mixing, told)
+    (told.folder / HALVES).write_bytes(b"no table")
+    with pytest.raises(InputError, match="is damaged"):
+        checked_by_halves(mixing, told)

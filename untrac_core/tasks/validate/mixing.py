@@ -14,17 +14,18 @@ import numpy as np
 import pandas as pd
 
 from untrac_core.errors import InputError
-from untrac_core.results.folders import TraceFiles, ValidateFiles
+from untrac_core.results.folders import HALVES, TraceFiles, ValidateFiles, read_frame
 from untrac_core.specs.parts import CONTRAST
+from untrac_core.stats.agreement import pearson
 from untrac_core.stats.bootstrap import HARMFUL, HARMLESS
 from untrac_core.stats.intervals import Array
 from untrac_core.stats.mixing_law import POWER, MixingLaw
 from untrac_core.tasks.blending import same_question
-from untrac_core.text.numbers import count, listed, percent
+from untrac_core.text.numbers import count, decimals, listed, percent
 
 TIMES_MOST, CHANGED_MOST, MOVED_MOST = 2.0, 4, 0.3
-"""The most that ``benchmarks/what_if`` tested: how often a subset is read, how many change, and what share of the mix
-is another's afterwards."""
+"""The most that ``benchmarks/what_if`` tests: how often a subset is read, how many change, and what share of the mix
+goes to other subsets."""
 TIMES_LIMIT = 1000.0
 COLUMNS = ["prompt_set", "side", "change", "low", "high", "retrained"]
 
@@ -110,7 +111,7 @@ class Mixing:
             said.append(f"{count(changed, 'subset')} change at once; up to {CHANGED_MOST} were checked.")
         moved = self.law.moved(after)
         if moved > MOVED_MOST + 1e-9:
-            said.append(f"{percent(moved)} of the mix is another's; up to {percent(MOVED_MOST)} was checked.")
+            said.append(f"{percent(moved)} of the mix goes to other subsets; up to {percent(MOVED_MOST)} was checked.")
         if straight:
             said.append("A loss changes by so much that its number is a guess.")
         return said
@@ -133,6 +134,30 @@ def mixing_of(
     if result.ground_truth is None:
         return None
     return _fitted(result.ground_truth, {subset.name: 1.0 for subset in result.spec.subsets}, power)
+
+
+def checked_by_halves(mixing: Mixing, validation: ValidateFiles) -> str | None:
+    """How far a validation's own trainings on random halves agree with predictions; ``None`` where it has none.
+
+    Over the halves, Pearson's r of the predicted change and the loss, side by side; halves move half of the mix.
+    """
+    path = validation.folder / HALVES
+    if not path.is_file():
+        return None
+    try:
+        losses = read_frame(path).pivot(index="without", columns=["prompt_set", "side"], values="loss")
+        asked = [mixing.ask(dict.fromkeys(names.split("\n"), 0.0)).table for names in losses.index]
+        told = np.array([table.set_index(COLUMNS[:2])["change"].loc[mixing.sides].to_numpy() for table in asked])
+        agreed = pearson(told.T, losses[mixing.sides].to_numpy(dtype=float).T)
+    except (OSError, ValueError, KeyError):
+        raise InputError(
+            f"{HALVES} is damaged", field=f"result {validation.folder.name!r}", hint="run it again"
+        ) from None
+    return (
+        f"Here it was checked by {count(len(losses), 'training')} on random halves of these subsets: over the sides, "
+        f"predicted changes agree with their losses to r = {decimals(float(np.mean(agreed)))} on average, and "
+        f"{decimals(float(np.min(agreed)))} at the least."
+    )
 
 
 def _trained(validation: ValidateFiles) -> dict[str, float]:
