@@ -16,8 +16,8 @@ import typer
 
 from untrac_core import __version__
 from untrac_core.cli.again import extend, sharpen
-from untrac_core.cli.blend import blend
 from untrac_core.cli.dashboard import PORT, dashboard
+from untrac_core.cli.estimates import blend, what_if
 from untrac_core.cli.following import (
     BAD_INPUT,
     CANCELLED,
@@ -34,7 +34,6 @@ from untrac_core.cli.following import (
 from untrac_core.cli.outputs import make_folder, usable_out
 from untrac_core.cli.report import bundle, report
 from untrac_core.cli.runs import edit, log, plain, runs
-from untrac_core.cli.what_if import what_if
 from untrac_core.engine import DEMO_RUN, Entry, Store, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.specs import TrainSpec
