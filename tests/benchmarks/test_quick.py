@@ -11,7 +11,7 @@ from tests.helpers.real_data import ROOT
 
 @pytest.mark.slow  # trains ten models
 def test_the_quick_testbed_runs_and_goes_on(tmp_path, monkeypatch):
-    """Retraining agrees with itself on ToxiGen, our methods with it, and a second call trains nothing."""
+    """On ToxiGen's contrast our methods agree with retraining, and a second call trains nothing."""
     monkeypatch.setenv("UNTRAC_SHARED_DATA", str(ROOT))
     summary = accuracy.run(QUICK, tmp_path / "work", tmp_path / "results")
     kept = json.loads((tmp_path / "results" / QUICK / "summary.json").read_text(encoding="utf-8"))
@@ -19,10 +19,10 @@ def test_the_quick_testbed_runs_and_goes_on(tmp_path, monkeypatch):
     found = {
         row["method"]: row["value"]
         for row in summary["leaderboard"]
-        if (row["prompt_set"], row["side"], row["metric"]) == ("toxigen", "harmful", "pearson")
+        if (row["prompt_set"], row["side"], row["metric"]) == ("toxigen", "contrast", "pearson")
     }
     assert set(found) == {"untrac-inv (robust)", "untrac (robust)", "continuation", "shampoo-dot", "bm25", "random"}
-    assert min(found["untrac (robust)"], found["continuation"]) > 0.5
+    assert min(found["untrac-inv (robust)"], found["untrac (robust)"], found["continuation"]) > 0.5
 
     def trained(*_, **__):
         raise AssertionError("a model was trained again")
