@@ -90,13 +90,7 @@ def tally(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         for key, of in passed.items():
             counts[key].append(all(of))
     return [
-        {
-            "control": control,
-            "of": of,
-            "runs": len(found),
-            "passed": sum(found),
-            "share": round(sum(found) / len(found), 3),
-        }
+        {"control": control, "of": of, "runs": len(found), "passed": sum(found)}
         for (control, of), found in sorted(counts.items())
     ]
 
