@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components.layout import tour
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_cards import run_row
 from pages.components.layout.shell import is_dark, shell, title
 from untrac_core.engine import DEMO_RUN, Run, Store
 from untrac_core.errors import InputError
+from untrac_core.explore.tables import scale_of
 from untrac_core.explore.tables import trace_frames as frames
 from untrac_core.figures import ranking as figures
 from untrac_core.results.folders import TraceFiles
@@ -34,11 +36,11 @@ def foretaste(run: Run) -> None:
         return
     prompts = result.spec.prompts[0]
     side = frames.sides_of(result.summary, prompts.name)[0]
-    ranked = frames.ranking(result.summary, prompts.name, side)
+    scale = scale_of(result, prompts.name, side)
     with st.container(border=True):
         st.markdown(f"**From the demo: {question(prompts, side)[0].lower()}{question(prompts, side)[1:]}**")
         st.plotly_chart(
-            figures.ranked_bars(ranked, side=side, dark=is_dark(), room=0.36),
+            figures.ranked_bars(scale.ranked, side=side, dark=is_dark(), room=0.36, unit=scale.unit),
             config={"displayModeBar": False},
             key="foretaste",
             alt="Ranked bars of the demo: the influence of each training subset, with its interval",
@@ -54,6 +56,8 @@ def main() -> None:
         "Open the demo to see an answer at once, or bring your own model, prompts and data.",
     )
     demo = recorded_demo(store)
+    if demo and tour.offered():
+        tour.offer()
     left, right = st.columns([1, 1], gap="large") if demo else (st.container(), None)
     with left:
         st.markdown(
