@@ -37,6 +37,7 @@ def test_the_commands_and_their_options_are_these():
         "demo": ["--write"],
         "report": ["result", "--out", "--force", "--show-texts"],
         "dashboard": ["--port"],
+        "view": ["folder", "--port"],
     }
 
 
@@ -52,6 +53,7 @@ def test_the_commands_and_their_options_are_these():
         (["runs", "--limit", "0"], "--limit"),
         (["runs", "--colour"], "--colour"),
         (["fly"], "fly"),
+        (["view", "nowhere"], "this is not a folder"),
         (["show", "../../etc"], "is not a run id"),
         (["show", "0123456789ab"], "there is no run 0123456789ab"),
         (["cancel", "0123456789ab"], "there is no run"),

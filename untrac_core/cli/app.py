@@ -19,9 +19,10 @@ import typer
 
 from untrac_core import __version__
 from untrac_core.cli.blend import blend
-from untrac_core.cli.dashboard import PORT, dashboard
+from untrac_core.cli.dashboard import PORT, dashboard, view
 from untrac_core.cli.outputs import hand_over, make_folder, usable_out
 from untrac_core.cli.report import report
+from untrac_core.cli.whole_help import WholeHelp
 from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
 from untrac_core.errors import Cancelled, InputError
 from untrac_core.fileio import finite
@@ -39,8 +40,8 @@ ENSURE_SECONDS = 2.0
 
 app = typer.Typer(
     name="untrac",
+    cls=WholeHelp,
     help="Which training subsets make a language model say this, and how sure are we?",
-    no_args_is_help=True,
     add_completion=COMMAND,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -56,7 +57,8 @@ NewOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the re
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Every fault of the input is one line on standard error."""
     try:
-        status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        status = app(args=given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         return int(status or DONE)
     except InputError as error:
         return _complain(str(error), BAD_INPUT)
@@ -203,6 +205,7 @@ def show(
 app.command()(report)
 app.command()(blend)
 app.command()(dashboard)
+app.command()(view)
 
 
 @app.command()
@@ -239,7 +242,7 @@ def sharpen(
 
 @app.command()
 def delete(run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False) -> None:
-    """Delete a run with its result and the cells that no other run has; what it kept in the library goes too."""
+    """Delete a run with its result and the cells that no other run has; not while the library keeps its model."""
     store = Store()
     found = store.run(run_id)
     if not yes:
