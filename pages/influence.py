@@ -8,7 +8,7 @@ from pages.components.layout.downloads import export_section
 from pages.components.layout.labels import finished
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_from_url import opened, readable
-from pages.components.layout.shell import lines, present_button, presenting, shell, title
+from pages.components.layout.shell import present_button, presenting, shell, title
 from pages.components.results import influence_data as data
 from pages.components.results import influence_view as view
 from pages.components.results import presentation
@@ -36,7 +36,7 @@ def heading(run: Run, result: TraceFiles, prompts: PromptSet, side: str) -> None
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             st.page_link(
                 "pages/examples.py", label="Texts", icon=":material/format_quote:",
-                query_params={"run": run.id, "of_set": prompts.name, "of_side": side},
+                query_params={"run": run.id, **view.in_address(result, prompts, side, prefix="of_")},
             )  # fmt: skip
             st.page_link(
                 "pages/compare.py", label="Compare", icon=":material/compare_arrows:", query_params={"run": run.id}
@@ -58,7 +58,7 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
     ranked = picture.ranked
     view.answer(run, result, picture, prompts, side)
     if ranked.empty:
-        lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
+        view.warnings(result, prompts)
         view.cheaper(result, picture)
         view.notes(result)
         view.limits()
@@ -69,12 +69,12 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
     with left:
         clicked = view.bars(result, picture, prompts, side)
     if clicked is not None:
-        query = {"run": run.id, "of_set": prompts.name, "of_side": side, "subset": clicked}
+        query = {"run": run.id, **view.in_address(result, prompts, side, prefix="of_"), "subset": clicked}
         st.switch_page("pages/examples.py", query_params=query)
     if right is not None:
         with right:
             view.path(result, picture, side, height=min(600, max(280, 34 * len(ranked) + 20)))
-    lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
+    view.warnings(result, prompts)
     view.check_it(run, result, picture)
     ladder(run, result, store, prompts.name, side)
     blend(run, result, store, prompts.name, side)

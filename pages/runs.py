@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from pages.components.layout.errors import attempt
-from pages.components.layout.labels import ago
+from pages.components.layout.labels import about, ago
 from pages.components.layout.run_cards import (
     badge,
     bar,
@@ -27,7 +27,7 @@ from pages.components.trace import progress
 from untrac_core.engine import Event, Run, Store, describe_run
 from untrac_core.errors import InputError
 from untrac_core.specs.files import to_yaml
-from untrac_core.text.numbers import count
+from untrac_core.text.numbers import count, duration
 
 MOST = 200
 RESULTS = {
@@ -106,11 +106,20 @@ def state(store: Store, run_id: str, was: str) -> None:
     if doing:
         st.text(doing)
     facts = [f"{run.cells_done} of {count(run.cells_total, 'cell')}"] if run.cells_total else []
-    facts += [text for text in (remaining(run),) if text]
+    facts += [text for text in (remaining(run) or expected(store, run),) if text]
     facts += [f"attempt {run.attempt}"] if run.attempt > 1 else []
     if facts:
         st.caption(" · ".join(facts))
     silence(run)
+
+
+def expected(store: Store, run: Run) -> str:
+    """What was estimated before the start, as long as nothing better is known."""
+    if run.status not in ("queued", "running"):
+        return ""
+    first = store.events(run.id, limit=1)
+    seconds = first[0].data.get("seconds") if first else None
+    return "" if seconds is None else f"estimated before the start: {about(duration(seconds))}"
 
 
 def events(store: Store, run_id: str) -> None:
@@ -164,7 +173,7 @@ def listing(store: Store, was: list[str]) -> None:
         st.rerun("app")
 
     config: dict[str, Any] = {
-        "open": st.column_config.ButtonColumn("", width=60, type="tertiary", key="runs_open", on_click=open_row),
+        "open": st.column_config.ButtonColumn("", width=70, type="secondary", key="runs_open", on_click=open_row),
         "status": st.column_config.TextColumn("Status", width=70),
         "name": st.column_config.TextColumn("Name", width=240),
         "kind": st.column_config.TextColumn("Kind", width=65),

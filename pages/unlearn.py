@@ -25,6 +25,7 @@ from untrac_core.errors import InputError
 from untrac_core.paths import data_home
 from untrac_core.results.folders import UnlearnFiles
 from untrac_core.specs import UnlearnSpec
+from untrac_core.text.glossary import meaning_of
 from untrac_core.text.limits import NOT_REPRODUCED, UNLEARN_LIMITS
 from untrac_core.text.numbers import count, duration, megabytes
 
@@ -43,25 +44,20 @@ PLACES = (
 )  # fmt: skip
 
 
-def arrive() -> None:
-    """Take up what the address brings from a trace (``?trace=`` with ``&subset=`` or ``&texts=``), once."""
-    brought = {name: st.query_params.get(name) for name in (*request.ASKED_OF, "among")}
-    for name in brought:
-        st.query_params.pop(name, None)
-    if not brought["trace"]:
+def arrive(brought: dict[str, str]) -> None:
+    """Take up what the address brought from a trace (``?trace=`` with ``&subset=`` or ``&texts=``)."""
+    if "trace" not in brought:
         return
-    for key in [key for key in st.session_state if str(key).startswith(form.PREFIX)]:
-        del st.session_state[key]
     st.session_state["u_from"] = brought["trace"]
     for name, key in request.ASKED_OF.items():
-        value = brought[name]
+        value = brought.get(name)
         if value and name not in ("trace", "texts"):
             st.session_state[key] = value
-    many = brought["texts"] or ""
+    many = brought.get("texts", "")
     if many.isdecimal() and len(many) < 6:
         st.session_state["u_what"] = "texts"
         st.session_state["u_texts"] = min(max(1, int(many)), forget_set.MOST)
-        if brought["among"]:
+        if "among" in brought:
             st.session_state["u_texts_among"] = brought["among"]
 
 
@@ -71,7 +67,7 @@ def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputErro
     parts = Sections(spots)
     known = shelf()
 
-    st.subheader("1 · Forget set", anchor=False)
+    st.subheader("1 · Forget set", anchor=False, help=meaning_of("forget set"))
     origin = parts.gather("from", forget_set.origin_section, store, known)
     if origin is None:
         return values, parts.faults
@@ -151,8 +147,7 @@ LAUNCH = Launch(
 def offer(store: Store, why: str = "") -> None:
     """The page without a run: the form, and what was unlearned before."""
     title(NAME, QUESTION, why or PURPOSE)
-    draft.restore(form.PREFIX, "u_steps")
-    arrive()
+    arrive(draft.restore(form.PREFIX, "u_steps", (*request.ASKED_OF, "among")))
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
     with left:

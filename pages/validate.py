@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.launch_panel import Launch, summary
-from pages.components.forms.refill import brought, note_refilled, tell_refilled
+from pages.components.forms.refill import brought_trace, note_refilled, tell_refilled
 from pages.components.layout.errors import Sections, Spots, place_of, say
 from pages.components.layout.labels import about, finished
 from pages.components.layout.results import cached_result
@@ -38,18 +38,18 @@ PLACES = (
 )  # fmt: skip
 
 
-def bring(store: Store, known: Shelf) -> None:
-    """Take up the trace that the address brings (``?trace=``), once: validate its model, prompts and subsets."""
-    if (run := brought(store, "trace")) is not None:
+def bring(store: Store, known: Shelf, brought: dict[str, str]) -> None:
+    """Take up the trace that the address brought (``?trace=``): validate its model, prompts and subsets."""
+    if (run := brought_trace(store, brought.get("trace"))) is not None:
         note_refilled(form.PREFIX, run.name, form.of_trace(known, run.spec))
 
 
-def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
+def sections(store: Store, spots: Spots, brought: dict[str, str]) -> tuple[dict[str, Any], list[InputError]]:
     """The form itself: the values of a spec, and the faults of single fields, said at their places."""
     values: dict[str, Any] = {}
     parts = Sections(spots)
     known = shelf()
-    bring(store, known)
+    bring(store, known, brought)
     form.arrive(known)
     tell_refilled(form.PREFIX)
 
@@ -112,11 +112,11 @@ LAUNCH = Launch(spec=ValidateSpec, prefix=form.PREFIX, costs=costs, remarks=rema
 def offer(store: Store, why: str = "") -> None:
     """The page without a result: the form, and what was validated before."""
     title(NAME, QUESTION, why or PURPOSE)
-    draft.restore(form.PREFIX, "v_way")
+    brought = draft.restore(form.PREFIX, "v_way", ("trace",))
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
     with left:
-        values, faults = sections(store, spots)
+        values, faults = sections(store, spots, brought)
     with right, st.container(border=True):
         summary(LAUNCH, store, values, faults, spots)
     draft.keep(form.PREFIX)

@@ -147,7 +147,7 @@ def test_runs_that_rank_nothing_lead_to_the_library(page, store, kind, values, l
     assert sound(at).subheader[0].value == title
     at = page("pages/influence.py", run=RUN)
     assert "This run ranks no subsets" in said(at)
-    assert page().button(key=f"row_{RUN}").label == "Look"
+    assert page().button(key=f"row_{RUN}").label == "View"
 
 
 def test_runs_are_found_by_kind_and_words(page, store, tmp_path):

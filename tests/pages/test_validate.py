@@ -371,4 +371,4 @@ def test_a_finished_validation_opens_here_from_the_runs_page(result, page):
     at.button(key="result").click().run()
     assert sound(at).subheader[0].value == "Can the estimate be trusted here?"
     at = page("pages/validate.py")
-    assert at.button(key=f"row_{RUN}").label == "Look"
+    assert at.button(key=f"row_{RUN}").label == "View"

@@ -8,7 +8,16 @@ from untrac_core.tasks.trace import frames as trace_frames
 from untrac_core.tasks.trace import live as trace_live
 from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.frames import sides_of
-from untrac_core.tasks.trace.scale import Scale, evidence, fits, headline, in_nats, scale_of, what_would_settle
+from untrac_core.tasks.trace.scale import (
+    Scale,
+    evidence,
+    fits,
+    headline,
+    in_nats,
+    in_shares,
+    scale_of,
+    what_would_settle,
+)
 from untrac_core.tasks.unlearn import frames as unlearn_frames
 from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
@@ -32,6 +41,7 @@ __all__ = [
     "half_frames",
     "headline",
     "in_nats",
+    "in_shares",
     "same_question",
     "scale_of",
     "sides_of",

@@ -11,6 +11,7 @@ import streamlit as st
 from pages.components.compare import data
 from pages.components.compare.data import Seen
 from pages.components.layout.downloads import address, chart_config
+from pages.components.layout.labels import with_signs
 from pages.components.layout.shell import LETTERS_PRESENTED, is_dark, lines
 from pages.components.layout.shell import presented as chosen_for
 from untrac_core.explore.agreement import RankAgreement, agreement_in_words
@@ -91,7 +92,7 @@ def scatter(seen: Sequence[Seen], found: ComparedViews, letter: str) -> None:
 def key(found: ComparedViews, letter: str) -> None:
     """What the colours of the points mean, and the signs of the numbers."""
     st.markdown(
-        f":small[Inside: A · ring: {letter} · :orange[■] towards the harm · :blue[■] away from it · "
+        f":small[Fill: A · outline: {letter} · :orange[■] towards the harm · :blue[■] away from it · "
         f":gray[■] cannot separate from zero in A or in {letter}]"
     )
     first, second = found.views[0], found.of(letter)
@@ -126,7 +127,7 @@ def one_subset(found: ComparedViews) -> None:
     if st.session_state.get("point") not in (None, *subsets):
         del st.session_state["point"]
     chosen = st.selectbox(
-        "One subset in words", subsets, index=None, placeholder="click a point, or choose here",
+        "Explain one subset", subsets, index=None, placeholder="click a point, or choose here",
         key="point", bind="query-params",
     )  # fmt: skip
     if chosen is not None and chosen in subsets:
@@ -179,7 +180,7 @@ def agreements(seen: Sequence[Seen], found: ComparedViews, letter: str) -> None:
     tau = known[0, place].kendall
     if not pd.isna(tau.value):
         ends = "" if pd.isna(tau.low) else f" ({decimals(tau.low)} to {decimals(tau.high)})"
-        bar = "" if tau.chance > 1 else f"; chance alone reaches {decimals(tau.chance)} in one of twenty"
+        bar = "" if tau.chance > 1 else f"; significant is what exceeds {decimals(tau.chance)} either way"
         st.text(f"Kendall's tau of A and {letter}: {decimals(tau.value)}{ends}{bar}.")
     st.text(f"A and {letter}. {difference_in_words(found.views[0], found.of(letter))}")
     st.caption(
@@ -207,10 +208,11 @@ def ranks(seen: Sequence[Seen], found: ComparedViews, letter: str) -> None:
     if table.empty:
         st.caption(f"None of the {len(found.table)} subsets: {chosen}. Choose '{EVERY}' to see them all.")
         return
+    columns = _columns(found, letter)
     st.dataframe(
-        table,
+        with_signs(table, [name for name in columns if not name.startswith(("Subset", "Rank", "Move"))]),
         hide_index=True,
-        column_config=_columns(found, letter),
+        column_config=columns,
         height="content" if len(table) <= 12 else 460,
         alt="Every subset's rank, move and value in every view",
         key="ranks",
@@ -250,9 +252,9 @@ def _columns(found: ComparedViews, letter: str) -> dict[str, Any]:
         # A column's help is markdown, and the unit of another's score is another's words.
         unit = view.unit if view.measures_loss else "a score in the method's own unit"
         for part in ("Value", "95% CI low", "95% CI high"):
-            config[f"{part} {one}"] = number(format="%+.2g", help=unit, width="small")
+            config[f"{part} {one}"] = number(help=unit, width="small")
         for part in ("", " from", " to"):
-            config[f"{one} − A{part}"] = number(format="%+.2g", help=unit, width="small")
+            config[f"{one} − A{part}"] = number(help=unit, width="small")
     return config
 
 

@@ -147,6 +147,6 @@ def run_row(run: Run, *, key: str) -> None:
             st.text(run.name if len(run.name) <= 60 else run.name[:59] + "…")
             st.caption(f"{describe_run(run.spec)} · {ago(run.created)}")
         done = run.status == "done"
-        if action.button("Look" if done else "Show", key=key, width="stretch"):
+        if action.button("View" if done else "Show", key=key, width="stretch"):
             page, query = result_page(run) if done else ("pages/runs.py", {"run": run.id})
             st.switch_page(page, query_params=query)

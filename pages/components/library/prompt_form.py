@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import streamlit as st
@@ -9,13 +10,13 @@ import streamlit as st
 from pages.components.forms import form_state as draft
 from pages.components.forms.jobs import fetch
 from pages.components.forms.source_picker import hub_set, library_lock, local_file, name_field, option
-from pages.components.forms.source_preview import Given, look
+from pages.components.forms.source_preview import NUMBERS, Given, look, of_numbers
 from pages.components.forms.uploads import drop, given_of, listed, origin_of, paste, uploader, users_words
 from pages.components.layout.errors import fault
 from pages.components.layout.labels import shown_as
 from pages.components.layout.masked_tables import masked_table
 from pages.components.library.generate_form import generate_way
-from pages.components.library.library_views import library
+from pages.components.library.library_views import known_already, library
 from pages.components.library.probe_form import probe_way
 from untrac_core.engine import Store
 from untrac_core.engine.library.sources import Preview, guess_columns, guess_sides
@@ -30,9 +31,9 @@ WAYS = {
     "upload": "Upload",
     "paste": "Paste",
     "file": "A file here",
-    "hub": "The hub",
-    "probe": "A named probe",
-    "generate": "Let a model write",
+    "hub": "Hugging Face Hub",
+    "probe": "A benchmark",
+    "generate": "Generate",
 }
 CARDS_MOST = 6
 PREVIEW_ROWS = 8
@@ -95,6 +96,8 @@ def one_source(store: Store, given: Given, prefix: str, upload: int | None) -> N
             args=(PREFIX, upload),
             width="stretch",
         )
+    if of_numbers(found, values["columns"]["completion"]):
+        st.warning(NUMBERS, icon=":material/tag:")
     pressed = button.button("Add", type="primary", key=f"b_{prefix}add", width="stretch")
     preview(found, values, f"show_{prefix}")
     told = [f"{found.count:,} rows" if found.whole else f"the first {found.count:,} rows were looked at"]
@@ -108,8 +111,8 @@ def mapping(found: Preview, prefix: str) -> dict[str, Any]:
     """Choices for the columns and the sides, filled in with a guess."""
     guess = guess_columns(found.columns, found.first)
     wanted = (
-        ("completion", "Scored text", guess.completion),
-        ("prompt", "Given before it (masked out)", guess.prompt),
+        ("completion", "Completion (scored)", guess.completion),
+        ("prompt", "Prompt (not scored)", guess.prompt),
         ("label", "Label", guess.label),
         ("group", "Group", guess.group),
         ("cluster", "Pair or question", guess.cluster),
@@ -177,8 +180,8 @@ def preview(found: Preview, values: dict[str, Any], key: str) -> None:
         shown["Pair or question"] = of("cluster")
     given = of("prompt") if columns["prompt"] else ["" for _ in rows]
     masked_table(
-        {**shown, "Given (masked out)": given, "Scored": of("completion")},
-        words=["Given (masked out)", "Scored"],
+        {**shown, "Prompt (not scored)": given, "Completion (scored)": of("completion")},
+        words=["Prompt (not scored)", "Completion (scored)"],
         key=key,
         alt="The first items: what is given, and what is scored",
     )
@@ -187,7 +190,7 @@ def preview(found: Preview, values: dict[str, Any], key: str) -> None:
 def add(store: Store, values: dict[str, Any], given: Given, upload: int | None) -> None:
     """Put the set into the library: at once when it is small and here, else in the background."""
     try:
-        spec = build(PromptSet, values, where="prompt set")
+        spec, began = build(PromptSet, values, where="prompt set"), time.time()
         if given.large:
             fetch(store, PREFIX, spec.name, prompts=[spec])
             return
@@ -196,6 +199,7 @@ def add(store: Store, values: dict[str, Any], given: Given, upload: int | None) 
     except InputError as error:
         fault(users_words(str(error), given))
         return
+    known_already(entry, spec.name, began)
     if upload is not None:
         st.session_state[f"dropped_{PREFIX}"] = upload
     if len(listed(PREFIX)) <= 1:

@@ -17,6 +17,7 @@ from untrac_core.engine.checks import UNLEARN_ITEMS, demo_unlearning, devices
 from untrac_core.errors import InputError
 from untrac_core.specs import Generation, StopRule, Subset, UnlearnSpec, unlearning_method_spec
 from untrac_core.specs.catalogue import CONTROL, STOPS, UNLEARNING
+from untrac_core.text.glossary import meaning_of
 
 PREFIX = request.PREFIX
 DEMO = demo_unlearning()
@@ -81,7 +82,7 @@ def fill(origin: Origin) -> None:
 
 def retrained_section(origin: Origin, kind: str, spots: Spots) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """What the unlearned model is held against: the recipe of models that never saw it, or nothing; seeds; pairs."""
-    st.subheader("2 · Retrained reference", anchor=False)
+    st.subheader("2 · Retrained reference", anchor=False, help=meaning_of("retrained reference"))
     recipe = request.recipe_of(origin)
     others = [] if recipe is None else request.strangers(recipe, origin)
     training = None
@@ -198,14 +199,18 @@ def _settings(method: str) -> dict[str, Any]:
     takes = UNLEARNING[method].takes
     given: dict[str, Any] = {}
     numbers = (
-        ("learning_rate", "Rate", {"min_value": 0.0, "format": "%g", "help": "of Adam"}),
+        ("learning_rate", "Learning rate", {"min_value": 0.0, "format": "%g", "help": "of Adam"}),
         ("batch_size", "Batch size", {"min_value": 1, "max_value": 4096, "step": 1}),
         ("beta", "Beta", {"min_value": 0.0, "format": "%g", "help": "how soon an unlikely text is left alone"}),
         ("retain_weight", "Weight of the retain set", {"min_value": 0.0, "format": "%g"}),
         ("mask_fraction", "Mask fraction", {"min_value": 0.0, "max_value": 1.0, "format": "%g"}),
         ("damping", "Damping", {"min_value": 0.0, "format": "%g", "help": "share of the mean curvature that is added"}),
         ("relative_step", "Relative step", {"min_value": 0.0, "format": "%g", "help": "of the longest that is stable"}),
-        ("noise", "Noise", {"min_value": 0.0, "format": "%g", "help": "deviation of what shakes the chosen weights"}),
+        (
+            "noise",
+            "Noise",
+            {"min_value": 0.0, "format": "%g", "help": "standard deviation, of what is added to weights"},
+        ),
     )
     with st.expander("Settings of the method"):
         if not takes & set(FIELDS):
@@ -242,7 +247,7 @@ def _settings(method: str) -> dict[str, Any]:
 
 def stop_section(retrained: bool, unseen: bool) -> dict[str, Any]:
     """When it ends; ``unseen``: whether there may be text of the forget set's source that the model never saw."""
-    st.subheader("4 · Stopping rule", anchor=False)
+    st.subheader("4 · Stopping rule", anchor=False, help=meaning_of("stopping rule"))
     needed = {"match_retrained": retrained, "match_holdout": unseen}
     rules = [name for name in STOPS if needed.get(name, True)]
     option("u_stop", rules, "match_retrained" if retrained else "retain_budget")

@@ -260,7 +260,7 @@ def the_model(run: Run, result: UnlearnFiles, home: Path) -> None:
             )
             if st.button("Remove it", key="undo", type="primary"):
                 attempt(partial(export.undo, run.id, home))
-    st.caption("Kept, it can be chosen for any run. It is not copied: it goes when this run is deleted.")
+    st.caption("Kept, it can be chosen for any run, and this run, in whose folder it stays, cannot be deleted.")
 
 
 def export_section(run: Run, result: UnlearnFiles) -> None:

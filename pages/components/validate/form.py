@@ -19,6 +19,7 @@ from untrac_core.errors import InputError
 from untrac_core.specs import METHODS_COMPARED, ModelRef, TraceSpec, Training
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PAPER_COSTS, PRESETS, UNTRAC, method_title
 from untrac_core.specs.parts import INITS
+from untrac_core.text.glossary import meaning_of
 
 PREFIX = "v_"
 DEMO = demo_validation()
@@ -125,7 +126,7 @@ def of_trace(known: Shelf, spec: TraceSpec) -> list[str]:
 
 def way_section(known: Shelf) -> str:
     """What is to be repeated; choosing fills in the recipe and the data that go with it."""
-    st.subheader("1 · Retraining", anchor=False)
+    st.subheader("1 · Retraining", anchor=False, help=meaning_of("leave-one-out retraining"))
 
     def follow() -> None:
         way = st.session_state["v_way"]
@@ -187,7 +188,7 @@ def recipe_section(way: str) -> dict[str, Any]:
     for place, field in zip(places, COURSE, strict=False):
         given[field[0]] = _whole(place, *field)
     given["learning_rate"] = places[4].number_input(
-        "Rate", min_value=0.0, max_value=1.0, format="%g", key="v_learning_rate", help="the learning rate of AdamW"
+        "Learning rate", min_value=0.0, max_value=1.0, format="%g", key="v_learning_rate", help="of AdamW"
     )
     st.session_state.setdefault("v_equal_tokens", True)
     given["equal_tokens"] = st.checkbox(

@@ -109,7 +109,7 @@ def leaderboard(summary: dict[str, Any], scope: str) -> None:
         **r,
         "spearman": R("Spearman", format="%.2f", help=frames.METRICS["spearman"][1]),
         "kendall": R("Kendall", format="%.2f", help=frames.METRICS["kendall"][1]),
-        "top1": R("First right", format="%d %%", help=frames.METRICS["top1"][1]),
+        "top1": R("Top-1 accuracy", format="%d %%", help=frames.METRICS["top1"][1]),
         "low": R("95% CI low", format="%.2f", help="lower end of the interval of Pearson r"),
         "high": R("95% CI high", format="%.2f", help="upper end of the interval of Pearson r"),
         "least": R("Without one", format="%.2f", help="the least Pearson r that leaving out one subset gives"),
