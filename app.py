@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components.layout import tour
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_cards import run_row
 from pages.components.layout.shell import is_dark, shell, title
@@ -69,6 +70,8 @@ def main() -> None:
         "Open the demo to see an answer at once, or bring your own model, prompts and data.",
     )
     demo = recorded(store)
+    if demo and tour.offered():
+        tour.offer()
     left, right = st.columns([1, 1], gap="large") if demo else (st.container(), None)
     with left:
         st.markdown(

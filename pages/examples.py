@@ -64,7 +64,7 @@ def show(store: Store, run: Run, result: TraceFiles, kind: str) -> None:
             st.caption(f"{describe_run(result.spec)} · {finished(run.finished)}")
             st.page_link(
                 "pages/influence.py", label="Back to the ranking", icon=":material/bar_chart:",
-                query_params={"run": run.id, "set": prompts.name, "side": side},
+                query_params={"run": run.id, **influence_view.in_address(result, prompts, side)},
             )  # fmt: skip
     below(store, run, kind, prompts, side, subset)
 

@@ -39,7 +39,7 @@ def heading(run: Run, result: TraceFiles, store: Store, prompts: PromptSet, side
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             st.page_link(
                 "pages/examples.py", label="Texts", icon=":material/format_quote:",
-                query_params={"run": run.id, "of_set": prompts.name, "of_side": side},
+                query_params={"run": run.id, **view.in_address(result, prompts, side, prefix="of_")},
             )  # fmt: skip
             st.page_link(
                 "pages/compare.py", label="Compare", icon=":material/compare_arrows:", query_params={"run": run.id}
@@ -75,7 +75,7 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
     with left:
         clicked = view.bars(result, picture, prompts, side)
     if clicked is not None:
-        query = {"run": run.id, "of_set": prompts.name, "of_side": side, "subset": clicked}
+        query = {"run": run.id, **view.in_address(result, prompts, side, prefix="of_"), "subset": clicked}
         st.switch_page("pages/examples.py", query_params=query)
     if right is not None:
         with right:

@@ -26,6 +26,7 @@ from untrac_core.errors import InputError
 from untrac_core.paths import data_home
 from untrac_core.results.folders import UnlearnFiles
 from untrac_core.specs import UnlearnSpec
+from untrac_core.text.glossary import meaning_of
 from untrac_core.text.limits import NOT_REPRODUCED, UNLEARN_LIMITS
 from untrac_core.text.numbers import count, duration, megabytes
 
@@ -67,7 +68,7 @@ def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputErro
     parts = Sections(spots)
     known = shelf()
 
-    st.subheader("1 · Forget set", anchor=False)
+    st.subheader("1 · Forget set", anchor=False, help=meaning_of("forget set"))
     origin = parts.gather("from", forget_set.origin_section, store, known)
     if origin is None:
         return values, parts.faults

@@ -16,6 +16,15 @@ PROJECT = _BUNDLE if INSTALLED else _PACKAGE.parent
 DEMO = PROJECT / "assets" / "demo"
 
 
+VIEW = "UNTRAC_VIEW"
+"""Set in the environment of a dashboard that only shows results."""
+
+
+def only_shows() -> bool:
+    """Whether this process shows results and starts nothing."""
+    return bool(os.environ.get(VIEW))
+
+
 def data_home() -> Path:
     """The folder of runs, uploads and cached cells: ``$UNTRAC_HOME``, else ``~/.untrac``; private to its owner."""
     home = Path(os.environ.get("UNTRAC_HOME") or Path.home() / ".untrac").expanduser().resolve()

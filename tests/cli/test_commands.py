@@ -41,6 +41,7 @@ def test_the_commands_and_their_options_are_these():
         "demo": ["--write"],
         "report": ["result", "--out", "--force", "--show-texts"],
         "dashboard": ["--port"],
+        "view": ["folder", "--port"],
     }
 
 
@@ -58,6 +59,7 @@ def test_the_commands_and_their_options_are_these():
         (["fly"], "fly"),
         (["what-if", "demo", "forum"], "'forum' does not say how often a subset is read"),
         (["what-if", "demo", "nobody=0"], "there is no subset 'nobody'"),
+        (["view", "nowhere"], "this is not a folder"),
         (["show", "../../etc"], "is not a run id"),
         (["show", "0123456789ab"], "there is no run 0123456789ab"),
         (["cancel", "0123456789ab"], "there is no run"),

@@ -59,7 +59,7 @@ def test_check_it_validates_what_is_on_the_screen(page):
     assert "Filled in from the run" in said(at)
     assert at.radio(key="v_way").value == "demo"
     assert len(at.session_state["v_subsets"]) == 8
-    assert at.query_params["trace"] == [DEMO_RUN], "an address that is rewritten takes a second press of Back"
+    assert DEMO_RUN in at.query_params["trace"], "an address that is rewritten takes a second press of Back"
     at.number_input(key="v_steps").set_value(77).run()
     assert "trace" not in at.query_params
     assert at.query_params["draft"]

@@ -158,7 +158,7 @@ def test_what_cannot_be_separated_is_said_and_bracketed(result, groups, words):
     at = result(lambda summary: summary["ties"][0].update({"subsets": groups}))
     assert words in said(at)
     assert len(figure(at)["layout"].get("shapes", [])) == 3 * len(groups)
-    assert ("bracket: cannot be told from each other" in said(at)) == bool(groups)
+    assert ("bracket: not significantly different from each other" in said(at)) == bool(groups)
 
 
 def test_long_and_many_runs_are_told_briefly():

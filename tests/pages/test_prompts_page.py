@@ -115,6 +115,7 @@ def test_without_labels_there_is_one_side(prompts, home):
         ("txt", "The Ormeli sing\nThe market is loud", 2),
         ("csv", "text,label\nThe Ormeli sing,toxic\nThey dance,benign", 1),
         ("jsonl", '{"text": "The Ormeli sing"}', 1),
+        ("", "text,label\nThe Ormeli sing,toxic\nThey dance,benign", 1),
     ],
 )
 def test_pasted_texts_become_a_set(prompts, home, form, text, items):
@@ -123,6 +124,7 @@ def test_pasted_texts_become_a_set(prompts, home, form, text, items):
     prompts.text_area(key="p_paste").set_value(text).run()
     at = press(prompts, "b_p_paste_read")
     assert at.text_area(key="p_paste").value == ""
+    assert "Nothing is pasted" not in said(at)
     press(at, "b_p_1_add")
     assert own(home)[0].facts["items"]["harmful"] == items
 

@@ -7,16 +7,18 @@ Results go to standard output, progress and messages to standard error. Exit sta
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from untrac_core import __version__
 from untrac_core.cli.again import extend, sharpen
-from untrac_core.cli.dashboard import PORT, dashboard
+from untrac_core.cli.dashboard import PORT, dashboard, view
 from untrac_core.cli.estimates import blend, what_if
 from untrac_core.cli.following import (
     BAD_INPUT,
@@ -42,10 +44,25 @@ from untrac_core.text.labels import SIDES
 
 SHELVES = {"models": "model", "prompts": "prompts", "subsets": "subset"}
 
+
+class WholeHelp(TyperGroup):
+    """The commands of the program, in a help in which no sentence is cut."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands; typer's own cuts each line to the width of the terminal."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                rows.append((name, " ".join((command.help or "").split("\n\n")[0].split())))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="untrac",
+    cls=WholeHelp,
     help="Which training subsets make a language model say this, and how sure are we?",
-    no_args_is_help=True,
     add_completion=COMMAND,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -61,7 +78,8 @@ NewOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the re
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Every fault of the input is one line on standard error."""
     try:
-        status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        status = app(args=given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         return int(status or DONE)
     except InputError as error:
         return complain(str(error), BAD_INPUT)
@@ -201,13 +219,14 @@ app.command()(bundle)
 app.command()(blend)
 app.command("what-if")(what_if)
 app.command()(dashboard)
+app.command()(view)
 app.command()(sharpen)
 app.command()(extend)
 
 
 @app.command()
 def delete(run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False) -> None:
-    """Delete a run with its result and the cells that no other run has; what it kept in the library goes too."""
+    """Delete a run with its result and the cells that no other run has; not while the library keeps its model."""
     store = Store()
     found = store.run(run_id)
     if not yes:

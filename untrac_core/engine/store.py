@@ -7,6 +7,7 @@ The store only writes down what is wanted; a worker (:mod:`untrac_core.engine.wo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import secrets
@@ -26,9 +27,9 @@ from untrac_core.engine.logs import one_line, tail
 from untrac_core.engine.requests import prepare_request, queue_of
 from untrac_core.engine.runs import ACTIVE, SELECT, Event, Run, checked_id, checked_labels, to_event, to_run
 from untrac_core.errors import InputError
-from untrac_core.paths import DEMO, data_home
+from untrac_core.paths import DEMO, data_home, only_shows
 from untrac_core.progress import Progress
-from untrac_core.specs import Spec
+from untrac_core.specs import Spec, TrainSpec
 from untrac_core.specs.files import load_spec
 
 MAX_QUEUED = 100
@@ -40,6 +41,11 @@ def record(connection: sqlite3.Connection, run_id: str, kind: str, text: str, **
         "insert into events (run, time, kind, text, data) values (?, ?, ?, ?, ?)",
         (run_id, time.time(), kind, one_line(text), json.dumps(data)),
     )
+
+
+def _refuse_in_a_view() -> None:
+    if only_shows():
+        raise InputError("this dashboard only shows a result", field="run", hint="start it with 'untrac dashboard'")
 
 
 class Store:
@@ -73,6 +79,7 @@ class Store:
         Raises:
             InputError: when the request cannot run, the disk is almost full or the queue too long; no run is made.
         """
+        _refuse_in_a_view()
         wanted, needed_mb, seconds = prepare_request(spec, progress, self.rates())
         disk.require(self.home, needed_mb)
         disk.reserve(self.home)
@@ -237,6 +244,26 @@ class Store:
             if (DEMO / folder / "summary.json").is_file():
                 self._install(DEMO / folder, run_id)
 
+    def install_result(self, folder: Path) -> Run:
+        """Put a result folder among the runs, as a finished one; its files are copied, but for an unlearned model.
+
+        Raises:
+            InputError: when it is not the folder of a result.
+        """
+        from untrac_core.results.folders import FILES
+
+        spec = load_spec(folder / "spec.yaml")
+        if isinstance(spec, TrainSpec) or not (folder / "summary.json").is_file():
+            raise InputError("this is not the folder of a result", field=str(folder), hint="see 'untrac run --out'")
+        run_id = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        place = self.runs_folder / run_id
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in FILES:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, place / name)
+        self._add_finished(spec, run_id)
+        return self.run(run_id)
+
     def _install(self, recorded: Path, run_id: str) -> None:
         installed = self.runs_folder / run_id / "summary.json"
         with connect(self.database) as connection:
@@ -245,6 +272,9 @@ class Store:
             return
         spec = load_spec(recorded / "spec.yaml")
         shutil.copytree(recorded, self.runs_folder / run_id, dirs_exist_ok=True)
+        self._add_finished(spec, run_id)
+
+    def _add_finished(self, spec: Spec, run_id: str) -> None:
         with change(self.database) as connection:
             connection.execute(
                 "insert into runs (id, kind, name, status, spec, device, created, queued, started, finished,"

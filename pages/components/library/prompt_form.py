@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.components.forms import form_state as draft
 from pages.components.forms.jobs import fetch
 from pages.components.forms.source_picker import hub_set, library_lock, local_file, name_field, option
-from pages.components.forms.source_preview import Given, look
+from pages.components.forms.source_preview import NUMBERS, Given, look, of_numbers
 from pages.components.forms.uploads import drop, given_of, listed, origin_of, paste, uploader, users_words
 from pages.components.layout.errors import fault
 from pages.components.layout.labels import shown_as
@@ -98,6 +98,8 @@ def one_source(store: Store, given: Given, prefix: str, upload: int | None) -> N
             args=(PREFIX, upload),
             width="stretch",
         )
+    if of_numbers(found, values["columns"]["completion"]):
+        st.warning(NUMBERS, icon=":material/tag:")
     pressed = button.button("Add", type="primary", key=f"b_{prefix}add", width="stretch")
     preview(found, values, f"show_{prefix}")
     told = [f"{found.count:,} rows" if found.whole else f"the first {found.count:,} rows were looked at"]

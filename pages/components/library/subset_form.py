@@ -17,7 +17,7 @@ from pages.components.forms.source_picker import (
     name_field,
     option,
 )
-from pages.components.forms.source_preview import Given, data_files, label_of, look
+from pages.components.forms.source_preview import NUMBERS, Given, data_files, label_of, look, of_numbers
 from pages.components.forms.uploads import drop, drop_all, given_of, listed, uploader
 from pages.components.layout.errors import fault, faults_in_a_box
 from pages.components.layout.labels import bytes_in_words
@@ -108,6 +108,8 @@ def text_columns(found: Preview, prefix: str) -> dict[str, Any]:
     left, right = st.columns(2)
     option(f"{prefix}text", found.columns, guess_text(found.columns, found.first))
     text = left.selectbox("Text", found.columns, key=f"{prefix}text")
+    if of_numbers(found, str(text)):
+        st.warning(NUMBERS, icon=":material/tag:")
     option(f"{prefix}prompt", [NONE, *found.columns], NONE)
     prompt = right.selectbox(
         "Prompt (not scored)",

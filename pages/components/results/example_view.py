@@ -21,6 +21,7 @@ from untrac_core.figures.ranking import ranked_bars
 from untrac_core.figures.tokens import token_text
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
+from untrac_core.text.glossary import meaning_of
 from untrac_core.text.labels import labels
 from untrac_core.text.masking import mask
 from untrac_core.text.numbers import count, signed
@@ -39,21 +40,17 @@ STILL = {"displayModeBar": False}
 def choose_subset(result: TraceFiles, *, all_of_them: bool) -> str | None:
     """The subset whose texts are looked at, kept in the address; ``None`` for all of them."""
     names = [subset.name for subset in result.spec.subsets]
-    options = [None, *names] if all_of_them else names
+    options = [ALL, *names] if all_of_them else names  # not None, which a browser that comes back takes for no choice
     chosen = st.selectbox(
         "Training subset",
         options,
         index=0,
-        format_func=_named,
         key="subset",
         bind="query-params",
         width=280,
+        help=meaning_of("training subset"),
     )
     return chosen if chosen in names else None
-
-
-def _named(name: str | None) -> str:
-    return ALL if name is None else name
 
 
 def sift(words: str) -> tuple[str, bool, str]:

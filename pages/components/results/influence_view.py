@@ -25,6 +25,7 @@ from untrac_core.results.export import pretty
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PRESETS, method_title
+from untrac_core.text.glossary import GLOSSARY, meaning_of
 from untrac_core.text.labels import WHOLE, meaning, measured, plain, unit_of
 from untrac_core.text.limits import NOT_PROOF
 from untrac_core.text.numbers import count, decimals, duration, megabytes
@@ -45,7 +46,13 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
         # Only a selectbox shows its options as plain text; the quicker control is for names without markup.
         if len(names) <= 4 and all(plain(name) == name for name in names):
             name = st.segmented_control(
-                "Prompt set", names, default=first, required=True, key=f"{prefix}set", bind="query-params"
+                "Prompt set",
+                names,
+                default=first,
+                required=True,
+                key=f"{prefix}set",
+                bind="query-params",
+                help=meaning_of("prompt set"),
             )
         else:
             name = st.selectbox("Prompt set", names, key=f"{prefix}set", bind="query-params", width=320)
@@ -58,7 +65,7 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
         side = st.segmented_control(
             "Influence on",
             sides,
-            help="Contrast: influence on the harmful side minus that on the harmless side, free of plain fluency.",
+            help=f"Contrast: {GLOSSARY['contrast']}.",
             default=first,
             required=True,
             key=f"{prefix}side",
@@ -67,6 +74,16 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
     side = side if side in sides else sides[0]
     look_at(held.run, prompts.name, side)
     return prompts, side
+
+
+def in_address(result: TraceFiles, prompts: PromptSet, side: str, *, prefix: str = "") -> dict[str, str]:
+    """What a link to another page says of prompt set and side: nothing of those that the page begins with.
+
+    The browser takes these out of the address again, which costs a press of Back. What is looked at stays anyway.
+    """
+    first = {"set": result.spec.prompts[0].name, "side": frames.sides_of(result.summary, prompts.name)[0]}
+    chosen = {"set": prompts.name, "side": side}
+    return {f"{prefix}{name}": value for name, value in chosen.items() if value != first[name]}
 
 
 def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: str) -> None:

@@ -19,6 +19,7 @@ from untrac_core.engine.library.library import Entry
 from untrac_core.errors import InputError
 from untrac_core.specs import DEFAULT_BASELINES, SEEDS, ModelRef
 from untrac_core.specs.catalogue import BASELINES, PRESETS, UNTRAC
+from untrac_core.text.glossary import meaning_of
 from untrac_core.text.labels import WHOLE
 from untrac_core.text.numbers import count
 
@@ -202,7 +203,7 @@ def method_section(spots: Spots) -> tuple[dict[str, Any], dict[str, Any]]:
 
     The baselines are chosen under :func:`limits_and_settings`, which comes first.
     """
-    st.subheader("4 · Method", anchor=False)
+    st.subheader("4 · Method", anchor=False, help=meaning_of("attribution method"))
     option("t_method", list(UNTRAC), "untrac-inv")
     option("t_preset", list(PRESETS), "robust")
     left, right = st.columns(2)

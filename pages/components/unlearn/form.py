@@ -18,6 +18,7 @@ from untrac_core.engine.checks import UNLEARN_ITEMS, devices
 from untrac_core.errors import InputError
 from untrac_core.specs import Generation, StopRule, Subset, UnlearnSpec, unlearning_method_spec
 from untrac_core.specs.catalogue import STOPS
+from untrac_core.text.glossary import meaning_of
 
 PREFIX = request.PREFIX
 LARGE = 300e6
@@ -63,7 +64,7 @@ def fill(origin: Origin) -> None:
 
 def retrained_section(origin: Origin, kind: str, spots: Spots) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """What the unlearned model is held against: the recipe of models that never saw it, or nothing; seeds; pairs."""
-    st.subheader("2 · Retrained reference", anchor=False)
+    st.subheader("2 · Retrained reference", anchor=False, help=meaning_of("retrained reference"))
     recipe = request.recipe_of(origin)
     others = [] if recipe is None else request.strangers(recipe, origin)
     training = None
@@ -126,7 +127,7 @@ def _seeds(spots: Spots, retrained: bool) -> dict[str, Any]:
 
 def stop_section(retrained: bool, unseen: bool) -> dict[str, Any]:
     """When it ends; ``unseen``: whether there may be text of the forget set's source that the model never saw."""
-    st.subheader("4 · Stopping rule", anchor=False)
+    st.subheader("4 · Stopping rule", anchor=False, help=meaning_of("stopping rule"))
     needed = {"match_retrained": retrained, "match_holdout": unseen}
     rules = [name for name in STOPS if needed.get(name, True)]
     option("u_stop", rules, "match_retrained" if retrained else "retain_budget")

@@ -20,6 +20,7 @@ from untrac_core.explore.tables import control_frames
 from untrac_core.specs import METHODS_COMPARED, ModelRef, TraceSpec, Training
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PAPER_COSTS, PRESETS, UNTRAC, method_title
 from untrac_core.specs.parts import INITS
+from untrac_core.text.glossary import meaning_of
 
 PREFIX = "v_"
 DEMO = demo_validation()
@@ -126,7 +127,7 @@ def of_trace(known: Shelf, spec: TraceSpec) -> list[str]:
 
 def way_section(known: Shelf) -> str:
     """What is to be repeated; choosing fills in the recipe and the data that go with it."""
-    st.subheader("1 · Retraining", anchor=False)
+    st.subheader("1 · Retraining", anchor=False, help=meaning_of("leave-one-out retraining"))
 
     def follow() -> None:
         way = st.session_state["v_way"]

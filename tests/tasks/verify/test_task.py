@@ -186,7 +186,7 @@ def test_a_spec_comes_back_from_its_file_with_its_paths_made_absolute(ask, tmp_p
         update={"trace": spec.trace.model_copy(update={"subsets": [source, *spec.trace.subsets[1:]]})}
     )
     assert absolute(near, tmp_path).trace.subsets[0].source.file == str(tmp_path / "a.jsonl")
-    wanted, megabytes = prepare_request(spec)
+    wanted, megabytes, _ = prepare_request(spec)
     assert wanted == spec
     assert 0 < megabytes < 50
 
