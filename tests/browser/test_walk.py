@@ -151,6 +151,7 @@ def test_every_page_in_the_dark(server, window, shot):
         ("trace", "/trace"),
         ("runs", f"/runs?run={DEMO_RUN}"),
         ("validate", "/validate"),
+        ("report", "/report"),
     ):
         page.goto(server.url + path)
         expect(page.locator("h1")).to_be_visible()
