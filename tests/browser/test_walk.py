@@ -152,6 +152,7 @@ def test_every_page_in_the_dark(server, window, shot):
         ("runs", f"/runs?run={DEMO_RUN}"),
         ("validate", "/validate"),
         ("what-if", f"/what_if?run={DEMO_RUN}&x1=0.0"),
+        ("report", "/report"),
     ):
         page.goto(server.url + path)
         expect(page.locator("h1")).to_be_visible()

@@ -39,6 +39,7 @@ PAGES = [
     "pages/validate.py",
     "pages/unlearn.py",
     "pages/evidence.py",
+    "pages/report.py?draft=aaaaaaaaaaaa",
     "pages/unlearn.py?trace=de3000000001",
 ]
 
