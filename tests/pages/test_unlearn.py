@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from pages.components.layout.labels import TRAINABLE
 from tests.helpers.making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound, texts_jsonl
 from tests.helpers.unlearnings import RUN, unlearn_spec, write_course
 from untrac_core.demo.requests import demo_unlearning
@@ -143,6 +144,7 @@ def test_methods_in_the_curvature_have_its_settings(form, store, name, own):
     """Also steps and samples, which the stop rule and what the models write have, too: each goes to its own."""
     form.radio(key="u_method").set_value(name).run()
     assert not {"Rate", "Beta"} & {each.label for each in form.number_input}
+    assert form.selectbox(key="u_trainable").options[0] == TRAINABLE["matrices"]
     values = {"damping": 0.5, "method_samples": 40} | own
     for key, value in values.items():
         form.number_input(key=f"u_{key}").set_value(value)

@@ -23,8 +23,8 @@ RETAINS = {
     "kl": "held as it was (kl)",
 }
 MOSTLY = {
-    "default": "all of it alike",
-    "reverse-neighbours": "mostly what is like the forget set",
+    "default": "of every text alike",
+    "reverse-neighbours": "mostly of reverse neighbours",
 }
 EMPTY = "default"
 AIM = "empty: that of the retrained model, else that of a uniform guess"
@@ -131,6 +131,7 @@ def _settings(method: str) -> dict[str, Any]:
             st.session_state.setdefault(key, None)
             given[name] = places[position % 3].number_input(label, key=key, placeholder=EMPTY, **limits)
         left, right = st.columns(2)
+        right = right if "retain" in takes else left
         if "retain" in takes:
             option("u_retain", list(RETAINS), EMPTY)
             kept = left.selectbox("The retain set is", list(RETAINS), format_func=shown_as(RETAINS), key="u_retain")
@@ -138,9 +139,10 @@ def _settings(method: str) -> dict[str, Any]:
         if "compensate" in takes:
             option("u_compensate", list(MOSTLY), EMPTY)
             mostly = left.selectbox(
-                "Its batches are", list(MOSTLY), format_func=shown_as(MOSTLY), key="u_compensate",
-                help="Reverse neighbours: a retained text stands in an epoch once, and once more for each of its ten "
-                "nearest texts, by the model's hidden states, that is forgotten. For this method alone.",
+                "Retain batches", list(MOSTLY), format_func=shown_as(MOSTLY), key="u_compensate",
+                help="Reverse neighbours lose texts like them: a retained text stands in an epoch once, and once more "
+                "for each of its ten nearest texts, by the model's hidden states, that is forgotten. For this method "
+                "alone.",
             )  # fmt: skip
             given["compensate"] = None if mostly == EMPTY else mostly
         if "trainable" in takes:
