@@ -49,6 +49,16 @@ def test_names_that_no_tracker_takes_become_others_and_none_is_lost():
     }
 
 
+def test_of_a_validation_the_agreement_of_every_method_is_a_number():
+    row = {"method": "bm25", "side": "all", "metric": "pearson", "value": 0.5}
+    rows = [
+        row | {"prompt_set": None},
+        row | {"prompt_set": "p", "value": 0.1},
+        row | {"prompt_set": None, "value": None},
+    ]
+    assert numbers({"leaderboard": rows}) == {"pearson/all/bm25": 0.5}
+
+
 def test_no_file_that_is_logged_holds_texts():
     assert not {"examples.parquet", "tokens.parquet", "prompt_examples.parquet", "log.txt"} & set(LOGGED)
 

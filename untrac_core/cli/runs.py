@@ -68,10 +68,13 @@ def log(
     to: Annotated[str, typer.Option(metavar="TRACKER", help="mlflow or wandb; each is to be installed first.")],
     online: Annotated[bool, typer.Option("--online", help="Let W&B send it; else it stays on this machine.")] = False,
 ) -> None:
-    """Log a finished run to MLflow or W&B: its parameters, influences and files, but none of its texts."""
-    from untrac_core.results.tracking import log_run
+    """Log a finished trace or validation to MLflow or W&B: parameters, numbers and files, but none of its texts."""
+    from untrac_core.results.tracking import KINDS, log_run
 
     found = Store().run(run_id)
+    if found.kind not in KINDS:
+        what = f"a {found.kind} run is not logged"
+        raise InputError(what, field=f"run {run_id}", hint=f"name one of: {', '.join(KINDS)}")
     if found.status != "done":
         hint = "wait for its end" if found.active else "resume it first"
         raise InputError(f"it is {found.status}, so it has no result", field=f"run {run_id}", hint=hint)

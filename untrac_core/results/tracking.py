@@ -22,6 +22,8 @@ from untrac_core.results.folders import ENVIRONMENT, INFLUENCE, SPEC, SUMMARY
 
 TRACKERS = {"mlflow": "mlflow-skinny", "wandb": "wandb"}
 """What a run can be logged to, and the package that it takes."""
+KINDS = ("trace", "validate")
+"""Kinds of run that can be logged: the requests of others hold texts."""
 LOGGED = (SPEC, SUMMARY, ENVIRONMENT, INFLUENCE)
 """Files that hold no texts."""
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false"}
@@ -50,6 +52,8 @@ def parameters(spec: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, 
 def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a summary by name: ``influence/PROMPT SET/SIDE/SUBSET`` with its interval, time and memory.
 
+    Of a validation: ``pearson/SIDES/METHOD`` and the other metrics over all prompt sets.
+
     Characters that MLflow takes in no name become ``_``; of two names that so become one, the second has a number.
     """
     found: dict[str, float] = {}
@@ -67,6 +71,9 @@ def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
             place = "/".join(str(row[key]).replace("/", "_") for key in ("prompt_set", "side", "subset"))
             for key in ("influence", "low", "high"):
                 put(f"{key}/{place}", row.get(key))
+    for row in summary.get("leaderboard", ()):
+        if row["prompt_set"] is None:
+            put(f"{row['metric']}/{row['side']}/{row['method']}", row["value"])
     return found
 
 
