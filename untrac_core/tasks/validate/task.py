@@ -123,7 +123,7 @@ class ValidateTask:
             self._busy = cell.method
         if cell in self.controls.asked:
             self.controls.load(cell)
-        panel = self.panels.get(cell.method)
+        panel = None if cell in self.trainings else self.panels.get(cell.method)  # a method may be called as the truth
         if panel is not None:  # loading, perhaps even training, the model is no cost of the method
             _ = self.studies[cell.method].model
         started = time.monotonic()
