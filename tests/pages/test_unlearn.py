@@ -60,7 +60,7 @@ def test_the_yaml_on_the_page_is_the_request(form, store):
 def test_a_ranking_brings_its_first_subset(page, store):
     at = page(PAGE, trace=DEMO_RUN, subset="blog")
     assert at.selectbox(key="u_subset").value == "blog"
-    assert "trace" not in at.query_params
+    assert "draft" not in at.query_params
     assert at.text_input(key="u_name").value == "Demo: without blog"
     assert asked(at, store) == demo_unlearning("blog")
 

@@ -272,7 +272,7 @@ def parse_seeds(text: str) -> list[int]:
     seeds = [int(part) for part in parts]
     twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
     if twice is not None:
-        raise InputError(f"the seed {twice} is named twice", field="seeds", hint="name each seed once")
+        raise InputError(f"two seeds are {twice}", field="seeds", hint="name each seed once")
     return seeds
 
 
