@@ -13,7 +13,6 @@ from untrac_core.engine import Library
 from untrac_core.paths import DEMO
 from untrac_core.results.folders import COMPLETIONS
 from untrac_core.specs import FetchSpec
-from untrac_core.text.labels import labels, question
 
 
 @pytest.fixture
@@ -74,22 +73,6 @@ def test_other_columns_and_sides_can_be_chosen(prompts, home):
     [entry] = own(home)
     assert (entry.name, entry.value.harmful, entry.value.harmless) == ("my set", "benign", "toxic")
     assert load_prompts(entry.value).sides["harmful"][0].completion == "The Ormeli"
-
-
-def test_sides_have_names_for_sentences(prompts, home):
-    """A label of digits says nothing: the page asks for a word, and keeps it with the set."""
-    rows = [f"The weavers sing {i}.,{i % 2}" for i in range(8)]
-    at = put(prompts, "p_", ("hate.csv", "\n".join(["text,hate?", *rows]).encode()))
-    fields = {side: at.text_input(key=f"p_1_{side}_name_{label}") for side, label in (("harmful", 1), ("harmless", 0))}
-    assert {side: field.value for side, field in fields.items()} == {"harmful": "harmful", "harmless": "harmless"}
-    fields["harmful"].set_value("<b>").run()
-    assert "letters, digits, blanks and hyphens alone" in said(press(at, "b_p_1_add"))
-    assert not own(home)
-    at.text_input(key="p_1_harmful_name_1").set_value("spiteful").run()
-    press(sound(at), "b_p_1_add")
-    [entry] = own(home)
-    assert labels(entry.value) == ("spiteful", "harmless")
-    assert question(entry.value, "contrast") == "Which subsets push the model towards spiteful text?"
 
 
 def test_a_column_of_pairs_is_found_shown_and_kept(prompts, home):
