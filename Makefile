@@ -29,8 +29,9 @@ $(VENV)/.run: $(VENV)/.venv requirements.txt
 	@$(PIP) --no-deps -e .
 	@touch $@
 
+# Of requirements-dev.txt only its own: the product's are there, and pip would go through all of them again.
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt requirements-ekfac.txt
-	@$(PIP) -r requirements-dev.txt
+	@grep -v '^-r' requirements-dev.txt | $(PIP) -c requirements.txt -r /dev/stdin
 	@$(PIP) --no-deps -r requirements-ekfac.txt
 	@touch $@
 

@@ -9,9 +9,11 @@ from pages.components.compare.cards import cards
 from pages.components.compare.data import Seen
 from pages.components.compare.selection import Choice, address, finished, opening, read, traces
 from pages.components.layout.context import context
-from pages.components.layout.shell import lines, present_button, presenting, shell, title
+from pages.components.layout.shell import lines, present_button, presented, presenting, shell, title
+from pages.components.report.draft import add_button
 from untrac_core.engine import Run, Store
 from untrac_core.errors import InputError
+from untrac_core.explore.quadrants import question
 from untrac_core.text.limits import NOT_PROOF
 
 NAME = "Compare"
@@ -59,8 +61,10 @@ def show(seen: list[Seen], runs: list[Run], faults: list[str]) -> None:
         view.presented(seen, found)
         st.caption(NOT_PROOF)
         return
-    title(NAME, view.question(found.views), PURPOSE)
-    present_button()
+    title(NAME, question(found.views), PURPOSE)
+    with st.container(horizontal=True):
+        add_button({"show": "comparison", "views": [data.as_item(one) for one in seen]})
+        present_button()
     cards(seen, runs)
     lines(faults, heading="Left out", icon=":material/link_off:")
     letter = view.against(found)
@@ -83,7 +87,7 @@ def show(seen: list[Seen], runs: list[Run], faults: list[str]) -> None:
 
 def named(store: Store, runs: list[Run]) -> tuple[list[Choice], list[str]]:
     """The views of the address; where it names none, those to open with."""
-    choices, faults = read(st.query_params.get("views", ""))
+    choices, faults = read(presented("views"))
     if choices or faults:
         return choices, faults
     run_id = st.query_params.get("run")
@@ -105,7 +109,7 @@ def main() -> None:
         nothing()
         return
     seen, more = data.open_views(store, choices)
-    if choices and "views" not in st.query_params:
+    if choices and not presented("views") and "run" not in st.query_params:  # a run says it all: see ``opening``
         st.query_params["views"] = address([one.choice for one in seen])
     (show if len(seen) > 1 else too_few)(seen, runs, [*faults, *more])
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from pages.components.layout.labels import finished
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_from_url import opened, readable
 from pages.components.layout.shell import shell, title
+from pages.components.results import document_data as documents
 from pages.components.results import example_data as data
 from pages.components.results import example_view as view
 from pages.components.results import influence_view
@@ -22,6 +25,11 @@ from untrac_core.text.numbers import count
 
 UNLEARNED = 20
 """Texts of the list that its link to the page Unlearn takes."""
+FILTER = """\
+import json
+out = {(text["subset"], text["row"]) for text in map(json.loads, open("texts.jsonl"))}
+rows = [row for row in map(json.loads, open("forum.jsonl")) if ("forum", row["id"]) not in out]"""
+"""How to use the export, for a subset whose rows have ids."""
 PREFIX = "of_"
 """Of the names of prompt set and side in the address."""
 NAME = "Examples"
@@ -56,7 +64,7 @@ def show(store: Store, run: Run, result: TraceFiles, kind: str) -> None:
             st.caption(f"{describe_run(result.spec)} · {finished(run.finished)}")
             st.page_link(
                 "pages/influence.py", label="Back to the ranking", icon=":material/bar_chart:",
-                query_params={"run": run.id, "set": prompts.name, "side": side},
+                query_params={"run": run.id, **influence_view.in_address(result, prompts, side)},
             )  # fmt: skip
     below(store, run, kind, prompts, side, subset)
 
@@ -83,21 +91,23 @@ def listed(
     unit = unit_of(result.spec.method)
     shelf = data.shelf(rows, order=order, clear=clear, query=query, words=words)
     left, right = st.columns([4, 3], gap="medium")
+    key = f"list_{prompts.name}_{side}_{subset}_{order}_{clear}_{query}"
     with left:
         place = view.listing(
-            shelf, words, unit, open_text=open_text, with_subset=kind == "texts" and subset is None,
-            key=f"list_{prompts.name}_{side}_{subset}_{order}_{clear}_{query}",
-        )  # fmt: skip
+            shelf, words, unit, open_text=open_text, with_subset=kind == "texts" and subset is None, key=key
+        )
     if place is None:
         return
     row = shelf.rows.iloc[place]
     with right:
-        view.reading(run, row, prompts, side, words, legend, unit, open_text=open_text)
+        view.turn(key, place, len(shelf.rows))
+        view.reading(run, result, row, prompts, side, words, legend, unit, open_text=open_text)
     if kind == "prompts":
         view.moved_by(run, row, prompts, side)
     else:
         if order == data.MOST and not clear and not query:
             unlearn_link(run, prompts, side, subset, shelf)
+        take_out(run, result, shelf)
         verify_view.section(store, run, result, prompts, side, shelf.rows)
         view.common(run, result, prompts, side, subset)
     st.caption(NOT_PROOF)
@@ -112,6 +122,28 @@ def unlearn_link(run: Run, prompts: PromptSet, side: str, subset: str | None, sh
         query_params=query | ({} if subset is None else {"among": subset}),
         help="Take them out of the model, and see whether it still says the same.",
     )  # fmt: skip
+
+
+def take_out(run: Run, result: TraceFiles, shelf: data.Shelf) -> None:
+    """The first texts of the list as a file, by which to filter the training data."""
+    with st.expander("Export the first texts, to filter the training data"):
+        most = len(shelf.rows)
+        left, right = st.columns([1, 3], vertical_alignment="bottom")
+        number = left.number_input("Texts", min_value=1, max_value=most, value=min(UNLEARNED, most), key="export_texts")
+        right.download_button(
+            "Where they stand (JSONL)",
+            partial(documents.exported, result, shelf.rows.head(number)),
+            file_name=f"untrac-{run.id}-texts.jsonl",
+            mime="application/jsonl",
+            on_click="ignore",
+            icon=":material/download:",
+            key="export_jsonl",
+        )
+        st.caption(
+            "One line per text, in the order of the list: subset, file, line, row, influence and interval; no text. "
+            "Leave out the rows that it names, add what is left on the page Subsets, and trace that again:"
+        )
+        st.code(FILTER, language="python")
 
 
 def none(run: Run, result: TraceFiles) -> None:

@@ -8,11 +8,13 @@ from pages.components.layout.downloads import export_section
 from pages.components.layout.labels import finished
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_from_url import opened, readable
-from pages.components.layout.shell import lines, present_button, presenting, shell, title
+from pages.components.layout.shell import present_button, presenting, shell, title
+from pages.components.report.draft import add_button
 from pages.components.results import influence_data as data
 from pages.components.results import influence_view as view
 from pages.components.results import presentation
 from pages.components.results.blend_view import blend
+from pages.components.results.extend_view import extend_button, extend_section
 from pages.components.results.group_view import by_group
 from pages.components.results.ladder_view import ladder
 from untrac_core.engine import Run, Store, describe_run
@@ -27,16 +29,17 @@ PURPOSE = (
 )
 
 
-def heading(run: Run, result: TraceFiles, prompts: PromptSet, side: str) -> None:
+def heading(run: Run, result: TraceFiles, store: Store, prompts: PromptSet, side: str) -> None:
     """The title, what was run, and the ways on from here, for who does not click a bar too."""
     title(NAME, question(prompts, side), PURPOSE)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(run.name)
-        st.caption(f"{describe_run(result.spec)} · {finished(run.finished)}")
+        facts = (describe_run(result.spec), finished(run.finished), run.taken_over)
+        st.caption(" · ".join(filter(None, facts)))
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             st.page_link(
                 "pages/examples.py", label="Texts", icon=":material/format_quote:",
-                query_params={"run": run.id, "of_set": prompts.name, "of_side": side},
+                query_params={"run": run.id, **view.in_address(result, prompts, side, prefix="of_")},
             )  # fmt: skip
             st.page_link(
                 "pages/compare.py", label="Compare", icon=":material/compare_arrows:", query_params={"run": run.id}
@@ -44,7 +47,10 @@ def heading(run: Run, result: TraceFiles, prompts: PromptSet, side: str) -> None
             st.page_link(
                 "pages/trace.py", label="Run again with changes", icon=":material/tune:", query_params={"like": run.id}
             )
+            extend_button(run, result, key="extend")
+            add_button({"show": "ranking", "run": run.id, "prompt_set": prompts.name, "side": side})
             present_button()
+    extend_section(run, result, store)
 
 
 def show(run: Run, result: TraceFiles, store: Store) -> None:
@@ -53,12 +59,12 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
     validation = data.calibrated_by(result, store.runs(kind="validate"))
     prompts, side = view.choose(result)
     with top:
-        heading(run, result, prompts, side)
+        heading(run, result, store, prompts, side)
     picture = data.picture(run, prompts.name, side, validation)
     ranked = picture.ranked
     view.answer(run, result, picture, prompts, side)
     if ranked.empty:
-        lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
+        view.warnings(result, prompts)
         view.cheaper(result, picture)
         view.notes(result)
         view.limits()
@@ -69,12 +75,12 @@ def show(run: Run, result: TraceFiles, store: Store) -> None:
     with left:
         clicked = view.bars(result, picture, prompts, side)
     if clicked is not None:
-        query = {"run": run.id, "of_set": prompts.name, "of_side": side, "subset": clicked}
+        query = {"run": run.id, **view.in_address(result, prompts, side, prefix="of_"), "subset": clicked}
         st.switch_page("pages/examples.py", query_params=query)
     if right is not None:
         with right:
             view.path(result, picture, side, height=min(600, max(280, 34 * len(ranked) + 20)))
-    lines(result.summary.get("warnings", []), heading="Warnings", icon=":material/warning:")
+    view.warnings(result, prompts)
     view.check_it(run, result, picture)
     ladder(run, result, store, prompts.name, side)
     blend(run, result, store, prompts.name, side)

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
 from pages.components.layout.errors import attempt
-from pages.components.layout.labels import ago
+from pages.components.layout.labels import about, ago
 from pages.components.layout.run_cards import (
     badge,
     bar,
     happening,
     remaining,
     result_page,
-    runs_frame,
     silence,
     take_up,
     wake,
-    wanted,
 )
 from pages.components.layout.shell import shell, title
+from pages.components.runs import labels
+from pages.components.runs.listing import filters, table, toolbar
 from pages.components.trace import progress
 from untrac_core.engine import Event, Run, Store, describe_run
+from untrac_core.engine.runs import Wanted
 from untrac_core.errors import InputError
 from untrac_core.specs.files import to_yaml
-from untrac_core.text.numbers import count
+from untrac_core.text.numbers import count, duration
 
 MOST = 200
 RESULTS = {
@@ -89,6 +89,8 @@ def actions(store: Store, run: Run) -> None:
             attempt(partial(take_up, store, run))
         if run.kind == "trace" and st.button("Run again with changes", icon=":material/tune:", key="again"):
             st.switch_page("pages/trace.py", query_params={"like": run.id})
+        with st.popover("Name, tags, notes", icon=":material/edit:"):
+            labels.edit(store, run)
         if not run.active and st.button("Delete", icon=":material/delete:", key="delete"):
             confirm_delete(store, run)
 
@@ -106,11 +108,21 @@ def state(store: Store, run_id: str, was: str) -> None:
     if doing:
         st.text(doing)
     facts = [f"{run.cells_done} of {count(run.cells_total, 'cell')}"] if run.cells_total else []
-    facts += [text for text in (remaining(run),) if text]
+    facts += [text for text in (remaining(run) or expected(store, run),) if text]
+    facts += [run.taken_over] if run.taken_over else []
     facts += [f"attempt {run.attempt}"] if run.attempt > 1 else []
     if facts:
         st.caption(" · ".join(facts))
     silence(run)
+
+
+def expected(store: Store, run: Run) -> str:
+    """What was estimated before the start, as long as nothing better is known."""
+    if run.status not in ("queued", "running"):
+        return ""
+    first = store.events(run.id, limit=1)
+    seconds = first[0].data.get("seconds") if first else None
+    return "" if seconds is None else f"estimated before the start: {about(duration(seconds))}"
 
 
 def events(store: Store, run_id: str) -> None:
@@ -147,46 +159,23 @@ def scroll(texts: list[str], language: str | None = None) -> None:
     st.code("\n".join(texts), language=language, wrap_lines=language is None, height=min(280, 40 + 20 * len(texts)))
 
 
-def listing(store: Store, was: list[str]) -> None:
-    """All runs, newest first; asks for a whole new page when any status has changed."""
+def listing(store: Store, was: list[str], asked: Wanted) -> None:
+    """All runs that are asked for; asks for a whole new page when any status has changed."""
     runs = store.runs(limit=MOST)
     wake(runs)  # a worker that was killed says nothing, so its run would stay as it is
     if [run.status for run in runs] != was:
         st.rerun()
-    runs = wanted(runs, st.session_state.get("runs_kinds") or [], st.session_state.get("runs_find") or "")
+    runs = asked.of(runs)
     if not runs:
         st.caption("No run fits.")
         return
-
-    def open_row() -> None:
-        click = st.session_state["runs_open"]
-        st.query_params["run"] = runs[click["row"]].id
-        st.rerun("app")
-
-    config: dict[str, Any] = {
-        "open": st.column_config.ButtonColumn("", width=60, type="tertiary", key="runs_open", on_click=open_row),
-        "status": st.column_config.TextColumn("Status", width=70),
-        "name": st.column_config.TextColumn("Name", width=240),
-        "kind": st.column_config.TextColumn("Kind", width=65),
-        "method": st.column_config.TextColumn("Method", width=140),
-        "model": st.column_config.TextColumn("Model", width=80),
-        "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%", width=95),
-        "now": st.column_config.TextColumn("Now", width=150),
-        "time": st.column_config.TextColumn("Time", width=75),
-        "created": st.column_config.TextColumn("Created", width=95),
-    }
-    if not any(run.active for run in runs):
-        config |= {"now": None, "time": None}  # of a run that has ended, these say nothing
-    st.dataframe(
-        runs_frame(runs), hide_index=True, column_config=config, key="runs_table", alt="All runs, newest first"
-    )
+    tools = st.empty()
+    toolbar(store, tools, table(runs))
 
 
 def main() -> None:
     store = shell("Runs")
-    title(
-        "Runs", "What is running, and what has finished?", "Choose a run to watch it, stop it, or look at its result."
-    )
+    title("Runs", "What is running, and what has finished?", "Open a run to watch it, stop it, or look at its result.")
     runs = store.runs(limit=MOST)
     wake(runs)
     if not runs:
@@ -198,18 +187,15 @@ def main() -> None:
     if run is not None:
         with st.container(border=True, key="run"):
             st.text(run.name)
+            labels.shown(run)
             st.fragment(state, run_every=1.0 if run.active else None)(store, run.id, run.status)
             actions(store, run)
             progress.watch(run)
             st.fragment(events, run_every=2.0 if run.active else None)(store, run.id)
     live = any(run.active for run in runs)
     st.subheader("All runs", anchor=False)
-    kinds = list(dict.fromkeys(run.kind for run in runs))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("Find", key="runs_find", placeholder="part of a name, method or model", width=280)
-        if len(kinds) > 1:
-            st.pills("Kind", kinds, selection_mode="multi", key="runs_kinds")
-    st.fragment(listing, run_every=2.0 if live else None)(store, [run.status for run in runs])
+    asked = filters(runs)
+    st.fragment(listing, run_every=2.0 if live else None)(store, [run.status for run in runs], asked)
 
 
 main()

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.launch_panel import Launch, summary
-from pages.components.forms.refill import brought, note_refilled, refill_trace, tell_refilled
+from pages.components.forms.refill import brought_trace, note_refilled, refill_trace, tell_refilled
 from pages.components.layout.errors import Sections, Spots, say
 from pages.components.layout.labels import about
 from pages.components.layout.shell import lines, shell, title
@@ -21,19 +21,19 @@ from untrac_core.specs import TraceSpec
 from untrac_core.text.numbers import count, duration, megabytes
 
 
-def again(store: Store, known: form.Shelf) -> None:
-    """Take up the trace that the address brings (``?like=``), once: the same request, to be changed."""
-    if (run := brought(store, "like")) is not None:
+def again(store: Store, known: form.Shelf, brought: dict[str, str]) -> None:
+    """Take up the trace that the address brought (``?like=``): the same request, to be changed."""
+    if (run := brought_trace(store, brought.get("like"))) is not None:
         note_refilled(form.PREFIX, run.name, refill_trace(known, run.spec, form.PREFIX))
 
 
-def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
+def sections(store: Store, spots: Spots, brought: dict[str, str]) -> tuple[dict[str, Any], list[InputError]]:
     """The form itself: the values of a spec, and the faults of single fields."""
     values: dict[str, Any] = {}
     parts = Sections(spots)
     known = form.shelf()
-    again(store, known)
-    form.arrive(known)
+    again(store, known, brought)
+    form.arrive(known, brought)
     tell_refilled(form.PREFIX)
 
     values["model"] = parts.gather("model", form.model_section, known)
@@ -114,11 +114,11 @@ def main() -> None:
         "Which subsets make the model write these prompts?",
         "Choose a model, what it should not write, and the data it learned from; nothing runs before you press Start.",
     )
-    draft.restore(form.PREFIX, "t_model")
+    brought = draft.restore(form.PREFIX, "t_model", ("like", *form.ARRIVALS))
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
     with left:
-        values, faults = sections(store, spots)
+        values, faults = sections(store, spots, brought)
     st.session_state.setdefault("t_name", "my trace")
     with right, st.container(border=True):
         summary(LAUNCH, store, values, faults, spots)

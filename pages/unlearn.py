@@ -15,8 +15,9 @@ from pages.components.layout.results import cached_result
 from pages.components.layout.run_cards import run_row
 from pages.components.layout.run_from_url import addressed
 from pages.components.layout.shell import lines, shell, title
+from pages.components.report.draft import add_button
 from pages.components.trace.form import shelf
-from pages.components.unlearn import forget_set, form, request
+from pages.components.unlearn import forget_set, form, method, request
 from pages.components.unlearn import progress as unlearn_live
 from pages.components.unlearn.request import Origin
 from untrac_core.engine import Run, Store, describe_run
@@ -25,6 +26,7 @@ from untrac_core.errors import InputError
 from untrac_core.paths import data_home
 from untrac_core.results.folders import UnlearnFiles
 from untrac_core.specs import UnlearnSpec
+from untrac_core.text.glossary import meaning_of
 from untrac_core.text.limits import NOT_REPRODUCED, UNLEARN_LIMITS
 from untrac_core.text.numbers import count, duration, megabytes
 
@@ -43,25 +45,20 @@ PLACES = (
 )  # fmt: skip
 
 
-def arrive() -> None:
-    """Take up what the address brings from a trace (``?trace=`` with ``&subset=`` or ``&texts=``), once."""
-    brought = {name: st.query_params.get(name) for name in (*request.ASKED_OF, "among")}
-    for name in brought:
-        st.query_params.pop(name, None)
-    if not brought["trace"]:
+def arrive(brought: dict[str, str]) -> None:
+    """Take up what the address brought from a trace (``?trace=`` with ``&subset=`` or ``&texts=``)."""
+    if "trace" not in brought:
         return
-    for key in [key for key in st.session_state if str(key).startswith(form.PREFIX)]:
-        del st.session_state[key]
     st.session_state["u_from"] = brought["trace"]
     for name, key in request.ASKED_OF.items():
-        value = brought[name]
+        value = brought.get(name)
         if value and name not in ("trace", "texts"):
             st.session_state[key] = value
-    many = brought["texts"] or ""
+    many = brought.get("texts", "")
     if many.isdecimal() and len(many) < 6:
         st.session_state["u_what"] = "texts"
         st.session_state["u_texts"] = min(max(1, int(many)), forget_set.MOST)
-        if brought["among"]:
+        if "among" in brought:
             st.session_state["u_texts_among"] = brought["among"]
 
 
@@ -71,7 +68,7 @@ def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputErro
     parts = Sections(spots)
     known = shelf()
 
-    st.subheader("1 · Forget set", anchor=False)
+    st.subheader("1 · Forget set", anchor=False, help=meaning_of("forget set"))
     origin = parts.gather("from", forget_set.origin_section, store, known)
     if origin is None:
         return values, parts.faults
@@ -83,7 +80,7 @@ def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputErro
     block_size = None if training else origin.block_size
     with chosen:
         values["forget"] = parts.gather("forget", forget_set.forget_section, kind, origin, training, block_size)
-    values |= parts.gather("method", form.method_section, training is not None, origin) or {}
+    values |= parts.gather("method", method.method_section, training is not None, origin) or {}
     unseen, holdout = form.unseen_text(known, origin, training)
     values["stop"] = parts.gather("stop", form.stop_section, training is not None, unseen)
     measured = parts.gather("metrics", form.measures_section, known, origin) or {}
@@ -117,7 +114,7 @@ def costs(found: UnlearnCheck) -> None:
     st.table(  # numbers only
         {
             "Forget set": count(found.forget, "text") if known else about("unknown"),
-            "Retain set": count(sum(found.retain.values()), "text") if known else about("unknown"),
+            "Retain set": count(found.retained, "text") if known else about("unknown"),
             "Trainings": f"{found.trainings:,}",
             "Unlearnings": f"{found.unlearnings:,}",
             "Time, at most": about(duration(found.seconds)),
@@ -151,8 +148,7 @@ LAUNCH = Launch(
 def offer(store: Store, why: str = "") -> None:
     """The page without a run: the form, and what was unlearned before."""
     title(NAME, QUESTION, why or PURPOSE)
-    draft.restore(form.PREFIX, "u_steps")
-    arrive()
+    arrive(draft.restore(form.PREFIX, "u_steps", (*request.ASKED_OF, "among")))
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
     with left:
@@ -202,6 +198,8 @@ def done(run: Run) -> str | None:
         st.text(run.name)
         st.caption(f"{describe_run(result.spec)} · {finished(run.finished)}")
         st.page_link("pages/unlearn.py", label="Another", icon=":material/add:")
+        shown = ("answer", "metrics", "curves", "generations")
+        add_button(*({"show": name, "run": run.id} for name in shown))
     unlearn_view.show(run, result, data_home())
     with st.expander("What the literature says that did not show at this size"):
         for text in NOT_REPRODUCED:

@@ -10,16 +10,17 @@ import streamlit as st
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.launch_panel import Launch, summary
-from pages.components.forms.refill import brought, note_refilled, tell_refilled
+from pages.components.forms.refill import brought_trace, note_refilled, tell_refilled
 from pages.components.layout.errors import Sections, Spots, place_of, say
 from pages.components.layout.labels import about, finished
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_cards import run_row
 from pages.components.layout.run_from_url import addressed
 from pages.components.layout.shell import lines, present_button, presenting, shell, title
+from pages.components.report.draft import add_button
 from pages.components.results import presentation
 from pages.components.trace.form import Shelf, shelf
-from pages.components.validate import form, view
+from pages.components.validate import additions_view, beside_view, form, view
 from untrac_core.engine import Run, Store, describe_run
 from untrac_core.engine.checks import ValidateCheck
 from untrac_core.errors import InputError
@@ -34,22 +35,23 @@ PURPOSE = "Train without each subset and see which method predicts what happens;
 LATEST = 5
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
-    ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"), ("name", "name"),
+    ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"),
+    ("document_halves", "document_halves"), ("pairs", "pairs"), ("controls", "controls"), ("name", "name"),
 )  # fmt: skip
 
 
-def bring(store: Store, known: Shelf) -> None:
-    """Take up the trace that the address brings (``?trace=``), once: validate its model, prompts and subsets."""
-    if (run := brought(store, "trace")) is not None:
+def bring(store: Store, known: Shelf, brought: dict[str, str]) -> None:
+    """Take up the trace that the address brought (``?trace=``): validate its model, prompts and subsets."""
+    if (run := brought_trace(store, brought.get("trace"))) is not None:
         note_refilled(form.PREFIX, run.name, form.of_trace(known, run.spec))
 
 
-def sections(store: Store, spots: Spots) -> tuple[dict[str, Any], list[InputError]]:
+def sections(store: Store, spots: Spots, brought: dict[str, str]) -> tuple[dict[str, Any], list[InputError]]:
     """The form itself: the values of a spec, and the faults of single fields, said at their places."""
     values: dict[str, Any] = {}
     parts = Sections(spots)
     known = shelf()
-    bring(store, known)
+    bring(store, known, brought)
     form.arrive(known)
     tell_refilled(form.PREFIX)
 
@@ -91,8 +93,11 @@ def costs(found: ValidateCheck) -> None:
         },
         border="horizontal",
     )
-    halves = " And one on each random half." if found.spec and found.spec.halves else ""
-    st.caption(f"For each seed, one training on all subsets and one without each of them.{halves}")
+    spec = found.spec
+    more = " And one without each pair." if spec and (spec.pairs or spec.named_pairs) else ""
+    more += " By the first seed, one on each random half too." if spec and (spec.halves or spec.document_halves) else ""
+    more += " And those without the controls, by the first seed." if spec and spec.controls else ""
+    st.caption(f"For each seed, one training on all subsets and one without each of them.{more}")
 
 
 def remarks(found: ValidateCheck) -> None:
@@ -112,11 +117,11 @@ LAUNCH = Launch(spec=ValidateSpec, prefix=form.PREFIX, costs=costs, remarks=rema
 def offer(store: Store, why: str = "") -> None:
     """The page without a result: the form, and what was validated before."""
     title(NAME, QUESTION, why or PURPOSE)
-    draft.restore(form.PREFIX, "v_way")
+    brought = draft.restore(form.PREFIX, "v_way", ("trace",))
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
     with left:
-        values, faults = sections(store, spots)
+        values, faults = sections(store, spots, brought)
     with right, st.container(border=True):
         summary(LAUNCH, store, values, faults, spots)
     draft.keep(form.PREFIX)
@@ -144,6 +149,7 @@ def show(run: Run, validation: ValidateFiles) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(run.name)
         st.caption(f"{describe_run(validation.spec)} · {finished(run.finished)}")
+        add_button({"show": "answer", "run": run.id}, {"show": "agreement", "run": run.id})
         st.page_link(
             "pages/what_if.py", label="What if", icon=":material/instant_mix:", query_params={"run": run.id}
         )  # fmt: skip
@@ -158,8 +164,12 @@ def show(run: Run, validation: ValidateFiles) -> None:
     lines(warnings, heading="Warnings", icon=":material/warning:")
     view.leaderboard(told, scope)
     view.size_and_sign(told, scope)
-    view.halves(told, scope)
-    view.beside(validation)
+    additions_view.halves(told, scope)
+    additions_view.documents(told, scope)
+    additions_view.pairs(told, scope)
+    additions_view.controls(told)
+    additions_view.choices(told)
+    beside_view.beside(validation)
     view.differences(told)
     view.details(validation, run)
     view.limits(validation)

@@ -17,6 +17,8 @@ LONGEST = (
     "data/test_real_data.py",
     "browser/test_own.py",
     "unlearning/test_lab.py",
+    "engine/test_kills.py",
+    "data/test_streaming.py",
     "engine/test_unlearn.py",
     "browser/test_walk.py",
     "browser/test_see.py",
@@ -35,6 +37,13 @@ LONGEST = (
 """Begun first, and in this order, so that no process is left with one of them when the others have ended."""
 QUICK = {"samples": 24}
 """Of the curvature, in most tests: what they assert does not hang on how well it is known."""
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Where only what is held to a time is asked for, files without any are not even imported."""
+    if config.getoption("markexpr").startswith("timed") and collection_path.match("test_*.py"):
+        return "mark.timed" not in collection_path.read_text(encoding="utf-8") or None
+    return None
 
 
 def pytest_collection_modifyitems(items):

@@ -196,7 +196,8 @@ def test_every_import_of_the_project_is_of_a_module_that_is_there():
 
 def test_folders_are_small_and_imports_are_not_deep():
     folders = Counter(path.parent for path in modules().values() if path.name != "__init__.py")
-    crowded = {str(folder): count for folder, count in folders.items() if count > MODULES_MOST and folder != PROJECT}
+    flat = {PROJECT, PROJECT / "pages"}  # a page is a file there, however many the dashboard has
+    crowded = {str(folder): count for folder, count in folders.items() if count > MODULES_MOST and folder not in flat}
     assert not crowded
     below: dict[str, set[str]] = {}
     for _, a, b in ours(edges()):

@@ -170,3 +170,11 @@ def test_no_old_key_or_value_stands_in_the_docs():
 
 def test_what_may_have_old_words_is_there():
     assert all((PROJECT / place).exists() for place in MAY)
+
+
+def test_the_glossary_of_the_docs_is_that_of_the_pages():
+    from untrac_core.text.glossary import GLOSSARY
+
+    text = (PROJECT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", text[text.index("## Glossary") :], re.MULTILINE)
+    assert dict(rows[2:]) == GLOSSARY

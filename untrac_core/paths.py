@@ -16,6 +16,15 @@ PROJECT = _BUNDLE if INSTALLED else _PACKAGE.parent
 DEMO = PROJECT / "assets" / "demo"
 
 
+VIEW = "UNTRAC_VIEW"
+"""Set in the environment of a dashboard that only shows results."""
+
+
+def only_shows() -> bool:
+    """Whether this process shows results and starts nothing."""
+    return bool(os.environ.get(VIEW))
+
+
 def data_home() -> Path:
     """The folder of runs, uploads and cached cells: ``$UNTRAC_HOME``, else ``~/.untrac``; private to its owner."""
     home = Path(os.environ.get("UNTRAC_HOME") or Path.home() / ".untrac").expanduser().resolve()
@@ -51,7 +60,7 @@ def within_roots(path: str | Path, *, where: str) -> Path:
         f"there is no file or folder {text!r}", field=where, hint="check the spelling (paths are the server's)"
     )
     try:
-        resolved = Path(text).expanduser().resolve()
+        resolved = _resolved(text)
     except (OSError, RuntimeError):  # a user or a loop of links that is nowhere
         raise missing from None
     if not any(resolved.is_relative_to(root) for root in allowed_roots()):
@@ -63,6 +72,17 @@ def within_roots(path: str | Path, *, where: str) -> Path:
     if not _exists(resolved):
         raise missing
     return resolved
+
+
+def _resolved(text: str) -> Path:
+    """The path that is meant: a relative one may begin in any allowed root, or with the root's own name."""
+    path = Path(text).expanduser()
+    places = [path.resolve()]
+    if not path.is_absolute():
+        roots = allowed_roots()
+        places += [(start / path).resolve() for root in roots[:-2] for start in (root, root.parent)]
+        places = [place for place in places if any(place.is_relative_to(root) for root in roots)] or places
+    return next((place for place in places if _exists(place)), places[0])
 
 
 def is_folder(path: Path) -> bool:

@@ -23,7 +23,10 @@ LOOKED_AT = {
     "continuation": "the unequal mix and GPT-2",
 }
 """The testbeds on which a method's settings were chosen."""
-SHAPES = {"opt": "opt", "gpt2": "gpt2", "llama": "llama", "mix": "opt", "neox": "gpt-neox", "qwen": "qwen3"}
+SHAPES = {
+    "opt": "opt", "gpt2": "gpt2", "llama": "llama", "mix": "opt",
+    "neox": "gpt-neox", "qwen": "qwen3", "halves": "opt", "finetune": "llama",
+}  # fmt: skip
 NUMBERS = (
     "r", "spearman", "signs", "slope", "r_contrasts", "r_others", "one_retraining", "coverage", "cpu_seconds",
 )  # fmt: skip

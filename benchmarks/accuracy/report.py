@@ -21,6 +21,10 @@ TITLES = {
     "gpt2": "GPT-2, ten equal corpora",
     "llama": "Llama, ten equal corpora",
     "mix": "OPT, eight unequal corpora",
+    "neox": "GPT-NeoX, ten equal corpora, two passes",
+    "qwen": "Qwen3, eight unequal corpora, two passes",
+    "halves": "OPT, twenty subsets that overlap",
+    "finetune": "Llama, fine-tuned on six subsets",
     "development": "Development: Llama, eleven unequal pieces",
 }
 FIRST = "first_sides.json"

@@ -20,11 +20,13 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from benchmarks.accuracy.__main__ import BEDS, HERE, Printed
+from benchmarks.accuracy.bergson import Bergson
 from benchmarks.accuracy.testbeds import BLOCKS, SEEDS, data_root
 from untrac_core.attribution.base import AttributionContext
 from untrac_core.fileio import finite
 from untrac_core.results.folders import GROUND_TRUTH, read_frame, write_json
-from untrac_core.specs import method_spec
+from untrac_core.specs import MethodSpec, method_spec
+from untrac_core.specs.catalogue import ATTRIBUTION
 from untrac_core.stats.agreement import noise
 from untrac_core.stats.bootstrap import CONTRAST
 from untrac_core.stats.calibration import calibrate, coverage
@@ -42,6 +44,10 @@ TITLES = {
     "gpt2": "Ten equal corpora, GPT-2",
     "llama": "Ten equal corpora, Llama",
     "mix": "Eight corpora of 30 to 5 %, OPT",
+    "neox": "Ten equal corpora in two passes, GPT-NeoX",
+    "qwen": "Eight corpora of 25 to 4 % in two passes, Qwen3",
+    "halves": "Twenty subsets that overlap, OPT",
+    "finetune": "A fine-tune on six subsets, Llama",
 }
 COLUMNS = {
     "r": "r",
@@ -58,26 +64,32 @@ Array = npt.NDArray[np.float64]
 Estimates = dict[tuple[str, str], dict[str, Estimate]]
 
 
-def estimated(bed: str, name: str, work: Path, blocks: int, draws: int) -> tuple[Estimates, dict[str, Any]]:
+def estimated(bed: str, method: MethodSpec, work: Path, blocks: int, draws: int) -> tuple[Estimates, dict[str, Any]]:
     """The method's estimates by prompt set and side; and what it took: CPU seconds, those of the prompts' losses alone.
 
-    ``blocks``: of a corpus on average, that it may read. ``draws``: seeds of the estimate.
+    ``blocks``: of a corpus on average, that it may read. ``draws``: seeds of the estimate. No estimates where the
+    method failed or its model collapsed; ``ended`` then says why.
     """
     progress = Printed()
     spec = resolved(BEDS[bed](data_root(), work / "data"), progress)
+    foreign = method.name not in ATTRIBUTION
+    stand_in = method_spec("random") if foreign else method
     spec = spec.model_copy(
-        update={"methods": [method_spec(name)], "samples_per_subset": blocks, "estimate_seeds": SEEDS[:draws]}
+        update={"methods": [stand_in], "samples_per_subset": blocks, "estimate_seeds": SEEDS[:draws]}
     )
     task = ValidateTask(spec, work / "rungs", progress, threads=1)
     title = task.spec.methods[0].title
     study, panel = task.studies[title], task.panels[title]
+    if foreign:
+        panel.methods[title] = Bergson(method)
     _ = study.model  # its training is no cost of the method
     asked = _Timed(study)
     began = time.process_time()
     cells = panel.cells(study)
     frames = [panel.run(study, cell) for cell in cells]
     (outcome,) = panel.outcomes(study, cells, frames)
-    return estimates(outcome), {
+    broken = outcome.failed or any(outcome.collapsed_cells())
+    return {} if broken else estimates(outcome), {
         "blocks": blocks,
         "draws": draws,
         "cpu_seconds": round(time.process_time() - began),
@@ -231,9 +243,8 @@ def main() -> None:
     if asked.bed is None:
         print(table(asked.method), contrast_table(asked.method), sep="\n\n")
         return
-    for key, value in keep(
-        asked.bed, asked.method, *estimated(asked.bed, asked.method, asked.work / asked.bed, blocks, asked.draws)
-    ).items():
+    found = estimated(asked.bed, method_spec(asked.method), asked.work / asked.bed, blocks, asked.draws)
+    for key, value in keep(asked.bed, asked.method, *found).items():
         print(f"{key}: {value if isinstance(value, str) else round(value, 3)}")
 
 

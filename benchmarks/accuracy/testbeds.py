@@ -17,6 +17,8 @@ ITEMS = 256
 BLOCKS = 512
 """Of a corpus on average, that the methods look at: from there on the development bed's agreement grows no more."""
 SEEDS = [0, 1, 2]
+QUICK = "quick"
+"""The testbed that only shows that everything runs, and how."""
 SHARES = (30, 20, 15, 10, 10, 5, 5, 5)
 """Of the second mix, in percent: those of the paper's unequal mix."""
 COLUMNS = Columns(prompt="prompt", completion="completion", group="group", label="label", id="id")
@@ -104,6 +106,19 @@ def mix(root: Path, work: Path) -> ValidateSpec:
     return request("opt, eight unequal corpora", training, probes(root / "probes"), subsets)
 
 
+def quick(root: Path, work: Path) -> ValidateSpec:
+    """A minute or two: a smaller OPT on four corpora, two probes, and a method of each kind. It is no evidence."""
+    training = Training(hidden_size=64, vocab_size=512, steps=50, batch_size=16, warmup_steps=5)
+    names = ("hate_forum", "wikipedia", "biomed_pubmed", "stories_fairytale")
+    asked = [one.model_copy(update={"limit": 64}) for one in probes(root / "probes") if one.name in (BOTH[0], "bold")]
+    spec = request("quick", training, asked, corpora(root, names, [160] * len(names)))
+    few = [
+        method_spec("untrac-inv"), method_spec("untrac", steps=6), method_spec("continuation", steps=10),
+        method_spec("shampoo-dot"), method_spec("bm25"), method_spec("random"),
+    ]  # fmt: skip
+    return spec.model_copy(update={"methods": few, "samples_per_subset": 64, "seeds": [0, 1], "estimate_seeds": [0, 1]})
+
+
 PIECES: dict[str, tuple[str, str, int | None]] = {
     "stormfront": ("hate_forum", "hate-stormfront", None),
     "gab": ("hate_forum", "hate-gab", None),
@@ -165,5 +180,6 @@ BEDS: dict[str, Callable[[Path, Path], ValidateSpec]] = {
     "llama": equal("llama"),
     "mix": mix,
     "development": development,
+    QUICK: quick,
 }
 """By name: how to make the request from the folder of the data and a folder for what is cut out of them."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from docs.generators.fields import fields_table
 from docs.generators.markdown import from_docstring, page
-from untrac_core.specs import data, parts, runs, unlearn
+from untrac_core.specs import composed, data, parts, runs, unlearn
 
 KINDS: tuple[type[BaseModel], ...] = tuple(runs.KINDS.values())
 SHARED: tuple[type[BaseModel], ...] = (
@@ -28,6 +28,7 @@ SHARED: tuple[type[BaseModel], ...] = (
     unlearn.Generation,
     unlearn.Canaries,
 )
+COMPOSED: tuple[type[BaseModel], ...] = (composed.ComposedReport, composed.ComposedItem, composed.ComposedView)
 OPENING = """
 A run is one YAML file. The page, the command line and Python build the same object from it and check it in the same
 way: an unknown key, a wrong type or a value out of range is one line that names the key and the remedy. Paths are
@@ -45,7 +46,9 @@ def make() -> str:
     """The page."""
     kinds = [_section(model, f"`kind: {name}`") for name, model in runs.KINDS.items()]
     shared = [_section(model, model.__name__) for model in SHARED]
-    return page("Spec reference", OPENING, "## Kinds of run", *kinds, "## Parts that kinds share", *shared)
+    pages = [_section(model, model.__name__) for model in COMPOSED]
+    parts_of_kinds = ["## Parts that kinds share", *shared]
+    return page("Spec reference", OPENING, "## Kinds of run", *kinds, *parts_of_kinds, "## Composed reports", *pages)
 
 
 def _section(model: type[BaseModel], title: str) -> str:

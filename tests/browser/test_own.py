@@ -259,8 +259,8 @@ def test_the_hub_is_an_ordinary_way_in(hub, browser, shot, tmp_path):
     try:
         server.start()
         page.goto(f"{server.url}/models")
-        page.locator(".st-key-m_way").get_by_text("The hub", exact=True).click()
-        fill(page, "Id on the hub", "fishers/tiny")
+        page.locator(".st-key-m_way").get_by_text("Hugging Face Hub", exact=True).click()
+        fill(page, "Id on the Hugging Face Hub", "fishers/tiny")
         page.locator(".st-key-b_m_add button:not([disabled])").click()
         page.wait_for_url("**model=**")
         expect(page.get_by_text("not on this machine yet")).to_be_visible()
@@ -277,9 +277,9 @@ def test_the_hub_is_an_ordinary_way_in(hub, browser, shot, tmp_path):
         hub.pause = 0.0
 
         to(page, "Subsets")
-        page.locator(".st-key-add_subsets").get_by_text("The hub", exact=True).click()
-        page.locator(".st-key-add_subsets").get_by_text("One a split", exact=True).click()
-        fill(page, "Data set on the hub", "fishers/talk")
+        page.locator(".st-key-add_subsets").get_by_text("Hugging Face Hub", exact=True).click()
+        page.locator(".st-key-add_subsets").get_by_text("One subset per split", exact=True).click()
+        fill(page, "Data set on the Hugging Face Hub", "fishers/talk")
         page.get_by_role("button", name="Look", exact=True).click()
         page.get_by_role("button", name="Add 2 subsets").click()
         page.wait_for_url("**job=**")

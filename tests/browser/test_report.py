@@ -6,8 +6,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.helpers.reports import PAYLOADS, hostile_trace, hostile_validation
+from tests.helpers.unlearn_results import make_unlearn_result, unlearn_spec
+from untrac_core.engine import Store
+from untrac_core.explore.composed.compose import compose, of_runs_and_folders
 from untrac_core.paths import DEMO
 from untrac_core.report import report
+from untrac_core.report.bundle import Entry, write_bundle
+from untrac_core.specs.build import build
+from untrac_core.specs.composed import ComposedReport
 
 BARS = ".bars .point > path"
 RANKED = "table:has(th:text-is('Rank')) tbody tr td:nth-child(2)"
@@ -75,6 +81,38 @@ def test_it_follows_the_look_fits_a_phone_and_prints_everything(opened, shot):
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".drawing .main-svg").count() >= 36
     assert page.locator("details:not([open])").count() == 0
+
+
+def test_a_composed_page_and_a_bundle_open_without_a_server_with_the_same_numbers(browser, opened, tmp_path):
+    make_unlearn_result(tmp_path / "gone", unlearn_spec(tmp_path / "data"), PAYLOADS[0])
+    gone, hostile = str(tmp_path / "gone"), hostile_trace(tmp_path / "t")
+    items = [{"text": "# Mine <b>"}, {"show": "metrics", "run": gone}, {"show": "curves", "run": gone}]
+    wanted = build(ComposedReport, {"title": "T", "items": items}, where="test")
+    page = opened(compose(wanted, of_runs_and_folders(Store(tmp_path / "home"))))
+    expect(page.get_by_role("heading", name="Mine <b>")).to_be_visible()
+    metrics = page.locator("table").first.all_inner_texts()
+    assert page.locator(".drawing .main-svg").count() >= 1
+    write_bundle([Entry(tmp_path / "gone"), Entry(hostile)], tmp_path / "out")
+    context, asked, faults = browser.new_context(), [], []
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto((tmp_path / "out" / "index.html").as_uri())
+    expect(page.locator(".result:visible")).to_have_count(2)
+    page.locator("select[data-filter=kind]").select_option(label="unlearning")
+    expect(page.locator("#shown")).to_have_text("1 of 2 results")
+    page.get_by_role("searchbox").fill("no such words")
+    expect(page.locator(".result:visible")).to_have_count(0)
+    page.get_by_role("searchbox").fill("npo forum")
+    page.locator(".result:visible a").click()
+    expect(page.locator("html[data-drawn=yes]")).to_be_attached()
+    assert page.locator(".drawing .main-svg").count() >= 3
+    assert page.locator("table").first.all_inner_texts() == metrics
+    context.close()
+    here = (tmp_path / "out").as_uri()
+    assert {url for url in asked if not url.startswith(("data:", "blob:", here))} == set()
+    assert faults == []
 
 
 def test_without_scripts_all_numbers_are_there(opened):

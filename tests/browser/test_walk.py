@@ -152,6 +152,7 @@ def test_every_page_in_the_dark(server, window, shot):
         ("runs", f"/runs?run={DEMO_RUN}"),
         ("validate", "/validate"),
         ("what-if", f"/what_if?run={DEMO_RUN}&x1=0.0"),
+        ("report", "/report"),
     ):
         page.goto(server.url + path)
         expect(page.locator("h1")).to_be_visible()
@@ -175,14 +176,19 @@ def test_a_wide_window_is_filled(server, window, shot):
     assert width > 800
 
 
-def test_a_row_of_the_list_opens_its_run(server, window):
+def test_a_ticked_row_of_the_list_opens_its_run(server, window):
     page = window()
     page.goto(f"{server.url}/runs")
     table = page.get_by_test_id("stDataFrame").first
     expect(table).to_be_visible()
     page.wait_for_timeout(1500)  # the cells are drawn on a canvas
     box = table.bounding_box()
-    page.mouse.click(box["x"] + 30, box["y"] + 52)
+    page.mouse.move(box["x"] + 60, box["y"] + 52)
+    page.mouse.move(box["x"] + 16, box["y"] + 52, steps=4)
+    page.mouse.click(box["x"] + 16, box["y"] + 52)
+    button = page.locator(".st-key-runs_open button")
+    expect(button).to_be_enabled()
+    button.click()
     page.wait_for_url("**run=**")
     expect(page.locator(".st-key-run")).to_be_visible()
 

@@ -26,9 +26,12 @@ def test_the_commands_and_their_options_are_these():
         "resume": ["run_id", "--out", "--json"],
         "check": ["spec_file", "--json"],
         "train": ["recipe", "--out", "--json"],
-        "runs": ["--json", "--limit"],
+        "runs": ["--json", "--limit", "--find", "--kind", "--tag", "--sort"],
+        "log": ["run_id", "--to", "--online"],
+        "edit": ["run_id", "--name", "--tag", "--untag", "--notes"],
         "show": ["run_id", "--side", "--json"],
         "sharpen": ["run_id", "--to", "--only", "--undecided", "--out", "--json"],
+        "extend": ["run_id", "--seeds", "--out", "--json"],
         "blend": ["run_id", "others", "--prompts", "--side", "--json"],
         "what-if": ["run_id", "mix", "--json"],
         "cancel": ["run_id"],
@@ -38,6 +41,7 @@ def test_the_commands_and_their_options_are_these():
         "demo": ["--write"],
         "report": ["result", "--out", "--force", "--show-texts"],
         "dashboard": ["--port"],
+        "view": ["folder", "--port"],
     }
 
 
@@ -55,6 +59,7 @@ def test_the_commands_and_their_options_are_these():
         (["fly"], "fly"),
         (["what-if", "demo", "forum"], "'forum' does not say how often a subset is read"),
         (["what-if", "demo", "nobody=0"], "there is no subset 'nobody'"),
+        (["view", "nowhere"], "this is not a folder"),
         (["show", "../../etc"], "is not a run id"),
         (["show", "0123456789ab"], "there is no run 0123456789ab"),
         (["cancel", "0123456789ab"], "there is no run"),

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.helpers.validations import NAMES, summary_of, with_halves
+from tests.helpers.validations import NAMES, summary_of, with_choices, with_controls, with_halves, with_pairs
 from untrac_core.cli import outcomes
 
 
@@ -46,6 +46,30 @@ def test_the_score_over_halves_is_told_where_there_is_one(printed):
     told = printed().split("Linear datamodeling score")[1]
     assert "24 trainings by seed 0" in told
     assert "0.90 (0.70 to 0.97)" in next(line for line in told.splitlines() if "UnTrac-Inv" in line)
+
+
+def test_interactions_are_told_side_by_side_where_pairs_were_left_out(printed):
+    summary = summary_of(NAMES, "toxicity", "Trust it.")
+    with_pairs(summary)
+    outcomes.leaderboard(summary)
+    assert "toxicity: contrast: 4 pairs: leaving out both departs from the sum by 0.021" in printed()
+    assert "0.40 (−0.20 to 0.80)" in next(line for line in printed().splitlines() if "BM25" in line)
+
+
+def test_controls_are_told_where_they_were_asked_for(printed):
+    summary = summary_of(NAMES, "toxicity", "Trust it.")
+    with_controls(summary)
+    outcomes.leaderboard(summary)
+    assert (
+        "A random mix of all subsets: retraining passes on 1 of 1 prompt sets, methods in 1 of 1 answers" in printed()
+    )
+
+
+def test_choices_are_told_prompt_set_by_prompt_set(printed):
+    summary = summary_of(NAMES, "toxicity", "Trust it.")
+    with_choices(summary)
+    outcomes.leaderboard(summary)
+    assert "toxicity: Trained on everything, the model chooses the harmful text in 55% of 40 pairs." in printed()
 
 
 def test_a_validation_without_sizes_is_told_as_before(printed):

@@ -1,4 +1,7 @@
-"""A file of 2 GB: one pass, in a process of its own, whose memory stays bounded."""
+"""A file of 2 GB: one pass, in a process of its own, whose memory stays bounded.
+
+Its times are held to several times what they are, so it runs beside others.
+"""
 
 import json
 import os
@@ -12,7 +15,7 @@ import pytest
 from tests.helpers.pace import allowed
 from untrac_core.paths import PROJECT
 
-pytestmark = pytest.mark.timed
+pytestmark = pytest.mark.slow  # half a minute of reading
 SIZE = 2_000_000_000
 SCRIPT = """
 import json, sys, time

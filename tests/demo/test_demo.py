@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.helpers.pace import allowed
-from untrac_core.demo.requests import demo_spec
+from untrac_core.demo.requests import demo_spec, demo_unlearning
 from untrac_core.demo.texts import SIDES, generate, verbatim_overlap, write
 from untrac_core.paths import DEMO
-from untrac_core.results.folders import load_trace
+from untrac_core.results.folders import load_trace, load_unlearn
 from untrac_core.specs import method_spec
 from untrac_core.stats.intervals import pearson
 from untrac_core.tasks.run import trace
@@ -107,6 +107,17 @@ def test_a_quick_run_finds_what_was_planted(quick):
 def test_the_recorded_run_is_the_demos_request(recorded):
     method = RECORDED[recorded.folder.name]
     assert recorded.spec == demo_spec(method_spec(method), limit=None)
+
+
+def test_the_recorded_unlearning_is_the_demos_request_and_shows_in_what_the_model_writes():
+    result = load_unlearn(DEMO / "unlearning")
+    assert result.spec == demo_unlearning()
+    written = {row["metric"]: row for row in result.summary["table"]}["toxic"]
+    assert written["before"] >= 0.2
+    assert written["after"] <= written["before"] / 2
+    assert written["retrained"] <= written["before"] / 2
+    assert written["high"] < written["before"], "no seed of it writes as before"
+    assert result.model is None, "its weights would double the bundle"
 
 
 def test_the_quick_request_has_the_cells_that_are_said():

@@ -1,6 +1,7 @@
 """What the store promises to pages and command line, without any worker."""
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -12,12 +13,21 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.homes import PATIENCE, trace_spec
-from untrac_core.engine import DEMO_BY_UNTRAC, DEMO_RUN, STATUSES, Store, disk
+from untrac_core.demo.recorded import RECORDED
+from untrac_core.engine import (
+    DEMO_BY_UNTRAC,
+    DEMO_RUN,
+    STATUSES,
+    Library,
+    Store,
+    disk,
+)
 from untrac_core.engine.database import VERSION
 from untrac_core.engine.ledger import MAX_LOST, RunWriter
 from untrac_core.engine.processes import PROJECT
 from untrac_core.errors import Cancelled, InputError
-from untrac_core.specs import TrainSpec
+from untrac_core.paths import DEMO
+from untrac_core.specs import ModelRef, TrainSpec
 from untrac_core.specs.files import absolute
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -252,9 +262,11 @@ def test_measured_rates_are_those_of_the_latest_run_of_a_device(store, ledger):
 
 
 def test_the_demo_is_installed_once_where_it_is_recorded(store):
+    bundled = [run_id for folder, run_id in reversed(RECORDED.items()) if (DEMO / folder).is_dir()]
+    assert bundled[:2] == [DEMO_RUN, DEMO_BY_UNTRAC]
     for _ in range(2):
         store.install_demo()
-        assert [run.id for run in store.runs()] == [DEMO_RUN, DEMO_BY_UNTRAC]
+        assert [run.id for run in store.runs()] == bundled
 
 
 def test_statuses_are_all_that_a_run_can_have(store, ledger):
@@ -357,3 +369,29 @@ def test_runs_are_listed_by_kind_and_those_of_an_unknown_kind_are_left_out(store
     assert store.runs(kind="fetch") == []
     with pytest.raises(InputError, match="runs of kind 'dream' are not known"):
         store.run(other)
+
+
+def test_a_result_folder_is_shown_and_nothing_can_be_started_beside_it(tmp_path, monkeypatch):
+    store = Store(tmp_path / "view")
+    run = store.install_result(DEMO / "run")
+    assert (run.kind, run.status) == ("trace", "done")
+    assert store.install_result(DEMO / "run").id == run.id
+    assert (run.folder / "examples.parquet").read_bytes() == (DEMO / "run" / "examples.parquet").read_bytes()
+    monkeypatch.setenv("UNTRAC_VIEW", "1")
+    with pytest.raises(InputError, match="only shows a result"):
+        store.submit(run.spec)
+    with pytest.raises(InputError):
+        store.install_result(tmp_path)
+
+
+def test_a_run_whose_model_is_in_the_library_stays(tmp_path):
+    store = Store(tmp_path / "home")
+    run = store.install_result(DEMO / "run")
+    shutil.copytree(DEMO / "model", run.folder / "model")
+    entry = Library(store.home).add_model(ModelRef(path=str(run.folder / "model")), "mine", origin="unlearned")
+    assert entry.origin == "unlearned"
+    with pytest.raises(InputError, match="the library keeps its model 'mine'"):
+        store.delete(run.id)
+    Library(store.home).remove("model", entry.id)
+    store.delete(run.id)
+    assert not run.folder.exists()

@@ -74,8 +74,8 @@ def test_only_shared_subsets_count():
 def test_what_chance_can_do_is_said():
     found = rank_agreement(view(EIGHT), view({f"s{i}": float(i % 4) + i / 100 for i in range(8)}, **TRUE))
     assert found.verdict == "chance"
-    assert "cannot be told" in agreement_in_words(found, "AC")
-    assert "chance alone reaches 0.74 in one of twenty" in agreement_in_words(found, "AC")
+    assert "No significant rank agreement" in agreement_in_words(found, "AC")
+    assert "significant is what exceeds 0.74 either way" in agreement_in_words(found, "AC")
     four = {f"s{i}": float(i) for i in range(4)}
     assert "too few for any order to beat chance" in agreement_in_words(rank_agreement(view(four), view(four, **TRUE)))
 

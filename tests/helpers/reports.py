@@ -74,7 +74,7 @@ class Report(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "hr", "input"):
             self._open.append(tag)
         if tag == "table":
             self.tables.append([])
@@ -110,6 +110,26 @@ class Report(HTMLParser):
     def rankings(self) -> list[list[str]]:
         """The subsets of each ranking, in the order of its table."""
         return [[row[1] for row in table[1:]] for table in self.tables if table[0][:2] == ["Rank", "Subset"]]
+
+
+ELEMENTS = """
+html head meta title style body header h1 h2 h3 h4 p nav ul li a main div strong span figure figcaption button
+details summary table caption thead tbody tr th td pre br footer script
+"""
+ATTRIBUTES = """
+lang charset http-equiv content name class id href style scope role aria-label data-figure data-name data-format data-of
+type open
+"""
+
+
+def sound_markup(seen: Report, tags: set[str] = frozenset(), names: set[str] = frozenset(), scripts: int = 3) -> None:
+    """Assert that a page has no element, attribute or script but its own; ``tags`` and ``names``: further ones."""
+    assert {tag for tag, _ in seen.tags} <= {*ELEMENTS.split(), *tags}
+    assert {name for _, one in seen.tags for name in one} <= {*ATTRIBUTES.split(), *names}
+    assert len(seen.scripts) == scripts
+    assert "<" not in seen.scripts[0]
+    assert "\u2028" not in seen.scripts[0]
+    assert not [one for tag, one in seen.tags if tag == "script" and "src" in one]
 
 
 def without_bundle(content: bytes) -> str:

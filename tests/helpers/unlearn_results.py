@@ -81,9 +81,9 @@ def forget_examples(retrained, text):
     for number in range(6):
         stratum = ("low", "middle", "high")[number // 2] if retrained else ""
         told = (3.5, 30.0 - 20.0 * number, 1.5, 3.5) if retrained else (None,) * 4
-        rows.append((f"text {number}", text, 8.0, 2.0, 4.0, *told, stratum, stratum, retrained and number == 0))
+        rows.append((f"text {number}", text, 8.0, 2.0, 4.0, *told, stratum, stratum, retrained and number == 0, None))
     frame = pd.DataFrame(rows, columns=FORGET_COLUMNS)
-    return frame.astype(dict.fromkeys(("retrained", "genex", "memorisation", "difficulty"), float))
+    return frame.astype(dict.fromkeys(("retrained", "genex", "memorisation", "difficulty", "neighbour"), float))
 
 
 def subjects(retrained):

@@ -123,6 +123,58 @@ def with_halves(summary):
     summary["halves"] = {"count": 24, "without": 2, "seed": 0, "scores": rows}
 
 
+def with_pairs(summary):
+    """Add what a summary says of four pairs by two seeds: the first stands in for each other, the rest add up."""
+    prompt_set = summary["noise"][0]["prompt_set"]
+    names = [row["subset"] for row in summary["ground_truth"] if row["side"] == "contrast"]
+    rows = [
+        {"without": [names[0], other], "prompt_set": prompt_set, "side": side, "both": 0.09, "expected": 0.09 - value}
+        | {"interaction": value, "low": value - 0.02, "high": value + 0.02, "separable": value > 0.02}
+        for _, side, _ in SIDES
+        for other, value in zip(names[1:], (-0.005, 0.04, 0.01, 0.0), strict=False)
+    ]
+    sides = [
+        {"prompt_set": prompt_set, "side": side, "both": 0.09, "interaction": 0.021, "noise": 0.006, "p_value": 0.012}
+        | {"separable": True}
+        for _, side, _ in SIDES
+    ]
+    scores = [
+        {"method": "bm25", "prompt_set": None, "side": side, "sides": 2, "value": 0.4, "low": -0.2, "high": 0.8}
+        for side in ("resolvable", "all")
+    ]
+    summary["pairs"] = {"count": 4, "seeds": [0, 1], "interactions": rows, "sides": sides, "scores": scores}
+
+
+def with_controls(summary):
+    """Add what a summary says of both controls: retraining passes them, a method fails one, another has no interval."""
+    prompt_set = summary["noise"][0]["prompt_set"]
+    place = {"prompt_set": prompt_set, "side": "contrast", "expected": 0.0, "largest": 0.06}
+    summary["controls"] = [
+        {"control": control, "method": method, **place, "subset": None, "share": share, "found": found}
+        | {"low": low, "high": high, "passed": passed}
+        for control, method, found, low, high, share, passed in (
+            ("doubled", None, 0.001, -0.004, 0.006, 0.52, True),
+            ("mixed", None, -0.002, -0.009, 0.005, None, True),
+            ("doubled", "untrac-inv (robust)", 0.02, 0.01, 0.03, 0.8, False),
+            ("mixed", "untrac-inv (robust)", 0.003, -0.01, 0.016, None, True),
+            ("doubled", "bm25", 0.2, None, None, None, None),
+        )
+    ]
+
+
+def with_choices(summary):
+    """Add what a summary says of choices in 40 pairs: the ranking by retraining tells the changes, BM25's does not."""
+    names = [row["subset"] for row in summary["ground_truth"] if row["side"] == "contrast"]
+    changes = [
+        {"subset": name, "change": value, "low": value - 0.04, "high": value + 0.04}
+        for name, value in zip(names, (0.1, 0.02, 0.0, -0.03, -0.08), strict=False)
+    ]
+    scores = [(None, 0.9, 0.4, 1.0), ("untrac-inv (robust)", 0.8, 0.2, 1.0), ("bm25", -0.3, -0.8, 0.5)]
+    agreement = [dict(zip(("method", "value", "low", "high"), row, strict=True)) for row in scores]
+    row = {"prompt_set": summary["noise"][0]["prompt_set"], "pairs": 40, "rate": 0.55, "changes": changes}
+    summary["choices"] = [row | {"agreement": agreement}]
+
+
 def write_validation(folder, spec, text="Trust UnTrac-Inv here.", change=None):
     """The folder of a finished validation; ``change`` edits its summary."""
     folder.mkdir(parents=True, exist_ok=True)

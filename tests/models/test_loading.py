@@ -146,6 +146,9 @@ def test_pages_read_only_below_the_roots(tmp_path, monkeypatch):
     (tmp_path / "secret").write_text("x")
     (tmp_path / "root" / "link").symlink_to(tmp_path / "secret")
     assert within_roots(tmp_path / "root" / "a", where="x") == (tmp_path / "root" / "a").resolve()
+    assert within_roots("a", where="x") == within_roots("root/a", where="x") == (tmp_path / "root" / "a").resolve()
+    with pytest.raises(InputError, match="lies outside"):
+        within_roots("../secret", where="x")
     (tmp_path / "root" / "loop").symlink_to("loop")
     for bad, said in (
         ("link", "lies outside"),

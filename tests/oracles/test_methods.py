@@ -38,7 +38,7 @@ def checkpoint_of(study) -> Checkpoint:
             for parameter in module.parameters():
                 parameter.mul_(0.95)
 
-    return Checkpoint(load, 0.01)
+    return Checkpoint(load, 0.01, dict)
 
 
 @pytest.fixture

@@ -96,8 +96,13 @@ def test_kronecker_dot(study):
     expect(study, scores(study, "shampoo-dot", samples=SAMPLES, damping=DAMPING), score)
 
 
-def test_tracin(study):
-    """The sum of rate times product over two checkpoints that are set by hand."""
+def flat(tensors: dict[str, torch.Tensor]) -> np.ndarray:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors.values()]).double().numpy()
+
+
+@pytest.mark.parametrize("scaling", ["none", "adam"])
+def test_tracin(study, scaling):
+    """The sum of rate times product over two checkpoints that are set by hand, each with second moments of its own."""
     from untrac_core.attribution.base import Checkpoint
 
     module = study.model.module
@@ -112,13 +117,21 @@ def test_tracin(study):
         exacts.append(Exact(module))
     module.load_state_dict(kept)
     study.checkpoints = [
-        Checkpoint(lambda factor=factor: module.load_state_dict(shrunk(factor)), rate)
+        Checkpoint(lambda factor=factor: module.load_state_dict(shrunk(factor)), rate, lambda factor=factor: v[factor])
         for factor, rate in ((0.7, 0.01), (0.9, 0.003))
     ]
+    draw = torch.Generator().manual_seed(0)
+    v = {
+        factor: {name: 0.1 + torch.rand(p.shape, generator=draw) for name, p in module.named_parameters()}
+        for factor in (0.7, 0.9)
+    }
+    rules = {"none": lambda g, _: g, "adam": lambda g, factor: g / (np.sqrt(flat(v[factor])) + 1e-8)}
 
     def score(subset, fold, seed, side):
         asked = drawn(study, seed, side)
-        rated = zip(exacts, (0.01, 0.003), strict=True)
-        return sum(rate * exact.gradient(fold) @ exact.gradient(asked) for exact, rate in rated)
+        rated = zip(exacts, (0.7, 0.9), (0.01, 0.003), strict=True)
+        return sum(
+            rate * exact.gradient(fold) @ rules[scaling](exact.gradient(asked), factor) for exact, factor, rate in rated
+        )
 
-    expect(study, scores(study, "tracin"), score)
+    expect(study, scores(study, "tracin", scaling=scaling), score)

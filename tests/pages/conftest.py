@@ -1,12 +1,24 @@
 """Pages in a home of their own, without workers."""
 
+import functools
+
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 import untrac_core.engine as engine
 from tests.helpers.homes import PATIENCE
 from tests.helpers.making import ROOT, make_hostile_run, sound
 from untrac_core.engine import Store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_looked_through_once():
+    """What Streamlit does once a server, a test's page does each time: it takes several times as long as the page."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", once)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +46,6 @@ def page():
     def open_page(file: str = "app.py", **query: str) -> AppTest:
         at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
         if file != "app.py":
-            at.run()
             at.switch_page(file)
         for key, value in query.items():
             at.query_params[key] = value

@@ -55,7 +55,7 @@ def test_it_opens_on_toxicity_against_truthfulness_of_the_demo(page):
     text = said(at)
     assert "blog drives toxic and false (+0.37 of the largest; +0.31 of the largest)" in text
     assert "forum and stories drive toxic, help true" in text
-    assert "Whether the ranks of A and B agree cannot be told: Spearman −0.24" in text
+    assert "No significant rank agreement of A and B: Spearman −0.24" in text
     assert "They are about different prompts: only the order of the subsets compares, not sizes." in text
     assert "Positive: this subset makes toxic text more likely (a lower loss)" in text
     assert "Negative: it pushes towards true" in text

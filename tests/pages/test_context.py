@@ -59,7 +59,11 @@ def test_check_it_validates_what_is_on_the_screen(page):
     assert "Filled in from the run" in said(at)
     assert at.radio(key="v_way").value == "demo"
     assert len(at.session_state["v_subsets"]) == 8
+    assert DEMO_RUN in at.query_params["trace"], "an address that is rewritten takes a second press of Back"
+    at.number_input(key="v_steps").set_value(77).run()
     assert "trace" not in at.query_params
+    assert at.query_params["draft"]
+    assert at.run().number_input(key="v_steps").value == 77
 
 
 def test_unlearn_begins_with_the_trace_that_was_looked_at(looking):

@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -109,7 +111,7 @@ def test_the_address_chooses_subset_and_order(opened):
     assert "subset" not in listed(at).columns
     assert listed(at)["influence"].tolist() == pytest.approx([-0.03, 0.01, 0.05])
     assert "−0.030 nats per token" in said(at)
-    at.selectbox(key="subset").set_value(None).run()
+    at.selectbox(key="subset").set_value("all subsets").run()
     assert len(listed(sound(at))) == 6
 
 
@@ -128,6 +130,38 @@ def test_the_chosen_text_shows_the_change_of_its_tokens(opened):
     at.run()
     assert "Token by token only the most and the least influential" in said(sound(at))
     assert "the smiths hum" in said(at)
+
+
+def test_a_text_stands_in_its_document_and_the_next_one_is_a_button_away(page):
+    at = page("pages/examples.py", run=DEMO_RUN, of_side="harmful", subset="forum")
+    assert "text" not in at.query_params, "an address that is rewritten takes a second press of Back"
+    at.toggle(key="show_texts").set_value(True).run()
+    first = sound(at).dataframe[0].value["text"].iloc[0]
+    written = " ".join(drawn(at)[0]["data"][1]["text"]).replace("\u00a0", " ")
+    assert first[5:25] in written.replace("  ", " ") or first[5:25] in "".join(drawn(at)[0]["data"][1]["text"])
+    assert len(drawn(at)[0]["data"]) == 3, "the highlight, the text, and the document around it"
+    assert "forum.jsonl, line" in said(at)
+    assert at.button(key="previous").disabled
+    at.button(key="next").click().run()
+    assert "2 of 200" in said(sound(at))
+    assert at.query_params["text"]
+
+
+def test_the_first_texts_are_exported_by_where_they_stand(opened):
+    from pages.components.results import document_data
+    from untrac_core.results.folders import load_trace
+
+    opened()
+    result = load_trace(Path(os.environ["UNTRAC_HOME"]) / "runs" / RUN)
+    rows = examples(["forum"]).assign(reference="forum.jsonl, line 12", id="forum-12 @40 (2)")
+    lines = [json.loads(line) for line in document_data.exported(result, rows).splitlines()]
+    assert [line["rank"] for line in lines] == [1, 2, 3]
+    place = {"subset": "forum", "file": "forum.jsonl", "line": 12, "row": "forum-12", "block": "forum-12 @40 (2)"}
+    assert {name: lines[0][name] for name in place} == place
+    assert "text" not in lines[0]
+    found, why = document_data.passage_of(result, rows.iloc[0])
+    assert found is None
+    assert "not in its file" in why
 
 
 def test_what_the_influential_have_in_common_is_said_and_drawn(opened):

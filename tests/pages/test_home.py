@@ -25,6 +25,19 @@ def test_latest_runs_lead_to_where_they_can_be_looked_at(page, store, tmp_path):
     write_result(store.runs_folder / "bbbbbbbbbbbb", spec)
     finish(store, "bbbbbbbbbbbb", "done")
     at = page()
-    assert at.button(key="row_bbbbbbbbbbbb").label == "Look"
+    assert at.button(key="row_bbbbbbbbbbbb").label == "View"
     at.button(key="row_bbbbbbbbbbbb").click().run()
     assert at.subheader[0].value == "Which subsets make the texts of prompts more likely?"
+
+
+def test_the_tour_leads_through_four_pages_and_is_offered_once(page, home):
+    at = page()
+    at.button(key="tour_start").click().run()
+    for step in range(1, 5):
+        assert f"Tour, step {step} of 4" in said(at)
+        if step < 4:
+            at.button(key="tour_next").click().run()
+            assert not at.exception
+    at.button(key="tour_end").click().run()
+    assert "Tour, step" not in said(at)
+    assert "New here?" not in said(page())

@@ -158,7 +158,7 @@ def test_what_cannot_be_separated_is_said_and_bracketed(result, groups, words):
     at = result(lambda summary: summary["ties"][0].update({"subsets": groups}))
     assert words in said(at)
     assert len(figure(at)["layout"].get("shapes", [])) == 3 * len(groups)
-    assert ("bracket: cannot be told from each other" in said(at)) == bool(groups)
+    assert ("bracket: not significantly different from each other" in said(at)) == bool(groups)
 
 
 def test_long_and_many_runs_are_told_briefly():
@@ -290,3 +290,36 @@ def test_agreement_needs_three_subsets_that_differ():
     assert frames.pearson(pairs) == pytest.approx(0.9819805)
     assert frames.pearson(pairs.iloc[:2]) is None
     assert frames.pearson(pairs.assign(truth=1.0)) is None
+
+
+def test_a_run_is_extended_by_more_seeds(page, store, monkeypatch):
+    at = page("pages/influence.py", run=DEMO_RUN)
+    own = len(store.run(DEMO_RUN).spec.seeds)
+    at.button(key="extend").click().run()
+    assert f"Seeds (it has {own})" in [field.label for field in sound(at).number_input]
+    assert "None of its cells are kept, so that all are computed." in said(at)
+    assert "more seeds do not narrow its intervals" in said(at)
+    at.number_input(key="extend_seeds").set_value(own + 2).run()
+    at.button(key="extend_start").click().run()
+    [run] = [run for run in store.runs() if run.status == "queued"]
+    assert run.spec.seeds == list(range(own + 2))
+    assert run.name.endswith(f", {own + 2} seeds")
+    assert "next in the queue" in said(sound(at))
+
+
+def test_an_open_verdict_offers_more_seeds_where_they_narrow_it(result):
+    def undecided(summary):
+        summary["verdicts"][0]["top"] = None
+        for row in summary["ranking"]:
+            row["low"], row["high"] = row["influence"] - 0.2, row["influence"] + 0.2
+
+    at = result(undecided, method={"name": "continuation"}, seeds=[0, 1])
+    assert "More seeds would narrow the intervals, too." in said(at)
+    assert at.button(key="extend_to_settle").label == "Extend this run"
+
+
+def test_more_seeds_are_not_offered_where_they_tell_nothing(result):
+    def undecided(summary):
+        summary["verdicts"][0]["top"] = None
+
+    assert "More seeds" not in said(result(undecided, seeds=[0, 1]))

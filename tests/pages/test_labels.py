@@ -34,6 +34,16 @@ def test_questions_use_the_labels_only_when_they_are_plain():
     assert "this text a lower probability" in wording.legend(unlabelled, "harmful")
 
 
+def test_texts_of_a_side_are_called_as_the_set_says():
+    named = prompts("1", "0").model_copy(update={"harmful_name": "spiteful"})
+    assert wording.texts_of(named, "contrast") == "spiteful rather than harmless texts of probe"
+    assert wording.texts_of(named, "harmful") == "spiteful texts of probe"
+    assert (
+        wording.texts_of(prompts("pro_stereotype", "anti_stereotype"), "harmless") == "anti stereotype texts of probe"
+    )
+    assert wording.texts_of(prompts(None, None), "harmful") == "the texts of probe"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, "unknown"), (3.4, "3 s"), (200, "3 min 20 s"), (1500, "25 min"), (7500, "2 h 5 min")]
 )

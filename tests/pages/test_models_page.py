@@ -144,7 +144,7 @@ def test_a_model_that_must_not_be_loaded(models, folder, home, spoil, words):
 def test_a_hub_id_that_is_a_path(models, home, text):
     way(models, "m_", "hub")
     models.text_input(key="m_hub").set_value(text).run()
-    assert "is not an id on the hub" in said(sound(models))
+    assert "is not an id on the Hugging Face Hub" in said(sound(models))
     assert models.button(key="b_m_add").disabled
 
 

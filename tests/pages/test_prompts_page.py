@@ -13,6 +13,7 @@ from untrac_core.engine import Library
 from untrac_core.paths import DEMO
 from untrac_core.results.folders import COMPLETIONS
 from untrac_core.specs import FetchSpec
+from untrac_core.text.labels import labels, question
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def press(at, key):
 
 
 def previewed(at):
-    return next(table.value for table in at.dataframe if "Scored" in table.value.columns)
+    return next(table.value for table in at.dataframe if "Completion (scored)" in table.value.columns)
 
 
 def test_the_demo_is_offered(prompts):
@@ -44,7 +45,7 @@ def test_an_upload_is_mapped_by_guess_and_added(prompts, home):
     chosen = {role: at.selectbox(key=f"p_1_{role}").value for role in ("completion", "prompt", "label")}
     assert chosen == {"completion": "completion", "prompt": "prompt", "label": "label"}
     assert (at.selectbox(key="p_1_harmful").value, at.selectbox(key="p_1_harmless").value) == ("toxic", "benign")
-    assert set("".join(previewed(at)["Scored"])) <= {"•", " "}
+    assert set("".join(previewed(at)["Completion (scored)"])) <= {"•", " "}
     press(at, "b_p_1_add")
     [entry] = own(home)
     assert at.query_params["prompts"] == entry.id
@@ -59,8 +60,8 @@ def test_an_upload_is_mapped_by_guess_and_added(prompts, home):
 def test_texts_are_masked_until_asked_for(prompts):
     at = put(prompts, "p_", ("probe.csv", prompts_csv()))
     at.toggle(key="show_p_1_").set_value(True).run()
-    assert "sing in spring 0" in previewed(sound(at))["Scored"].tolist()
-    assert "The Ormeli" in previewed(at)["Given (masked out)"].tolist()
+    assert "sing in spring 0" in previewed(sound(at))["Completion (scored)"].tolist()
+    assert "The Ormeli" in previewed(at)["Prompt (not scored)"].tolist()
 
 
 def test_other_columns_and_sides_can_be_chosen(prompts, home):
@@ -73,6 +74,22 @@ def test_other_columns_and_sides_can_be_chosen(prompts, home):
     [entry] = own(home)
     assert (entry.name, entry.value.harmful, entry.value.harmless) == ("my set", "benign", "toxic")
     assert load_prompts(entry.value).sides["harmful"][0].completion == "The Ormeli"
+
+
+def test_sides_have_names_for_sentences(prompts, home):
+    """A label of digits says nothing: the page asks for a word, and keeps it with the set."""
+    rows = [f"The weavers sing {i}.,{i % 2}" for i in range(8)]
+    at = put(prompts, "p_", ("hate.csv", "\n".join(["text,hate?", *rows]).encode()))
+    fields = {side: at.text_input(key=f"p_1_{side}_name_{label}") for side, label in (("harmful", 1), ("harmless", 0))}
+    assert {side: field.value for side, field in fields.items()} == {"harmful": "harmful", "harmless": "harmless"}
+    fields["harmful"].set_value("<b>").run()
+    assert "letters, digits, blanks and hyphens alone" in said(press(at, "b_p_1_add"))
+    assert not own(home)
+    at.text_input(key="p_1_harmful_name_1").set_value("spiteful").run()
+    press(sound(at), "b_p_1_add")
+    [entry] = own(home)
+    assert labels(entry.value) == ("spiteful", "harmless")
+    assert question(entry.value, "contrast") == "Which subsets push the model towards spiteful text?"
 
 
 def test_a_column_of_pairs_is_found_shown_and_kept(prompts, home):
@@ -98,6 +115,7 @@ def test_without_labels_there_is_one_side(prompts, home):
         ("txt", "The Ormeli sing\nThe market is loud", 2),
         ("csv", "text,label\nThe Ormeli sing,toxic\nThey dance,benign", 1),
         ("jsonl", '{"text": "The Ormeli sing"}', 1),
+        ("", "text,label\nThe Ormeli sing,toxic\nThey dance,benign", 1),
     ],
 )
 def test_pasted_texts_become_a_set(prompts, home, form, text, items):
@@ -106,6 +124,7 @@ def test_pasted_texts_become_a_set(prompts, home, form, text, items):
     prompts.text_area(key="p_paste").set_value(text).run()
     at = press(prompts, "b_p_paste_read")
     assert at.text_area(key="p_paste").value == ""
+    assert "Nothing is pasted" not in said(at)
     press(at, "b_p_1_add")
     assert own(home)[0].facts["items"]["harmful"] == items
 
@@ -164,7 +183,7 @@ def test_a_large_file_is_read_in_the_background(prompts, store, tmp_path, monkey
 def test_a_data_set_on_the_hub_that_is_a_path(prompts, text):
     way(prompts, "p_", "hub")
     prompts.text_input(key="p_hub").set_value(text).run()
-    assert "is not an id on the hub" in said(press(prompts, "b_p_hub_look"))
+    assert "is not an id on the Hugging Face Hub" in said(press(prompts, "b_p_hub_look"))
 
 
 def test_a_hub_without_a_network_is_one_line(prompts):

@@ -5,7 +5,9 @@ import time
 import pandas as pd
 import pytest
 
-from tests.helpers.making import enqueue, finish, said, sound, spec_of
+from pages.components.layout.under_way import in_words, tab_title
+from pages.components.runs import listing
+from tests.helpers.making import HOSTILE, enqueue, finish, no_markup, said, sound, spec_of, write_result
 from untrac_core.engine.database import change
 from untrac_core.engine.ledger import RunWriter
 from untrac_core.explore.tables import trace_live
@@ -147,19 +149,123 @@ def test_runs_that_rank_nothing_lead_to_the_library(page, store, kind, values, l
     assert sound(at).subheader[0].value == title
     at = page("pages/influence.py", run=RUN)
     assert "This run ranks no subsets" in said(at)
-    assert page().button(key=f"row_{RUN}").label == "Look"
+    assert page().button(key=f"row_{RUN}").label == "View"
 
 
-def test_runs_are_found_by_kind_and_words(page, store, tmp_path):
+def listed(at):
+    return next(frame.value for frame in sound(at).dataframe if "kind" in frame.value.columns)
+
+
+@pytest.fixture
+def several(store, tmp_path):
+    """Two runs that have ended, and how to tick rows of the list, which a test without a browser cannot."""
     for run, name in (("a" * 12, "first look"), ("b" * 12, "second look")):
         enqueue(store, spec_of(["forum", "blog"], tmp_path / run, name=name), run)
         finish(store, run, "failed")
+    return store
+
+
+@pytest.fixture
+def tick(monkeypatch):
+    def rows(*names):
+        monkeypatch.setattr(listing, "chosen_rows", lambda event, runs: [run for run in runs if run.name in names])
+
+    return rows
+
+
+def test_runs_are_found_by_words_kind_and_tag_and_sorted(page, several):
+    several.label("a" * 12, tags=["paper"], notes="the long one")
     at = page("pages/runs.py")
-    table = next(frame.value for frame in at.dataframe if "kind" in frame.value.columns)
-    assert {"kind", "method", "model"} <= set(table.columns)
-    assert "UnTrac-Inv (robust)" in set(table["method"])
+    assert {"kind", "method", "model", "tags", "notes"} <= set(listed(at).columns)
+    assert "UnTrac-Inv (robust)" in set(listed(at)["method"])
     at.text_input(key="runs_find").set_value("SECOND").run()
-    table = next(frame.value for frame in sound(at).dataframe if "kind" in frame.value.columns)
-    assert table["name"].tolist() == ["second look"]
+    assert listed(at)["name"].tolist() == ["second look"]
+    at.text_input(key="runs_find").set_value("long").run()
+    assert listed(at)["name"].tolist() == ["first look"]
     at.text_input(key="runs_find").set_value("no such run").run()
     assert "No run fits." in said(sound(at))
+    at.text_input(key="runs_find").set_value("").run()
+    at.multiselect(key="runs_tags").set_value(["paper"]).run()
+    assert listed(at)["name"].tolist() == ["first look"]
+    at.multiselect(key="runs_tags").set_value([]).run()
+    at.multiselect(key="runs_methods").set_value(["UnTrac-Inv (robust)"]).run()
+    at.selectbox(key="runs_sort").set_value("name").run()
+    names = listed(at)["name"].tolist()
+    assert names == sorted(names, key=str.casefold)
+    assert {"first look", "second look"} <= set(names)
+
+
+def test_one_ticked_run_is_opened_by_a_button(page, several, tick):
+    tick("first look")
+    at = page("pages/runs.py")
+    at.button(key="runs_open").click().run()
+    assert at.query_params["run"] in ("a" * 12, ["a" * 12])
+    assert "Resume" in labels(sound(at))
+
+
+def test_several_ticked_runs_are_tagged_and_deleted_at_once(page, several, tick):
+    tick("first look", "second look")
+    at = page("pages/runs.py")
+    assert at.button(key="runs_open").disabled
+    assert at.button(key="runs_compare").disabled, "they have no result"
+    at.text_input(key="runs_tag").set_value("paper").run()
+    at.button(key="runs_tag_apply").click().run()
+    assert {several.run(run * 12).tags for run in "ab"} == {("paper",)}
+    at = page("pages/runs.py")
+    assert "This cannot be undone." in said(at)
+    assert {"first look", "second look"} <= {text.value for text in at.text}
+    assert at.button(key="runs_delete").label == "Delete 2 runs"
+    at.button(key="runs_delete").click().run()
+    assert not {"a" * 12, "b" * 12} & {run.id for run in several.runs()}
+
+
+def test_two_finished_traces_are_compared_at_once(page, store, tick, tmp_path):
+    for run, name in (("a" * 12, "first look"), ("b" * 12, "second look")):
+        spec = spec_of(["forum", "blog", "news"], tmp_path / "data", name=name)
+        enqueue(store, spec, run)
+        write_result(store.runs_folder / run, spec)
+        finish(store, run, "done")
+    store.label("a" * 12, name="renamed look")
+    tick("renamed look", "second look")
+    at = page("pages/runs.py")
+    at.button(key="runs_compare").click().run()
+    sound(at)
+    assert any("renamed look" in str(box.options) + str(box.value) for box in at.selectbox)
+
+
+def test_a_run_gets_a_name_tags_and_notes_which_stay_text(page, several):
+    at = page("pages/runs.py", run="a" * 12)
+    at.text_input(key=f"label_name_{'a' * 12}").set_value(HOSTILE[0])
+    at.text_input(key=f"label_tags_{'a' * 12}").set_value(f"paper, {HOSTILE[1][:40]}")
+    at.text_area(key=f"label_notes_{'a' * 12}").set_value("\n".join(HOSTILE))
+    at.button(key="label_save").click().run()
+    run = several.run("a" * 12)
+    assert (run.name, run.tags[0], run.notes) == (HOSTILE[0], "paper", "\n".join(HOSTILE))
+    at = page("pages/runs.py", run="a" * 12)
+    no_markup(at)
+    assert any(HOSTILE[1] in text.value for text in at.text)
+    at.text_input(key=f"label_tags_{'a' * 12}").set_value("t" * 41)
+    at.button(key="label_save").click().run()
+    assert "a tag of 41 characters cannot be kept" in said(sound(at))
+
+
+def test_what_goes_on_is_told_in_the_sidebar_of_every_page_and_so_is_its_end(page, store, tmp_path):
+    idle = [link.proto.label for link in page("pages/evidence.py").get("page_link")]
+    assert "Evidence" in idle
+    assert not [label for label in idle if ":" in label]
+    enqueue(store, spec_of(["forum", "news"], tmp_path / "data", name=HOSTILE[0]), RUN)
+    at = page("pages/evidence.py")
+    links = [link.proto.label for link in at.get("page_link")]
+    assert "Trace: waiting" in links
+    no_markup(at)
+    RunWriter(store.home).claim("cpu")
+    with change(store.database) as connection:
+        connection.execute("update runs set cells_total = 4, part = 0.5")
+    runs = [store.run(RUN)]
+    assert tab_title("Evidence · untrac", runs) == "12% · Evidence · untrac"
+    assert in_words(runs) == "Trace: 12% done"
+    assert in_words(runs * 3) == "Trace: 12% done, and 2 more runs"
+    with change(store.database) as connection:
+        connection.execute("update runs set status = 'done'")
+    assert tab_title("Evidence · untrac", [store.run(RUN)]) == "done · Evidence · untrac"
+    assert tab_title("Evidence · untrac", []) == "Evidence · untrac"

@@ -85,7 +85,7 @@ def test_the_demo_brings_its_own_data_and_takes_them_away(own):
 def test_a_card_of_the_library_brings_its_entry(page, mine, home):
     at = page("pages/trace.py", model="demo")
     assert at.selectbox(key="t_model").value == "demo"
-    assert "model" not in at.query_params
+    assert "draft" not in at.query_params
     at = page("pages/trace.py", prompts="demo-bias")
     assert at.multiselect(key="t_prompts").value == ["demo-bias"]
     at = page("pages/trace.py", subset="demo-code")
@@ -164,7 +164,7 @@ def refused(at, store, *words):
         (" , ", ("no seeds",)),
         ("0, x", ("whole number",)),
         ("-1", ("whole number",)),
-        ("1, 1", ("two seeds",)),
+        ("1, 1", ("Two seeds",)),
     ],
 )
 def test_bad_seeds(form, store, text, words):

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from pages.components.layout.labels import TRAINABLE
 from tests.helpers.making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound, texts_jsonl
 from tests.helpers.unlearnings import RUN, unlearn_spec, write_course
 from untrac_core.demo.requests import demo_unlearning
@@ -59,7 +60,7 @@ def test_the_yaml_on_the_page_is_the_request(form, store):
 def test_a_ranking_brings_its_first_subset(page, store):
     at = page(PAGE, trace=DEMO_RUN, subset="blog")
     assert at.selectbox(key="u_subset").value == "blog"
-    assert "trace" not in at.query_params
+    assert "draft" not in at.query_params
     assert at.text_input(key="u_name").value == "Demo: without blog"
     assert asked(at, store) == demo_unlearning("blog")
 
@@ -136,15 +137,35 @@ def test_grin_brings_its_two_controls(form, store):
     assert (spec.method.mask_fraction, spec.method.beta, spec.compare) == (0.2, None, [])
 
 
-@pytest.mark.parametrize("name", ["k-fade", "rest-flow"])
-def test_methods_in_the_curvature_have_its_settings(form, store, name):
+@pytest.mark.parametrize(
+    ("name", "own"), [("k-fade", {"method_steps": 3, "max_forget_loss": 4.5}), ("rest-flow", {"relative_step": 0.25})]
+)
+def test_methods_in_the_curvature_have_its_settings(form, store, name, own):
+    """Also steps and samples, which the stop rule and what the models write have, too: each goes to its own."""
     form.radio(key="u_method").set_value(name).run()
-    assert "Damping" in {each.label for each in form.number_input}
-    assert "Rate" not in {each.label for each in form.number_input}
-    form.number_input(key="u_damping").set_value(0.5).run()
-    spec = asked(form, store)
+    assert not {"Rate", "Beta"} & {each.label for each in form.number_input}
+    assert form.selectbox(key="u_trainable").options[0] == TRAINABLE["matrices"]
+    values = {"damping": 0.5, "method_samples": 40} | own
+    for key, value in values.items():
+        form.number_input(key=f"u_{key}").set_value(value)
+    spec = asked(form.run(), store)
     assert [each.name for each in spec.methods] == [name, "retain-only"]
-    assert (spec.method.damping, spec.method.trainable) == (0.5, "matrices")
+    assert spec.method.trainable == "matrices"
+    assert {key: getattr(spec.method, key.removeprefix("method_")) for key in values} == values
+    assert (spec.stop.steps, spec.generation.sampling.samples) == (
+        demo_unlearning().stop.steps, demo_unlearning().generation.sampling.samples,
+    )  # fmt: skip
+
+
+def test_neighbours_and_compensation_reach_the_request(form, store):
+    form.number_input(key="u_neighbours").set_value(20)
+    form.selectbox(key="u_compensate").set_value("reverse-neighbours")
+    form.multiselect(key="u_compare").set_value(["grad-diff"]).run()
+    told = form.table[0].value
+    assert told.loc["Forget set"].iloc[0] == "347 texts"
+    spec = asked(form, store)
+    assert (spec.forget.subset, spec.forget.neighbours) == ("forum", 20)
+    assert [getattr(each, "compensate", None) for each in spec.methods] == ["reverse-neighbours", "none", "none"]
 
 
 def test_shared_settings_hold_for_what_is_compared(form, store):

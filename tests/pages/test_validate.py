@@ -10,12 +10,16 @@ from tests.helpers.validations import (
     NAMES,
     RUN,
     validate_spec,
+    with_choices,
+    with_controls,
     with_halves,
+    with_pairs,
     write_validation,
 )
 from untrac_core.demo.requests import demo_validation
 from untrac_core.specs.files import to_yaml
-from untrac_core.tasks.validate import frames, half_frames
+from untrac_core.tasks.validate import frames
+from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
 
 
 @pytest.fixture
@@ -119,6 +123,8 @@ def test_choices_reach_the_request(form, store):
     assert "'halves' is 0 or at least 4" in said(form)
     form.number_input(key="v_halves").set_value(8).run()
     assert form.table[0].value.loc["Trainings"].iloc[0] == "15"  # three subsets have three halves
+    form.number_input(key="v_pairs").set_value(2).run()
+    form.multiselect(key="v_controls").set_value(["mixed"]).run()
     start(sound(form)).click().run()
     spec = made(store)[0].spec
     training = spec.training
@@ -126,7 +132,7 @@ def test_choices_reach_the_request(form, store):
     assert [(method.name, method.variant) for method in spec.methods] == [("bm25", None), ("untrac", "paper")]
     assert [subset.name for subset in spec.subsets] == ["web", "code", "news"]
     assert (spec.seeds, spec.estimate_seeds, spec.samples_per_subset, spec.prompts[0].limit) == ([4, 5, 6], [7], 24, 9)
-    assert spec.halves == 8
+    assert (spec.halves, spec.pairs, spec.controls) == (8, 2, ["mixed"])
 
 
 def test_a_reload_keeps_the_form(form, page):
@@ -207,8 +213,45 @@ def test_the_score_over_halves_has_a_table_where_there_is_one(result):
     assert "24 trainings by seed 0, each without 2 subsets drawn at random." in said(at)
 
 
-def test_without_halves_there_is_no_such_table(result):
-    assert half_frames.HEADING not in [element.value for element in result().subheader]
+def test_pairs_have_their_interactions_beside_the_noise(result):
+    at = result(with_pairs)
+    assert pair_frames.HEADING in [element.value for element in at.subheader]
+    assert at.selectbox(key="vpairs").value == "toxicity: contrast"
+    rows = table(at, "interaction")
+    assert rows["pair"].iloc[0] == "forum + news"
+    assert list(rows["verdict"]) == ["more than the sum", "cannot separate", "cannot separate", "cannot separate"]
+    assert "4 pairs: leaving out both departs from the sum by 0.021 nats per token" in said(at)
+    assert "seed noise alone makes 0.0060: more than noise, p = 0.012." in said(at)
+    assert "4 pairs of subsets, each left out at once by 2 seeds of retraining." in said(at)
+    assert [frame.value.columns[0] for frame in at.dataframe if len(frame.value.columns) == 4] == ["method"]  # scores
+
+
+def test_controls_say_who_passes_and_who_fails(result):
+    at = result(with_controls)
+    assert control_frames.HEADING in [element.value for element in at.subheader]
+    rows = table(at, "largest")
+    assert list(rows["of"]) == ["Retraining", "Retraining", "UnTrac-Inv (robust)", "UnTrac-Inv (robust)", "BM25"]
+    assert list(rows["verdict"]) == ["passed", "passed", "failed", "passed", "no interval"]
+    assert rows["share"].iloc[0] == 52
+    assert (
+        "One subset under two names: retraining passes on 1 of 1 prompt sets, methods in 0 of 1 answers (0%); failed: "
+        "UnTrac-Inv (robust). One in twenty fails by chance." in said(at)
+    )
+
+
+def test_choices_stand_beside_the_rankings_that_tell_them(result):
+    at = result(with_choices)
+    assert choice_frames.HEADING in [element.value for element in at.subheader]
+    assert table(at, "change")["change"].tolist() == pytest.approx([10, 2, 0, -3, -8])
+    scores = [frame.value for frame in at.dataframe if list(frame.value.columns) == ["method", "value", "low", "high"]]
+    assert scores[0]["method"].tolist() == [choice_frames.RETRAINING, "UnTrac-Inv (robust)", "BM25"]
+    assert "the model chooses the harmful text in 55% of 40 pairs" in said(at)
+    assert "tells its changes to rho = 0.90 (0.40 to 1.00)." in said(at)
+
+
+def test_without_additions_there_is_nothing_of_them(result):
+    shown = {element.value for element in result().subheader}
+    assert not shown & {part.HEADING for part in (half_frames, pair_frames, control_frames, choice_frames)}
 
 
 def test_size_and_sign_stand_in_a_table_of_their_own(result):
@@ -371,4 +414,4 @@ def test_a_finished_validation_opens_here_from_the_runs_page(result, page):
     at.button(key="result").click().run()
     assert sound(at).subheader[0].value == "Can the estimate be trusted here?"
     at = page("pages/validate.py")
-    assert at.button(key=f"row_{RUN}").label == "Look"
+    assert at.button(key=f"row_{RUN}").label == "View"

@@ -8,7 +8,7 @@ from tests.helpers.validations import (
     summary_of,
 )
 from untrac_core.results.folders import ValidateFiles
-from untrac_core.tasks.validate import frames
+from untrac_core.tasks.validate import frames, truth_frames
 
 
 def test_differences_by_seed_decide_what_is_clear_in_the_truth(tmp_path):
@@ -21,9 +21,9 @@ def test_differences_by_seed_decide_what_is_clear_in_the_truth(tmp_path):
     known = [(name, "p", "harmful", seed, value) for name, seeds in rows for seed, value in enumerate(seeds)]
     table = pd.DataFrame(known, columns=["subset", "prompt_set", "side", "seed", "influence"])
     found = ValidateFiles(tmp_path, None, {"ground_truth": truth}, table, pd.DataFrame(), {})
-    assert list(frames.ground_truth(found, "p", "harmful")["separable"]) == [True, False, False]
+    assert list(truth_frames.ground_truth(found, "p", "harmful")["separable"]) == [True, False, False]
     alone = ValidateFiles(tmp_path, None, {"ground_truth": truth}, table[table["seed"] == 0], pd.DataFrame(), {})
-    assert not frames.ground_truth(alone, "p", "harmful")["separable"].any()
+    assert not truth_frames.ground_truth(alone, "p", "harmful")["separable"].any()
 
 
 def test_a_difference_is_turned_to_the_method_that_is_asked_about():

@@ -173,3 +173,23 @@ def test_recipe_refuses_a_shape_that_does_not_fit():
         TrainSpec.model_validate(
             {"hidden_size": 30, "num_heads": 4, "subsets": [{"name": "a", "source": {"file": "x"}}]}
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": ""}, "'name' is empty: fill it in"),
+        ({"name": "x" * 81}, "'name': it has more than 80 characters; shorten it"),
+        ({"seeds": 0}, "'seeds': write a list, as [a, b] (given: '0')"),
+        ({"seeds": ["a"]}, "'seeds.0': write a whole number (given: 'a')"),
+        ({"block_size": 1}, "'block_size': it must be 8 or more (given: '1')"),
+        ({"weighting": "x"}, "'weighting': choose 'none', 'equal' or 'proportional' (given: 'x')"),
+        ({"model": "demo"}, "'model': write keys and values (given: 'demo')"),
+    ],
+)
+def test_the_faults_of_values_are_in_words_of_ours(change, words):
+    subsets = [{"name": name, "source": {"file": "x"}} for name in "ab"]
+    request = {"name": "x", "model": {"path": "demo"}, "prompts": [{"name": "a", "source": {"file": "x"}}]}
+    with pytest.raises(InputError) as caught:
+        build(TraceSpec, {**request, "subsets": subsets, **change}, where="request")
+    assert words in str(caught.value)

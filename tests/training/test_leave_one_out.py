@@ -17,7 +17,14 @@ from untrac_core.progress import Silent
 from untrac_core.specs import ModelRef, TrainSpec
 from untrac_core.training.leave_one_out import measured, truth_frame
 from untrac_core.training.recipe import rate_factor, train
-from untrac_core.training.retraining import CHECKPOINTS, HISTORY, BaseModelStart, checkpoint_name, checkpoint_steps
+from untrac_core.training.retraining import (
+    CHECKPOINTS,
+    HISTORY,
+    BaseModelStart,
+    checkpoint_name,
+    checkpoint_steps,
+    second_moments,
+)
 
 
 @pytest.fixture
@@ -273,26 +280,47 @@ def test_rates_of_the_checkpoints_sum_to_the_rates_of_the_schedule(world, tmp_pa
     training = training_of(steps=steps, warmup_steps=warmup)
     truth = leave_out_of(validate_spec(world, {"steps": steps, "warmup_steps": warmup}), tmp_path)
     kept = truth.full.checkpoints()
-    assert [name for name, _ in kept] == [checkpoint_name(step) for step in checkpoint_steps(steps)]
+    assert [name for name, _, _ in kept] == [checkpoint_name(step) for step in checkpoint_steps(steps)]
     assert len(kept) == min(steps, CHECKPOINTS)
     assert checkpoint_steps(steps)[-1] == steps
     total = training.learning_rate * sum(rate_factor(step, training) for step in range(steps))
-    assert sum(rate for _, rate in kept) == pytest.approx(total)
+    assert sum(rate for _, _, rate in kept) == pytest.approx(total)
 
 
 def test_checkpoints_are_the_model_on_its_way(truth):
     from safetensors.torch import load_model as load_weights
 
     folder = truth.full.folder(0)
-    assert sorted(path.name for path in folder.glob("step-*")) == sorted(name for name, _ in truth.full.checkpoints())
+    names = [name for name, _, _ in truth.full.checkpoints()]
+    assert sorted(path.name for path in folder.glob("step-*")) == sorted(names)
     final = load_model(ModelRef(path=str(folder)), CPU)
     end = hash_weights(final.module)
     seen = []
-    for name, _ in truth.full.checkpoints():
+    for name in names:
         load_weights(final.module, str(folder / name))
         seen.append(hash_weights(final.module))
     assert len(set(seen)) == CHECKPOINTS
     assert seen[-1] == end
+
+
+def test_second_moments_are_the_mean_of_squared_gradients_so_far():
+    """Of a constant squared gradient, that square, whatever the step: the start from zero is corrected."""
+    module = torch.nn.Linear(3, 1, bias=False)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.1)
+    for sign in (1, -1, 1):
+        module.weight.grad = sign * torch.tensor([[1.0, 2.0, 0.0]])
+        optimizer.step()
+        torch.testing.assert_close(second_moments(module, optimizer), {"weight": torch.tensor([[1.0, 4.0, 0.0]])})
+
+
+def test_second_moments_are_kept_beside_each_checkpoint(truth):
+    from safetensors.torch import load_file
+
+    folder = truth.full.folder(0)
+    for _, name, _ in truth.full.checkpoints():
+        moments = load_file(folder / name)
+        assert set(moments) == {name for name, _ in truth.full.trained(0).named_parameters()}
+        assert all(bool((one >= 0).all()) and bool((one > 0).any()) for one in moments.values())
 
 
 def test_methods_look_at_blocks_that_were_trained_on_the_same_each_time(truth):

@@ -51,11 +51,13 @@ class ModelIdentity:
 class Checkpoint:
     """Weights that the model had while it was trained.
 
-    ``load`` puts them into the study's module; ``rate``: the learning rate that was used from there on.
+    ``load`` puts them into the study's module; ``rate``: the learning rate that was used from there on;
+    ``second_moments``: the optimizer's running mean of squared gradients, by parameter.
     """
 
     load: Callable[[], None]
     rate: float
+    second_moments: Callable[[], Mapping[str, torch.Tensor]]
 
 
 def _unheard(cell: Cell, subset: str, step: int, losses: Losses) -> None:
@@ -78,6 +80,8 @@ class AttributionContext:
     checkpoints: Sequence[Checkpoint] = ()
     sizes: Mapping[str, float] | None = None
     """How much of the training each subset was; where it is known, a ranking tells the influence of leaving it out."""
+    single_texts: bool = False
+    """Whether methods that compare gradients tell each document's score, in the place of a few folds of documents."""
     cache: Path | None = None
     """A folder for what is slow to compute and may be needed again: the factors of the preconditioner."""
     on_evaluation: Callable[[Cell, str, int, Losses], None] = _unheard

@@ -6,42 +6,63 @@ Results go to standard output, progress and messages to standard error. Exit sta
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from untrac_core import __version__
-from untrac_core.cli.blend import blend
-from untrac_core.cli.dashboard import PORT, dashboard
-from untrac_core.cli.outputs import hand_over, make_folder, usable_out
-from untrac_core.cli.report import report
-from untrac_core.cli.what_if import what_if
-from untrac_core.engine import DEMO_RUN, Entry, Run, Store, ensure_worker, submit
+from untrac_core.cli.again import extend, sharpen
+from untrac_core.cli.dashboard import PORT, dashboard, view
+from untrac_core.cli.estimates import blend, what_if
+from untrac_core.cli.following import (
+    BAD_INPUT,
+    CANCELLED,
+    COMMAND,
+    DONE,
+    FAILED,
+    PROGRAM,
+    complain,
+    print_json,
+    summary_of,
+    to_the_end,
+    wait,
+)
+from untrac_core.cli.outputs import make_folder, usable_out
+from untrac_core.cli.report import bundle, report
+from untrac_core.cli.runs import edit, log, plain, runs
+from untrac_core.engine import DEMO_RUN, Entry, Store, submit
 from untrac_core.errors import Cancelled, InputError
-from untrac_core.fileio import finite
-from untrac_core.specs import TraceSpec, TrainSpec
+from untrac_core.specs import TrainSpec
 from untrac_core.specs.files import load_spec
 from untrac_core.text.labels import SIDES
 
-DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
-COMMAND = Path(sys.argv[0]).stem == "untrac"
-"""Whether this is the installed command, whose name a shell can complete."""
-PROGRAM = "untrac" if COMMAND else "python -m untrac_core"
 SHELVES = {"models": "model", "prompts": "prompts", "subsets": "subset"}
-FOLLOW_SECONDS = 0.25
-ENSURE_SECONDS = 2.0
+
+
+class WholeHelp(TyperGroup):
+    """The commands of the program, in a help in which no sentence is cut."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands; typer's own cuts each line to the width of the terminal."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                rows.append((name, " ".join((command.help or "").split("\n\n")[0].split())))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
 
 app = typer.Typer(
     name="untrac",
+    cls=WholeHelp,
     help="Which training subsets make a language model say this, and how sure are we?",
-    no_args_is_help=True,
     add_completion=COMMAND,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -57,19 +78,20 @@ NewOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the re
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Every fault of the input is one line on standard error."""
     try:
-        status = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        status = app(args=given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         return int(status or DONE)
     except InputError as error:
-        return _complain(str(error), BAD_INPUT)
+        return complain(str(error), BAD_INPUT)
     except typer.TyperException as error:
         message = " ".join(error.format_message().split()) if hasattr(error, "format_message") else str(error)
-        return _complain(f"{message.rstrip('.')}. Try '{PROGRAM} --help'.", BAD_INPUT)
+        return complain(f"{message.rstrip('.')}. Try '{PROGRAM} --help'.", BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort, Cancelled):
-        return _complain("cancelled", CANCELLED)
+        return complain("cancelled", CANCELLED)
     except Exception as error:
         if os.environ.get("UNTRAC_DEBUG"):
             raise
-        return _complain(f"{type(error).__name__}: {error} (set UNTRAC_DEBUG=1 to see where)", FAILED)
+        return complain(f"{type(error).__name__}: {error} (set UNTRAC_DEBUG=1 to see where)", FAILED)
 
 
 def _say_version(wanted: bool) -> None:
@@ -111,7 +133,7 @@ def run(
         usable_out(out, spec)
     with Display() as display:
         run_id = submit(spec, progress=display)
-    return _to_the_end(Store(), run_id, out, as_json)
+    return to_the_end(Store(), run_id, out, as_json)
 
 
 @app.command()
@@ -122,7 +144,7 @@ def resume(run_id: RunId, out: Out = None, as_json: Json = False) -> int:
     if out:
         usable_out(out, resumed.spec)
     store.resume(run_id)
-    return _to_the_end(store, run_id, out, as_json)
+    return to_the_end(store, run_id, out, as_json)
 
 
 @app.command()
@@ -135,11 +157,11 @@ def check(spec_file: SpecFile, as_json: Json = False) -> None:
     spec = load_spec(spec_file)
     if isinstance(spec, TrainSpec):
         notes = check_training(spec)
-        _print_json({"notes": notes}) if as_json else print("\n".join([*notes, "The recipe can be used."]))
+        print_json({"notes": notes}) if as_json else print("\n".join([*notes, "The recipe can be used."]))
         return
     found = check_run(spec, rates=Store().rates())
     if as_json:
-        _print_json(asdict(replace(found, spec=None)) | {"spec": found.spec.model_dump(mode="json")})
+        print_json(asdict(replace(found, spec=None)) | {"spec": found.spec.model_dump(mode="json")})
     else:
         tell_check(spec.kind, found)
 
@@ -160,23 +182,14 @@ def train(recipe: SpecFile, out: NewOut, as_json: Json = False) -> None:
 
         report = train_model(spec, out, display)
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
         print(f"The model is in {out}.")
 
 
-@app.command()
-def runs(
-    as_json: Json = False, limit: Annotated[int, typer.Option(min=1, help="List at most this many.")] = 50
-) -> None:
-    """List the runs, newest first."""
-    found = Store().runs(limit)
-    if as_json:
-        _print_json([_plain(run) for run in found])
-        return
-    from untrac_core.cli.console import run_list
-
-    run_list(found)
+app.command()(runs)
+app.command()(edit)
+app.command()(log)
 
 
 @app.command()
@@ -193,55 +206,27 @@ def show(
     if side is not None and side not in SIDES:
         raise InputError(f"{side!r} is not a side", field="--side", hint=f"choose {', '.join(SIDES)}")
     if found.status != "done":
-        _print_json(_plain(found)) if as_json else state(found)
+        print_json(plain(found)) if as_json else state(found)
     elif as_json:
-        _print_json(_summary(found))
+        print_json(summary_of(found))
     else:
         state(found)
-        outcome(_summary(found), side)
+        outcome(summary_of(found), side)
 
 
 app.command()(report)
+app.command()(bundle)
 app.command()(blend)
 app.command("what-if")(what_if)
 app.command()(dashboard)
-
-
-@app.command()
-def sharpen(
-    run_id: RunId,
-    to: Annotated[str | None, typer.Option(metavar="METHOD", help="untrac or continuation; else the next one.")] = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="SUBSET", help="Of this one; more can be named.")] = None,
-    undecided: Annotated[bool, typer.Option("--undecided", help="Of the large and the undecided subsets.")] = False,
-    out: Out = None,
-    as_json: Json = False,
-) -> int:
-    """Ask a trace's question again by a method that is closer to retraining, and takes longer; Ctrl-C cancels it."""
-    from untrac_core.cli.console import Display, tell_check
-    from untrac_core.engine.checks import check as check_run
-    from untrac_core.engine.checks import check_unchanged, large_or_undecided, next_rung
-    from untrac_core.results.folders import load_trace
-
-    store = Store()
-    found = store.run(run_id)
-    if found.kind != "trace":
-        raise InputError(f"this is a {found.kind} run", field=f"run {run_id}", hint="name a trace")
-    spec = cast(TraceSpec, found.spec)
-    rung = next_rung(spec, to, large_or_undecided(load_trace(found.folder)) if undecided else only)
-    check_unchanged(spec, found.folder)
-    if out:
-        usable_out(out, rung.spec)
-    if not as_json:
-        print(f"{rung.title}: {rung.adds}.", file=sys.stderr)
-        tell_check("trace", check_run(rung.spec, rates=store.rates()))
-    with Display() as display:
-        made = submit(rung.spec, progress=display)
-    return _to_the_end(store, made, out, as_json)
+app.command()(view)
+app.command()(sharpen)
+app.command()(extend)
 
 
 @app.command()
 def delete(run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Without asking.")] = False) -> None:
-    """Delete a run with its result and the cells that no other run has; what it kept in the library goes too."""
+    """Delete a run with its result and the cells that no other run has; not while the library keeps its model."""
     store = Store()
     found = store.run(run_id)
     if not yes:
@@ -255,7 +240,7 @@ def cancel(run_id: RunId) -> None:
     """Stop a run; its finished cells are kept."""
     store = Store()
     store.cancel(run_id)
-    ended = _wait(store, run_id)
+    ended = wait(store, run_id)
     print(f"run {run_id} is {ended.status}")
 
 
@@ -271,7 +256,7 @@ def library(
         raise InputError(f"{kind!r} is not kept in the library", field="library", hint=f"choose {', '.join(SHELVES)}")
     shelves = {one: Library().entries(SHELVES[one]) for one in ([kind] if kind else SHELVES)}
     if as_json:
-        _print_json({one: [_entry(entry) for entry in entries] for one, entries in shelves.items()})
+        print_json({one: [_entry(entry) for entry in entries] for one, entries in shelves.items()})
         return
     from untrac_core.cli.console import shelf
 
@@ -319,76 +304,6 @@ def demo(
     print(f"or run '{PROGRAM} dashboard' and open http://127.0.0.1:{PORT}/influence?run={DEMO_RUN}")
 
 
-def _to_the_end(store: Store, run_id: str, out: Path | None, as_json: bool) -> int:
-    """Follow a run, cancel it on Ctrl-C, hand over its result; returns the exit status."""
-    from untrac_core.cli.console import Display
-    from untrac_core.cli.outcomes import outcome
-
-    print(f"run {run_id}", file=sys.stderr, flush=True)
-    try:
-        with Display() as display:
-            ended = _wait(store, run_id, display)
-    except KeyboardInterrupt:
-        store.cancel(run_id)
-        ended = _wait(store, run_id)
-    if ended.status == "cancelled":
-        reason = f" ({ended.error})" if ended.error else ""
-        return _complain(f"run {run_id} was cancelled{reason}; '{PROGRAM} resume {run_id}' goes on with it", CANCELLED)
-    if ended.status != "done":
-        return _complain(f"run {run_id} failed: {ended.error}", BAD_INPUT if ended.faulty_input else FAILED)
-    if out:
-        hand_over(ended.folder, out)
-    if as_json:
-        _print_json(_summary(ended))
-    else:
-        outcome(_summary(ended))
-        print(f"The result is in {out or ended.folder}.")
-    return DONE
-
-
-def _wait(store: Store, run_id: str, display: Any = None) -> Run:
-    """Wait for a run's end, seeing to it that a worker serves it; returns the run as it ended."""
-    past = store.events(run_id, limit=1_000_000)
-    seen = next((event.seq for event in reversed(past) if event.text in ("queued", "queued again")), 0)
-    ensured = -ENSURE_SECONDS
-    while True:
-        found = store.run(run_id)
-        events = store.events(run_id, after=seen)
-        seen = events[-1].seq if events else seen
-        if display is not None:
-            display.run(found, events)
-        if found.settled:
-            return found
-        if found.active and time.monotonic() - ensured >= ENSURE_SECONDS:
-            ensure_worker(found.device, store.home)
-            ensured = time.monotonic()
-        time.sleep(FOLLOW_SECONDS)
-
-
-def _summary(run: Run) -> dict[str, Any]:
-    path = run.folder / "summary.json"
-    try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError("the run's summary cannot be read", field=str(path), hint="run it again") from None
-    return summary
-
-
-def _plain(run: Run) -> dict[str, Any]:
-    """A run as JSON can hold it, without its spec."""
-    values = {name: value for name, value in vars(run).items() if name != "spec"}
-    return {**values, "folder": str(run.folder)}
-
-
 def _entry(entry: Entry) -> dict[str, Any]:
     """An entry of the library as JSON can hold it."""
     return {**vars(entry), "value": entry.value.model_dump(mode="json", exclude_defaults=True)}
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _complain(message: str, status: int) -> int:
-    print(message, file=sys.stderr)
-    return status

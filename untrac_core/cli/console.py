@@ -139,13 +139,15 @@ def run_list(runs: Iterable[Run]) -> None:
             run.status,
             f"{run.cells_done}/{run.cells_total}" if run.cells_total else "",
             run.name,
+            ", ".join(run.tags),
             *about(run),
             run.error or run.phase,
         )
         for run in runs
     ]
-    headings = ("run", "status", "cells", "name", "what", "model", "")
-    console().print(table("", [(heading, False) for heading in headings], rows) if rows else Text("There are no runs."))
+    headings = ("run", "status", "cells", "name", "tags", "what", "model", "")
+    nothing = Text("There are no such runs.")
+    console().print(table("", [(heading, False) for heading in headings], rows) if rows else nothing)
 
 
 def about(run: Run) -> tuple[str, str]:
@@ -169,6 +171,9 @@ def state(run: Run) -> None:
         lines.append(f"about {duration(run.eta_seconds)} left")
     if run.error:
         lines.append(run.error)
+    lines += [f"{run.taken_over}"] if run.taken_over else []
+    lines += [f"tags: {', '.join(run.tags)}"] if run.tags else []
+    lines += [f"notes: {run.notes}"] if run.notes else []
     console().print(Text("\n".join(lines)))
 
 
@@ -193,7 +198,7 @@ def priced_texts(found: VerifyCheck) -> None:
 
 def priced_unlearning(found: UnlearnCheck) -> None:
     """Print what an unlearning means and costs."""
-    lines = [f"{found.forget_set}: {found.forget:,} texts to forget, {sum(found.retain.values()):,} to retain"]
+    lines = [f"{found.forget_set}: {found.forget:,} texts to forget, {found.retained:,} to retain"]
     lines.append(f"{found.trainings} trainings without them, {found.unlearnings} unlearnings")
     if math.isfinite(found.seconds):
         lines.append(f"at most about {duration(found.seconds)} and {found.memory_mb:,.0f} MB of memory")

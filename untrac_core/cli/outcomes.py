@@ -98,11 +98,7 @@ def leaderboard(summary: dict[str, Any]) -> None:
     out.print(table("Agreement with retraining", [(heading, False) for heading in headings], rows))
     if summary.get("calibration"):
         out.print(_sizes(summary))
-    if summary.get("halves"):
-        from untrac_core.tasks.validate.half_frames import trained_in_words  # with pandas, which few commands need
-
-        out.print(_halves(summary))
-        out.print(Text(trained_in_words(summary)))
+    _additions(summary)
     out.print(Text(summary["verdict"]))
 
 
@@ -129,16 +125,40 @@ def _sizes(summary: dict[str, Any]) -> Table:
     return table(title, [(heading, False) for heading in headings], rows)
 
 
-def _halves(summary: dict[str, Any]) -> Table:
-    """The linear datamodeling score of every method, over the resolvable sides, or over all where there are none."""
-    from untrac_core.tasks.validate import half_frames
+def _additions(summary: dict[str, Any]) -> None:
+    """Print what was asked beside leave-one-out: halves, pairs, controls and choices."""
+    out = console()
+    if not {"halves", "document_halves", "pairs", "controls", "choices"} & set(summary):
+        return
+    # With pandas, which few commands need.
+    from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
 
-    found = half_frames.scores(summary, "resolvable")
+    if "halves" in summary:
+        out.print(_scores(summary, "halves", half_frames.HEADING))
+        out.print(Text(half_frames.trained_in_words(summary)))
+    if "document_halves" in summary:
+        out.print(_scores(summary, "document_halves", half_frames.OF_DOCUMENTS))
+        out.print(Text(half_frames.documents_in_words(summary)))
+    for place in pair_frames.places(summary):
+        out.print(Text(f"{place}: {pair_frames.side_in_words(summary, place)}"))
+    if "pairs" in summary and summary["pairs"]["scores"]:
+        out.print(_scores(summary, "pairs", pair_frames.SCORE_HEADING))
+    for text in control_frames.in_words(summary):
+        out.print(Text(text))
+    for name in choice_frames.prompt_sets(summary):
+        out.print(Text(f"{name}: {choice_frames.in_words(summary, name)}"))
+
+
+def _scores(summary: dict[str, Any], of: str, heading: str) -> Table:
+    """How well each method's sums put models in order, over the resolvable sides, or over all where there are none."""
+    from untrac_core.tasks.validate.additions import half_frames
+
+    found = half_frames.scores(summary, "resolvable", of)
     group = "all" if found.empty else "resolvable"
-    found = half_frames.scores(summary, group)
+    found = half_frames.scores(summary, group, of)
     rows = [(row.method, half_frames.score_in_words(row)) for row in found.itertuples()]
     over = f"{group} sides (95% interval)"
-    return table(half_frames.HEADING, [("method", False), (over, True)], rows)
+    return table(heading, [("method", False), (over, True)], rows)
 
 
 def alone(summary: dict[str, Any]) -> None:

@@ -103,6 +103,10 @@ UNLEARN_METHOD = unlearning_method_spec("npo", retain="kl", beta=0.045, batch_si
 the retain set is held where it is. Beta and batch were looked at on this model, so the demo shows how it works, not how
 well it would elsewhere."""
 
+UNLEARN_SAMPLING = Sampling(samples=4, tokens=16, temperature=0.4)
+"""Of what the models write to the beginnings of hostile statements. At temperature 1 the demo's small model writes
+hardly a word that can be read; at this one the word list finds a part of it hostile, and the forum is behind that."""
+
 
 def demo_training() -> Training:
     """The recipe without its data."""
@@ -123,8 +127,8 @@ def demo_unlearning(subset: str = "forum") -> UnlearnSpec:
         eval_samples=UNLEARN_LOOK,
         generation=Generation(
             prompt_set="toxicity",
-            limit=16,
-            sampling=Sampling(samples=2, tokens=20),
+            limit=32,
+            sampling=UNLEARN_SAMPLING,
             scorer=Scorer(lexicon=Source(bundled="lexicon.txt")),
         ),
         relearn_steps=30,

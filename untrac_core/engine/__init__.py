@@ -5,7 +5,7 @@ This package is what they use; nothing in it loads torch.
 
 from __future__ import annotations
 
-from untrac_core.demo.recorded import DEMO_BY_UNTRAC, DEMO_RUN
+from untrac_core.demo.recorded import DEMO_BY_UNTRAC, DEMO_RUN, DEMO_UNLEARNING, DEMO_VALIDATION
 from untrac_core.engine.library.entries import Entry
 from untrac_core.engine.library.library import Library
 from untrac_core.engine.library.uploads import save_upload
@@ -20,6 +20,8 @@ __all__ = [
     "ACTIVE",
     "DEMO_BY_UNTRAC",
     "DEMO_RUN",
+    "DEMO_UNLEARNING",
+    "DEMO_VALIDATION",
     "STATUSES",
     "Entry",
     "Event",

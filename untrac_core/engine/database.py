@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from untrac_core.errors import InputError
 
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 30.0
 
 SCHEMA = """
@@ -42,7 +42,9 @@ create table runs (
     cells_total integer not null default 0,
     part real not null default 0,         -- share of the current cell that is done, 0 to 1
     rated text,                           -- kind of device that it ran on, when its speed was measured
-    rate real                             -- and that speed, in floating-point operations a second
+    rate real,                            -- and that speed, in floating-point operations a second
+    tags text not null default '[]',      -- what a user wrote on it; the request has none of it
+    notes text not null default ''
 );
 create index runs_queue on runs (device, status, queued);
 create table cells (
@@ -67,10 +69,17 @@ create table events (
 );
 create index events_run on events (run, seq);
 """
+LATER = {
+    1: """
+alter table runs add column tags text not null default '[]';
+alter table runs add column notes text not null default '';
+"""
+}
+"""What makes a file of this version one of the next; :data:`SCHEMA` is the newest."""
 
 
 def prepare(path: Path) -> None:
-    """Create the tables where there are none; several processes may do so at once.
+    """Create the tables where there are none, and bring older ones up to date; several processes may do so at once.
 
     Raises:
         InputError: when the file was written by a newer version of this program.
@@ -86,9 +95,10 @@ def prepare(path: Path) -> None:
                 hint="update the program, or name another folder in UNTRAC_HOME",
             )
         if found < VERSION:
+            made = "".join(LATER[version] for version in range(found, VERSION)) if found else SCHEMA
             with connect(path) as connection:
                 connection.execute("pragma journal_mode=wal")
-                connection.executescript(f"begin immediate; {SCHEMA} pragma user_version={VERSION}; commit;")
+                connection.executescript(f"begin immediate; {made} pragma user_version={VERSION}; commit;")
 
 
 def _version(path: Path) -> int:

@@ -1,12 +1,17 @@
-"""Processes: which are running, how to stop them, and how to start the worker of a device."""
+"""Processes: which are running, how to stop them, how to start the worker of a device, and whom to tell of an end."""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -18,6 +23,10 @@ WORKER_LOG_BYTES = 1_000_000
 _started: dict[tuple[Path, str], tuple[subprocess.Popen[bytes], float]] = {}
 """Workers that this process started: kept so that they are reaped, and not started twice while they start."""
 STARTING_SECONDS = 3.0
+NOTIFY = "UNTRAC_NOTIFY"
+NOTIFY_FILE = "notify.json"
+NOTIFY_SECONDS = 20.0
+log = logging.getLogger("untrac.worker")
 
 
 def identity(pid: int) -> str | None:
@@ -108,3 +117,58 @@ def ensure_worker(device: str, home: Path | None = None) -> None:
             start_new_session=True,
         )
     _started[home, device] = (started, time.monotonic())
+
+
+def notify_command(home: Path) -> list[str]:
+    """The user's command for the end of a run, as its arguments; empty where there is none.
+
+    It is ``UNTRAC_NOTIFY``, split as a shell would split it, else the JSON list in ``notify.json`` of the data home.
+    Raises :class:`ValueError` or :class:`OSError` for what cannot be read as one.
+    """
+    if os.environ.get(NOTIFY):
+        return shlex.split(os.environ[NOTIFY])
+    path = home / NOTIFY_FILE
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, list) or not all(isinstance(part, str) for part in found):
+        raise ValueError(f"{NOTIFY_FILE} is no list of texts")
+    return found
+
+
+def notify(home: Path, facts: Mapping[str, str]) -> threading.Thread | None:
+    """Start the user's command, if there is one, with ``facts`` in its environment; what fails is logged.
+
+    No shell reads it, it gets no input, and after :data:`NOTIFY_SECONDS` it is killed with all that it started.
+    Returns the thread that sees to that.
+    """
+    try:
+        command = notify_command(home)
+    except (OSError, ValueError) as error:
+        log.warning("the command for the end of a run cannot be read: %s", error)
+        return None
+    if not command:
+        return None
+    thread = threading.Thread(target=_told, args=(command, {**os.environ, **facts}))
+    thread.start()
+    return thread
+
+
+def _told(command: list[str], environment: dict[str, str]) -> None:
+    quiet = subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            command, env=environment, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        )
+    except (OSError, ValueError) as error:
+        log.warning("the command for the end of a run cannot be started: %s", error)
+        return
+    try:
+        code = process.wait(NOTIFY_SECONDS)
+    except subprocess.TimeoutExpired:
+        signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+        log.warning("the command for the end of a run took more than %.0f seconds and was killed", NOTIFY_SECONDS)
+        return
+    if code:
+        log.warning("the command for the end of a run ended with exit code %d", code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from untrac_core.engine.processes import queue_name
@@ -20,11 +21,13 @@ def queue_of(spec: RunSpec) -> str:
     return queue_name(spec.device) if kind_of(spec).needs_device else FETCH_QUEUE
 
 
-def prepare_request(spec: Spec, progress: Progress | None = None) -> tuple[RunSpec, float]:
-    """The request as it will run, and the megabytes of disk that it will need.
+def prepare_request(
+    spec: Spec, progress: Progress | None = None, rates: Mapping[str, float] | None = None
+) -> tuple[RunSpec, float, float]:
+    """The request as it will run, the megabytes of disk that it will need, and the seconds it may take (or NaN).
 
     Raises:
         InputError: when it cannot run.
     """
-    checked = check(absolute(spec, Path.cwd()), progress=progress)  # a job works in its own folder
-    return checked.spec, checked.disk_mb if math.isfinite(checked.disk_mb) else 0.0
+    checked = check(absolute(spec, Path.cwd()), rates=rates, progress=progress)  # a job works in its own folder
+    return checked.spec, checked.disk_mb if math.isfinite(checked.disk_mb) else 0.0, checked.seconds

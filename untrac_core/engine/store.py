@@ -7,11 +7,14 @@ The store only writes down what is wanted; a worker (:mod:`untrac_core.engine.wo
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import secrets
 import shutil
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,11 +25,11 @@ from untrac_core.engine.database import change, connect, prepare
 from untrac_core.engine.library import records as kept
 from untrac_core.engine.logs import one_line, tail
 from untrac_core.engine.requests import prepare_request, queue_of
-from untrac_core.engine.runs import SELECT, Event, Run, checked_id, to_event, to_run
+from untrac_core.engine.runs import ACTIVE, SELECT, Event, Run, checked_id, checked_labels, to_event, to_run
 from untrac_core.errors import InputError
-from untrac_core.paths import DEMO, data_home
+from untrac_core.paths import DEMO, data_home, only_shows
 from untrac_core.progress import Progress
-from untrac_core.specs import Spec
+from untrac_core.specs import Spec, TrainSpec
 from untrac_core.specs.files import load_spec
 
 MAX_QUEUED = 100
@@ -38,6 +41,11 @@ def record(connection: sqlite3.Connection, run_id: str, kind: str, text: str, **
         "insert into events (run, time, kind, text, data) values (?, ?, ?, ?, ?)",
         (run_id, time.time(), kind, one_line(text), json.dumps(data)),
     )
+
+
+def _refuse_in_a_view() -> None:
+    if only_shows():
+        raise InputError("this dashboard only shows a result", field="run", hint="start it with 'untrac dashboard'")
 
 
 class Store:
@@ -71,7 +79,8 @@ class Store:
         Raises:
             InputError: when the request cannot run, the disk is almost full or the queue too long; no run is made.
         """
-        wanted, needed_mb = prepare_request(spec, progress)
+        _refuse_in_a_view()
+        wanted, needed_mb, seconds = prepare_request(spec, progress, self.rates())
         disk.require(self.home, needed_mb)
         disk.reserve(self.home)
         run_id, now = secrets.token_hex(6), time.time()
@@ -86,7 +95,8 @@ class Store:
                 " values (?, ?, ?, 'queued', ?, ?, ?, ?)",
                 (run_id, wanted.kind, wanted.name, text, queue_of(wanted), now, now),
             )
-            record(connection, run_id, "status", "queued")
+            expected = {"seconds": seconds} if math.isfinite(seconds) else {}
+            record(connection, run_id, "status", "queued", **expected)
         return run_id
 
     def run(self, run_id: str) -> Run:
@@ -102,13 +112,23 @@ class Store:
 
         ``of``: only the verification of that trace's run.
         """
+        return self._found(
+            "where (? is null or runs.kind = ?) and"
+            " (? is null or (runs.kind = 'verify' and json_extract(runs.spec, '$.of') = ?))"
+            " order by runs.created desc, runs.rowid desc limit ?",
+            (kind, kind, of, of, limit),
+        )
+
+    def under_way(self) -> list[Run]:
+        """The runs that wait or are carried out, those that began first first."""
+        return self._found(
+            f"where runs.status in ({', '.join('?' * len(ACTIVE))}) order by runs.started is null, runs.created", ACTIVE
+        )
+
+    def _found(self, query: str, values: Sequence[object]) -> list[Run]:
+        """The runs of a query; ``query`` is code, never input."""
         with connect(self.database) as connection:
-            query = SELECT + (
-                "where (? is null or runs.kind = ?) and"
-                " (? is null or (runs.kind = 'verify' and json_extract(runs.spec, '$.of') = ?))"
-                " order by runs.created desc, runs.rowid desc limit ?"
-            )
-            rows = connection.execute(query, (kind, kind, of, of, limit)).fetchall()
+            rows = connection.execute(SELECT + query, tuple(values)).fetchall()
         found = []
         for row in rows:
             with suppress(InputError):
@@ -164,8 +184,16 @@ class Store:
                 record(connection, run_id, "status", "queued again")
 
     def delete(self, run_id: str) -> None:
-        """Remove a run, its folder and the cells that no other run has. Raises InputError while it runs."""
+        """Remove a run, its folder and the cells that no other run has.
+
+        Raises:
+            InputError: while it runs, or the library has a model that lies in its folder.
+        """
         run = self.run(run_id)
+        if (name := kept.model_within(self.home, run.folder)) is not None:
+            raise InputError(
+                f"the library keeps its model {name!r}", field="delete", hint="remove that from the library first"
+            )
         with change(self.database) as connection:
             result = connection.execute(
                 "delete from runs where id = ? and status not in ('running', 'cancelling')", (run_id,)
@@ -182,6 +210,21 @@ class Store:
         shutil.rmtree(run.folder, ignore_errors=True)
         with kept.library_lock(self.home):
             kept.sweep(self.home)
+
+    def label(
+        self, run_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, notes: str | None = None
+    ) -> None:
+        """Rename a run, or replace its tags or notes; what is unset stays.
+
+        Its files keep the name that it was asked under. Raises InputError for what is too long or has control
+        characters.
+        """
+        self.run(run_id)
+        values = checked_labels(name, tags, notes)
+        assignments = "".join(f", {key} = ?" for key in values)
+        with change(self.database) as connection:
+            query = f"update runs set id = id{assignments} where id = ?"  # noqa: S608 - keys of ours
+            connection.execute(query, (*values.values(), run_id))
 
     def log(self, run_id: str, lines: int = 400) -> str:
         """The last lines of what the run's process wrote."""
@@ -201,6 +244,26 @@ class Store:
             if (DEMO / folder / "summary.json").is_file():
                 self._install(DEMO / folder, run_id)
 
+    def install_result(self, folder: Path) -> Run:
+        """Put a result folder among the runs, as a finished one; its files are copied, but for an unlearned model.
+
+        Raises:
+            InputError: when it is not the folder of a result.
+        """
+        from untrac_core.results.folders import FILES
+
+        spec = load_spec(folder / "spec.yaml")
+        if isinstance(spec, TrainSpec) or not (folder / "summary.json").is_file():
+            raise InputError("this is not the folder of a result", field=str(folder), hint="see 'untrac run --out'")
+        run_id = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        place = self.runs_folder / run_id
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in FILES:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, place / name)
+        self._add_finished(spec, run_id)
+        return self.run(run_id)
+
     def _install(self, recorded: Path, run_id: str) -> None:
         installed = self.runs_folder / run_id / "summary.json"
         with connect(self.database) as connection:
@@ -209,9 +272,13 @@ class Store:
             return
         spec = load_spec(recorded / "spec.yaml")
         shutil.copytree(recorded, self.runs_folder / run_id, dirs_exist_ok=True)
+        self._add_finished(spec, run_id)
+
+    def _add_finished(self, spec: Spec, run_id: str) -> None:
         with change(self.database) as connection:
             connection.execute(
-                "insert or replace into runs (id, kind, name, status, spec, device, created, queued, started, finished,"
-                " attempt) values (?, ?, ?, 'done', ?, ?, 0, 0, 0, 0, 1)",
+                "insert into runs (id, kind, name, status, spec, device, created, queued, started, finished,"
+                " attempt) values (?, ?, ?, 'done', ?, ?, 0, 0, 0, 0, 1)"
+                " on conflict (id) do update set spec = excluded.spec",  # its name, tags and notes stay
                 (run_id, spec.kind, spec.name, spec.model_dump_json(), spec.device),
             )

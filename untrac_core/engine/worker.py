@@ -32,10 +32,12 @@ from untrac_core.engine.processes import (
     child_environment,
     identity,
     lock_path,
+    notify,
     python_module,
     queue_name,
     signal_group,
 )
+from untrac_core.errors import InputError
 from untrac_core.paths import data_home
 
 POLL_SECONDS = 0.2
@@ -126,6 +128,7 @@ class Worker:
         disk.sweep(self.ledger.store.cells_folder)
         for run_id in self.ledger.give_back_orphans(self.device):
             log.info("run %s was left by a lost worker", run_id)
+            self.tell(run_id)
         # An open connection keeps SQLite from tidying up, under an exclusive lock, whenever a job's one closes.
         with connect(self.ledger.path) as held:
             held.execute("select 1 from runs limit 1").fetchone()
@@ -200,6 +203,17 @@ class Worker:
             self.ledger.finish(run_id, attempt, "failed", reason or ending(code))
         self.ledger.left(run_id, attempt)
         log.info("run %s, attempt %d: %s", run_id, attempt, self.ledger.state(run_id).status)
+        self.tell(run_id)
+
+    def tell(self, run_id: str) -> None:
+        """Start the user's command for the end of a run, where it has ended: :func:`processes.notify`."""
+        try:
+            run = self.ledger.store.run(run_id)
+        except InputError:  # deleted, or of a newer version
+            return
+        if not run.active:
+            facts = {"ID": run.id, "STATE": run.status, "KIND": run.kind, "NAME": run.name}
+            notify(self.home, {f"UNTRAC_RUN_{key}": value for key, value in facts.items()})
 
 
 def ending(code: int) -> str:

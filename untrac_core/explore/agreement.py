@@ -157,9 +157,9 @@ def agreement_in_words(found: RankAgreement, letters: str = LETTERS[:2]) -> str:
     told = f"Spearman {decimals(value.value)} ({ends}) over {size} subsets"
     if found.verdict == "chance":
         if math.isinf(value.chance):
-            return f"Whether the ranks of {pair} agree cannot be told: {told}, too few for any order to beat chance."
-        bar = f"chance alone reaches {decimals(value.chance)} in one of twenty"
-        return f"Whether the ranks of {pair} agree cannot be told: {told}, and {bar}."
+            return f"No significant rank agreement of {pair}: {told}, too few for any order to beat chance."
+        bar = f"significant is what exceeds {decimals(value.chance)} either way"
+        return f"No significant rank agreement of {pair}: {told}; {bar}. The interval is that of the scores alone."
     bar = f"beyond the {decimals(value.chance)} of chance"
     verb = "agree" if value.value > 0 else "oppose each other"
     if found.verdict == "unsure":

@@ -135,6 +135,10 @@ class UnlearnResult(RunResult[UnlearnFiles]):
         retrained = unlearn_frames.retrained_point(self.data)
         return tradeoff_lines(eval_points, titles=titles(self.spec), retrained=retrained, dark=dark)
 
+    def report(self, path: str | Path, *, show_texts: bool = False) -> Path:
+        """Write the HTML report, one file that needs no network; texts are masked unless ``show_texts``."""
+        return write_report(self.folder, path, show_texts=show_texts)
+
     def collateral(self, *, dark: bool = False) -> go.Figure:
         """What every set of texts lost by every method."""
         return collateral_heatmap(unlearn_frames.collateral_rows(self.data), dark=dark)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from untrac_core.explore.ranking_view import LETTERS, RankingView, names, one_scale
+from untrac_core.text.labels import RELATIVE, against_the_mean, legend, scored
 from untrac_core.text.numbers import signed
 
 NAMED_MOST = 3
@@ -157,3 +158,21 @@ def difference_in_words(first: RankingView, second: RankingView) -> str:
     else:
         why = "They come from unlearning by different methods or settings"
     return f"{why}: only the order of the subsets compares, not sizes."
+
+
+def question(views: Sequence[RankingView]) -> str:
+    """What views side by side answer, as a title; plain labels only."""
+    first, second = views[0], views[1]
+    acts = [view.does(1) for view in (first, second)]
+    if len(views) == 2 and acts[0][0] == acts[1][0] and not {*first.objects} & {*second.objects}:
+        return f"Do the same subsets {acts[0][0]} {acts[0][1]} and {acts[1][1]} text?"
+    return f"Do these {('two', 'three', 'four')[len(views) - 2]} views rank the subsets alike?"
+
+
+def meaning(view: RankingView) -> str:
+    """What a positive and a negative number of a view mean."""
+    if not view.measures_loss:
+        return scored(view.prompts, view.side, view.method)
+    if view.relative:
+        return f"{against_the_mean(view.prompts, view.side)} {RELATIVE}"
+    return legend(view.prompts, view.side)

@@ -29,7 +29,7 @@ from untrac_core.results.folders import GenerateFiles, TraceFiles, UnlearnFiles,
 from untrac_core.specs import TraceSpec
 from untrac_core.tasks.blending import Blended, blended, same_question
 from untrac_core.tasks.blending import closer as is_closer
-from untrac_core.tasks.ladder import check_unchanged, large_or_undecided, next_rung
+from untrac_core.tasks.ladder import check_unchanged, extended, large_or_undecided, next_rung
 from untrac_core.tasks.registry import describe_run
 from untrac_core.tasks.trace import frames
 from untrac_core.tasks.trace.features import TEXT_FEATURES
@@ -231,6 +231,19 @@ class TraceResult(RunResult[TraceFiles]):
         """
         check_unchanged(self.spec, self.folder)
         return next_rung(self.spec, to, subsets).spec
+
+    def extended(self, seeds: int) -> TraceSpec:
+        """The same question by as many seeds: ``untrac.trace(result.extended(5), cache=folder)`` asks it.
+
+        With the ``cache`` that this result was made with, or the ``cells`` of the data home that it is a run of, only
+        what is new is computed.
+
+        Raises:
+            InputError: where it has as many, or the data have changed since.
+        """
+        spec = extended(self.spec, seeds)
+        check_unchanged(self.spec, self.folder)
+        return spec
 
     @property
     def large_or_undecided(self) -> list[str]:

@@ -9,12 +9,24 @@ from untrac_core.tasks.trace import frames as trace_frames
 from untrac_core.tasks.trace import live as trace_live
 from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.frames import sides_of
-from untrac_core.tasks.trace.scale import Scale, evidence, fits, headline, in_nats, scale_of, what_would_settle
+from untrac_core.tasks.trace.scale import (
+    Scale,
+    evidence,
+    fits,
+    headline,
+    in_nats,
+    in_shares,
+    scale_of,
+    what_would_settle,
+)
 from untrac_core.tasks.unlearn import frames as unlearn_frames
+from untrac_core.tasks.unlearn import reading as unlearn_reading
+from untrac_core.tasks.unlearn import text_frames as unlearn_texts
 from untrac_core.tasks.unlearn.audit import LIMITS
 from untrac_core.tasks.unlearn.frames import collateral_in_words, collateral_rows
 from untrac_core.tasks.validate import frames as validate_frames
-from untrac_core.tasks.validate import half_frames
+from untrac_core.tasks.validate import truth_frames
+from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
 from untrac_core.tasks.validate.mixing import Mixing, WhatIf, checked_by_halves, mixing_of
 from untrac_core.unlearning.metrics.summary import METRICS
 
@@ -30,21 +42,28 @@ __all__ = [
     "WhatIf",
     "blended",
     "checked_by_halves",
+    "choice_frames",
     "closer",
     "collateral_in_words",
     "collateral_rows",
+    "control_frames",
     "evidence",
     "fits",
     "half_frames",
     "headline",
     "in_nats",
+    "in_shares",
     "mixing_of",
+    "pair_frames",
     "same_question",
     "scale_of",
     "sides_of",
     "trace_frames",
     "trace_live",
+    "truth_frames",
     "unlearn_frames",
+    "unlearn_reading",
+    "unlearn_texts",
     "validate_frames",
     "what_would_settle",
 ]

@@ -21,13 +21,14 @@ def colour_key(sides: tuple[str, str], side: str) -> list[tuple[str, str]]:
     grey = (UNDECIDED, "zero is inside the interval")
     if side == "contrast":
         return [(HARMFUL, f"towards {harmful}"), (HARMLESS, f"towards {harmless}"), grey]
-    return [(HARMFUL, f"{harmful} side") if side == "harmful" else (HARMLESS, f"{harmless} side"), grey]
+    tint, words = (HARMFUL, harmful) if side == "harmful" else (HARMLESS, harmless)
+    return [(tint, f"right of zero: {words} text more likely, left: less likely"), grey]
 
 
 def paleness(*, bracket: bool = False) -> str:
     """What a paler bar means; ``bracket``: and a bracket beside the bars."""
-    pale = "paler: cannot be told from a neighbour in the ranking"
-    return f"{pale} · bracket: cannot be told from each other" if bracket else pale
+    pale = "paler: not significantly different from a neighbour in the ranking"
+    return f"{pale} · bracket: not significantly different from each other" if bracket else pale
 
 
 def colour(side: str, influence: float, low: float, high: float) -> str:

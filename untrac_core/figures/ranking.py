@@ -26,7 +26,7 @@ from untrac_core.figures.base import (
 )
 from untrac_core.figures.labels import spread
 from untrac_core.figures.palette import UNDECIDED, colour
-from untrac_core.text.numbers import UNIT, safe, signed
+from untrac_core.text.numbers import UNIT, alike, safe, signed
 
 PALE = 0.6
 """Opacity of a bar whose place in the ranking is not settled."""
@@ -68,7 +68,7 @@ def ranked_bars(
     hover = [
         f"<b>{safe(r.subset, 80)}</b><br>rank {r.rank}<br>{signed(r.influence)} {safe(unit, 80)}"
         f"<br>{_interval(r)}"
-        f"<br>{'clear of its neighbours' if r.separable else 'cannot be told from a neighbour'}"
+        f"<br>{'clear of its neighbours' if r.separable else 'not significantly different from a neighbour'}"
         for r in rows.itertuples()
     ]
     bars = {
@@ -259,7 +259,7 @@ def _bar_numbers(rows: pd.DataFrame, places: list[str], ink: str, size: int) -> 
         "x": [r.high if r.influence >= 0 else r.low for r in rows.itertuples()],
         "y": places,
         "mode": "text",
-        "text": [f"\u00a0{signed(value)}\u00a0" for value in rows["influence"]],
+        "text": [f"\u00a0{told}\u00a0" for told in alike(rows["influence"].tolist())],
         "textposition": ["middle right" if value >= 0 else "middle left" for value in rows["influence"]],
         "textfont": {"color": ink, "size": size},
         "hoverinfo": "skip",

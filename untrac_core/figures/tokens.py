@@ -49,7 +49,8 @@ def token_text(
 ) -> go.Figure:
     """A text whose ground shows by how much each piece's loss changed.
 
-    ``spans``: columns text, scored (bool), change, low, high (nats, of the piece), in the order of the text.
+    ``spans``: columns text, scored (bool), change, low, high (nats, of the piece), in the order of the text; and, where
+    it has the column, outside (bool): of the document around the text, which is written paler.
     ``masked``: dots for its letters. ``scale``: of the letters, 1 for a page.
     """
     ink = ink_of(dark)
@@ -83,8 +84,13 @@ def token_text(
         "ygap": 3,
     }
     hidden = {"visible": False, "fixedrange": True}
+    around = spans["outside"].tolist() if "outside" in spans else [False] * len(spans)
+    inside = [letter for letter in letters if not around[letter.piece]]
+    written = [_generations(inside, ink, scale)]
+    if len(inside) < len(letters):
+        written.append(_generations([letter for letter in letters if around[letter.piece]], UNDECIDED, scale))
     return assemble(
-        [heat, _generations(letters, ink, scale)],
+        [heat, *written],
         {**hidden, "range": [0, columns]},
         {**hidden, "range": [lines - 0.5, -0.5]},
         dark=dark,
@@ -168,6 +174,8 @@ def _generations(letters: Sequence[Letter], ink: str, scale: float) -> dict[str,
 
 
 def _said(row: Any, masked: bool) -> str:
+    if getattr(row, "outside", False):
+        return "around the text: not part of what was scored"
     name = "" if masked else f"<b>{safe(row.text, 60) or '(blank)'}</b><br>"
     if not row.scored:
         return f"{name}not scored: nothing predicts it, or it was given"

@@ -1,4 +1,4 @@
-"""Reports: one self-contained HTML file of a finished trace or validation.
+"""Reports: HTML that asks no network for anything, of one finished run, of several, or as a folder of pages.
 
 The package can be called as its one function, ``untrac_core.report(folder)``: an import of it takes that name in
 ``untrac_core``.

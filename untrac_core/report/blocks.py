@@ -8,6 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from untrac_core.report.words import Words
+
 Cell = str | int | float | None
 
 
@@ -98,9 +100,9 @@ class Group:
     heading: str = ""
 
 
-Block = Heading | Paragraph | Listed | Code | Table | Figure | Group
+Block = Heading | Paragraph | Listed | Code | Table | Figure | Group | Words
 Part = tuple[str, Sequence[Block]]
-"""A heading that is in the contents too, and what stands under it."""
+"""A heading that is in the contents too, and what stands under it; an empty heading is not shown."""
 
 
 def figures_of(blocks: Iterable[Block]) -> Iterator[Figure]:

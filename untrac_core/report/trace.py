@@ -111,22 +111,35 @@ class TraceReport:
         """Everything about one side of a prompt set."""
         name = prompts.name
         yield Paragraph(f"{name} · {side}", "quiet")
-        yield from self._answer(prompts, side)
-        ranked, scale = frames.ranking(self.summary, name, side), scale_of(self.result, name, side)
-        stem = f"{self._file_names[name]}-{side}"
-        if not ranked.empty:
-            bars = self._bars(prompts, side, scale, stem)
+        for part in ("answer", "ranking", "groups", "baselines", "truth", "examples"):
+            yield from self.pick(part, prompts, side, whole=True)
+
+    def pick(self, part: str, prompts: PromptSet, side: str, *, whole: bool = False) -> Iterator[Block]:
+        """One part of a side; nothing where there is none. ``whole``: the steps stand beside the ranking."""
+        name = prompts.name
+        ranked, stem = frames.ranking(self.summary, name, side), f"{self._file_names[name]}-{side}"
+        if part == "answer":
+            yield from self._answer(prompts, side)
+        elif part == "baselines":
+            yield from self._cheaper(name, side, ranked)
+        elif part == "method":
+            yield from self._method()
+        elif ranked.empty:
+            return
+        elif part == "ranking":
+            bars = [*self._bars(prompts, side, scale_of(self.result, name, side), stem)]
+            path = [*self.pick("steps", prompts, side)] if whole else []
+            yield from [Group("pair", [Group("", bars), Group("", path)])] if path else bars
+        elif part == "steps":
             if self._all_items["step"].nunique() > 1:
-                path = self._path(prompts, side, ranked, stem)
-                yield Group("pair", [Group("", [*bars]), Group("", [*path])])
-            else:
-                yield from bars
+                yield from self._path(prompts, side, ranked, stem)
+        elif part == "groups":
             said = frames.ends_in_words(ranked, ROWS, "the result's groups.parquet has all")
             subsets = list(frames.shown(ranked, ROWS)["subset"])
             yield from group_part(self.result.groups(name, side), prompts, side, subsets, stem, said, self.unit)
-        yield from self._cheaper(name, side, ranked)
-        if not ranked.empty:
+        elif part == "truth":
             yield from self._truth(ranked, name, side, stem)
+        elif part == "examples":
             yield from self._texts(name, side)
 
     @cached_property

@@ -18,7 +18,8 @@ from untrac_core.specs.catalogue import ATTRIBUTION, PRESETS, method_title
 from untrac_core.specs.parts import INITS
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace.frames import ends_in_words, shown
-from untrac_core.tasks.validate import frames, half_frames
+from untrac_core.tasks.validate import frames, truth_frames
+from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
 from untrac_core.text.labels import labels as side_labels
 from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
@@ -49,6 +50,14 @@ class ValidationReport:
             yield "Size and sign", size
         if halves := [*self._halves()]:
             yield half_frames.HEADING, halves
+        if documents := [*self._documents()]:
+            yield half_frames.OF_DOCUMENTS, documents
+        if pairs := [*self._pairs()]:
+            yield pair_frames.HEADING, pairs
+        if controls := [*self._controls()]:
+            yield control_frames.HEADING, controls
+        if choices := [*self._choices()]:
+            yield choice_frames.HEADING, choices
         yield "Ground-truth reproducibility", [self._noise()]
         yield "Differences between methods", [*self._differences()]
         yield "Estimates vs ground truth", [*self._beside()]
@@ -59,7 +68,7 @@ class ValidationReport:
         """The sentence that decides, how much it rests on, and what speaks against it."""
         summary = self.summary
         yield Paragraph(frames.in_words(summary, summary["verdict"]), "answer")
-        yield Paragraph(frames.counts(summary), "quiet")
+        yield Paragraph(truth_frames.counts(summary), "quiet")
         if warnings := [frames.in_words(summary, text) for text in summary.get("warnings", [])]:
             yield Group("box", [Listed(warnings)], "Warnings")
 
@@ -132,14 +141,89 @@ class ValidationReport:
         found = half_frames.scores(self.summary, self.scope)
         if found.empty:
             return
+        yield self._scores(found, half_frames.HEADING)
+        yield Paragraph(f"{half_frames.trained_in_words(self.summary)} {half_frames.MEANING}", "quiet")
+
+    def _documents(self) -> Iterator[Block]:
+        """The score of single texts, where models were trained on random halves of the documents."""
+        found = half_frames.scores(self.summary, self.scope, "document_halves")
+        if found.empty:
+            return
+        yield self._scores(found, half_frames.OF_DOCUMENTS)
+        yield Paragraph(f"{half_frames.documents_in_words(self.summary)} {half_frames.DOCUMENTS_MEANING}", "quiet")
+
+    def _scores(self, found: pd.DataFrame, heading: str) -> Table:
+        """How well each method's sums put models in order."""
         rows = [(row.method, half_frames.score_in_words(row)) for row in found.itertuples()]
         columns = [Column("Method"), Column("Score (95 % interval)", NUMBER)]
-        yield Table(columns, rows, caption=f"{half_frames.HEADING}: {self.over}")
-        yield Paragraph(f"{half_frames.trained_in_words(self.summary)} {half_frames.MEANING}", "quiet")
+        return Table(columns, rows, caption=f"{heading}: {self.over}")
+
+    def _pairs(self) -> Iterator[Block]:
+        """Every pair's interaction on every side, and how well each method's sums agree, where pairs were left out."""
+        places = pair_frames.places(self.summary)
+        if not places:
+            return
+        for number, place in enumerate(places):
+            rows = [
+                (row.pair, *map(signed, (row.both, row.expected, row.interaction)), interval(row), row.verdict)
+                for row in pair_frames.interactions(self.summary, place).itertuples()
+            ]
+            names = ("Both", "Expected", "Interaction", "Interval")
+            columns = [Column("Left out at once"), *(Column(name, NUMBER) for name in names), Column("So it is")]
+            said = Paragraph(pair_frames.side_in_words(self.summary, place))
+            yield Group("folded" if number else "section", [said, Table(columns, rows)], place)
+        yield Paragraph(f"{pair_frames.trained_in_words(self.summary)} {pair_frames.MEANING}", "quiet")
+        found = half_frames.scores(self.summary, self.scope, "pairs")
+        if not found.empty:
+            yield self._scores(found, pair_frames.SCORE_HEADING)
+            yield Paragraph(pair_frames.SCORE_MEANING, "quiet")
+
+    def _controls(self) -> Iterator[Block]:
+        """What retraining and every method say of the negative controls, where there are any."""
+        found = control_frames.controls(self.summary)
+        if found.empty:
+            return
+        numbers = ("Found", "Interval", "Largest subset", "First half")
+        columns = [Column("Control"), Column("Answer of"), Column("Prompt set")]
+        columns += [*(Column(name, NUMBER) for name in numbers), Column("So it is")]
+        rows = [
+            (
+                row.control,
+                row.of,
+                row.place,
+                signed(row.found),
+                interval(row),
+                figure(row.largest),
+                "–" if pd.isna(row.share) else f"{row.share:.0f} %",
+                row.verdict,
+            )
+            for row in found.itertuples()
+        ]
+        yield Listed(control_frames.in_words(self.summary))
+        yield Table(columns, rows)
+        yield Paragraph(control_frames.meaning(self.summary), "quiet")
+
+    def _choices(self) -> Iterator[Block]:
+        """How often the leave-out models choose the harmful text of a pair, for every prompt set with pairs."""
+        summary = self.summary
+        for name in choice_frames.prompt_sets(summary):
+            changes = [
+                (row.subset, signed(row.change), interval(row))
+                for row in choice_frames.changes(summary, name).itertuples()
+            ]
+            found = [
+                (row.method, half_frames.score_in_words(row))
+                for row in choice_frames.agreement(summary, name).itertuples()
+            ]
+            points = [Column("Subset"), Column("Change, percentage points", NUMBER), Column("95 % interval", NUMBER)]
+            scores = [Column("Ranking"), Column("Agreement (95 % interval)", NUMBER)]
+            said = Paragraph(choice_frames.in_words(summary, name))
+            yield Group("section", [said, Table(points, changes), Table(scores, found)], name)
+            yield Paragraph(choice_frames.MEANING, "quiet")
 
     def _noise(self) -> Block:
         """How steady the truth itself is."""
-        rows = frames.noise(self.summary)
+        rows = truth_frames.noise(self.summary)
         known = rows.dropna(subset=["agreement"])
         if known.empty:
             return Paragraph("Retrained with one seed only: how steady the truth is cannot be told.")
@@ -198,20 +282,41 @@ class ValidationReport:
             "of retraining; upwards, the estimate's 95 % interval. The dashed line is the best straight fit."
         )
         yield Paragraph(said, "quiet")
-        leaderboard = frames.leaderboard(self.summary, "pearson", self.scope)
-        told = set(self.validation.estimates["method"])
-        labels = [
-            label for label in dict.fromkeys([*leaderboard["method"], *frames.titles(self.summary)]) if label in told
-        ]
+        labels = self._asked()
         for prompts in self.validation.spec.prompts:
             for number, side in enumerate(frames.sides_of(self.summary, prompts.name)):
                 inner = [*self._side(prompts, side, labels)]
                 yield Group("folded" if number else "section", inner, f"{prompts.name}, {side}")
 
+    def _asked(self) -> list[str]:
+        """The methods that gave estimates, the best first."""
+        leaderboard = frames.leaderboard(self.summary, "pearson", self.scope)
+        told = set(self.validation.estimates["method"])
+        return [
+            label for label in dict.fromkeys([*leaderboard["method"], *frames.titles(self.summary)]) if label in told
+        ]
+
+    def pick(self, part: str, prompts: PromptSet, side: str) -> Iterator[Block]:
+        """One part; ``estimates`` alone are of a side."""
+        if part == "answer":
+            yield from self._verdict()
+        elif part == "agreement":
+            yield self._agreement()
+        elif part == "size":
+            yield from self._size_and_sign()
+        elif part == "reproducibility":
+            yield self._noise()
+        elif part == "differences":
+            yield from self._differences()
+        elif part == "estimates":
+            yield from self._side(prompts, side, self._asked())
+        elif part == "method":
+            yield from self._methods()
+
     def _side(self, prompts: PromptSet, side: str, labels: list[str]) -> Iterator[Block]:
         """One side: the true ranking, and the estimates of the first of ``labels``."""
-        ranked = frames.ground_truth(self.validation, prompts.name, side)
-        steady = frames.steady(self.summary, prompts.name, side)
+        ranked = truth_frames.ground_truth(self.validation, prompts.name, side)
+        steady = truth_frames.steady(self.summary, prompts.name, side)
         drawn = shown(ranked if steady else ranked.assign(separable=False), BARS)
         part = ends_in_words(ranked, BARS, "the table has all")
         stem, where = f"{file_part(prompts.name)}-{side}", f"{prompts.name}, {side}"
@@ -226,7 +331,7 @@ class ValidationReport:
             caption=[part] if part else [],
         )
         truth = Paragraph("Ground truth: retrained without each subset")
-        resolved = Paragraph(frames.resolution(self.summary, prompts.name, side))
+        resolved = Paragraph(truth_frames.resolution(self.summary, prompts.name, side))
         scatters = [Group("", [*self._scatter(label, prompts.name, side, ranked)]) for label in labels[:SCATTERS]]
         yield Group("pair even", [Group("", [truth, bars, resolved]), *scatters])
         yield Paragraph(legend(prompts, side), "quiet")
@@ -235,7 +340,7 @@ class ValidationReport:
         """The estimates of one method against the truth."""
         name = frames.titles(self.summary)[label]
         yield Paragraph(f"{name}: {frames.agreement_of(self.summary, label, prompt_set, side)}")
-        pairs = frames.pairs(self.validation, label, prompt_set, side)
+        pairs = truth_frames.pairs(self.validation, label, prompt_set, side)
         if pairs.empty:
             yield Paragraph("It gave no estimate for this side.", "quiet")
             return

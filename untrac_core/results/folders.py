@@ -20,7 +20,8 @@ from untrac_core.specs.files import load_spec
 
 SPEC, ENVIRONMENT, SUMMARY, LOG = "spec.yaml", "environment.json", "summary.json", "log.txt"
 INFLUENCE, EXAMPLES, TOKENS = "influence.parquet", "examples.parquet", "tokens.parquet"
-GROUND_TRUTH, HALVES, PLANTED = "ground_truth.parquet", "halves.parquet", "planted.csv"
+GROUND_TRUTH, PLANTED = "ground_truth.parquet", "planted.csv"
+HALVES, PAIRS, DOCUMENT_HALVES = "halves.parquet", "pairs.parquet", "document_halves.parquet"
 PROMPT_EXAMPLES, TEXT_FEATURES, GROUPS = "prompt_examples.parquet", "text_features.parquet", "groups.parquet"
 COMPLETIONS, ESTIMATES, VERIFIED_EXAMPLES = "completions.parquet", "estimates.parquet", "verified_examples.parquet"
 METRICS, CURVES, COLLATERAL = "metrics.parquet", "curves.parquet", "collateral.parquet"
@@ -28,7 +29,7 @@ FORGET_EXAMPLES, GENERATIONS, AUDIT, UNLEARNED = "forget_examples.parquet", "gen
 FILES = (
     SPEC, ENVIRONMENT, INFLUENCE, GROUPS, EXAMPLES, PROMPT_EXAMPLES, TOKENS, TEXT_FEATURES, COMPLETIONS, ESTIMATES,
     VERIFIED_EXAMPLES, METRICS, CURVES, COLLATERAL, FORGET_EXAMPLES, GENERATIONS, AUDIT, SUMMARY, LOG, GROUND_TRUTH,
-    HALVES, PLANTED,
+    HALVES, PAIRS, PLANTED,
 )  # fmt: skip
 
 INFLUENCE_COLUMNS = [

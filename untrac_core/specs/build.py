@@ -59,10 +59,40 @@ def _explain(error: ValidationError, kind: type[BaseModel]) -> str:
         return f"{place!r} needs at least {fault['ctx']['min_length']}"
     if fault["type"] == "literal_error" and (new := renamed(fault["input"], fault["ctx"]["expected"])):
         return f"{place!r}: {fault['input']!r} is called {new!r} now"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = _in_words(fault["type"], fault.get("ctx", {})) or fault["msg"].removeprefix("Value error, ")
+    if not fault.get("input") and fault["type"] == "string_too_short":
+        return f"{place!r} is empty: fill it in"
     given = "" if isinstance(fault.get("input"), (dict, list)) else f" (given: {str(fault.get('input'))[:60]!r})"
     message = message[0].lower() + message[1:]
     return f"{place!r}: {message}{given}" if place else message
+
+
+FAULTS = {
+    "string_too_short": "it needs at least {min_length} characters",
+    "string_too_long": "it has more than {max_length} characters; shorten it",
+    "string_pattern_mismatch": "it has characters that cannot stand here",
+    "string_type": "write a text",
+    "list_type": "write a list, as [a, b]",
+    "dict_type": "write keys and values",
+    "model_type": "write keys and values",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
+    "literal_error": "choose {expected}",
+    "greater_than": "it must be greater than {gt}",
+    "greater_than_equal": "it must be {ge} or more",
+    "less_than": "it must be less than {lt}",
+    "less_than_equal": "it must be {le} or less",
+}
+"""The validator's faults as a user reads them; what is not here has words of the specs' own."""
+
+
+def _in_words(fault: str, facts: Mapping[str, Any]) -> str:
+    return FAULTS[fault].format(**facts) if fault in FAULTS else ""
 
 
 def _method_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> str:

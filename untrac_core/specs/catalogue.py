@@ -34,6 +34,7 @@ from untrac_core.specs.methods import (
     SampledSettings,
     SimNpoSettings,
     SisaSettings,
+    TracInSettings,
     UnlearningMethodSpec,
     UnTracSettings,
 )
@@ -196,7 +197,7 @@ ATTRIBUTION = _rows(
         "attribution.baselines.tracin:TracIn",
         "TracIn",
         "GradDot, summed over models that were kept while the model was trained.",
-        GradientSettings,
+        TracInSettings,
         "a gradient of every subset at each of the kept models; needs a training that can be repeated",
         passes=15,
     ),

@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _fits_a_sentence(word: str) -> str:
+    if not word[0].isalnum() or not all(letter.isalnum() or letter in " -" for letter in word):
+        raise ValueError("write letters, digits, blanks and hyphens alone")
+    return word
+
+
+Word = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_fits_a_sentence)]
+"""For a sentence; hides no markup."""
 
 
 class Strict(BaseModel):
@@ -91,6 +101,10 @@ class PromptSet(Strict):
     """The label of the harmful side."""
     harmless: str | None = None
     """The label of the harmless side; with both there is a contrast."""
+    harmful_name: Word | None = None
+    """What sentences call the texts of the harmful side, as in 'toxic texts'; unset: its label."""
+    harmless_name: Word | None = None
+    """What sentences call the texts of the harmless side; unset: its label."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """At most this many items per side: a fixed random sample, the same for every seed."""
 

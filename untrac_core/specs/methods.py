@@ -17,6 +17,7 @@ from untrac_core.specs.parts import Optimizer, Positive, Trainable
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Share = Annotated[float, Field(gt=0, le=1, strict=False)]
 Weight = Annotated[float, Field(ge=0, le=1e3, strict=False)]
+Compensate = Literal["none", "reverse-neighbours"]
 LeftOut = Annotated[list[Name], Field(min_length=1, max_length=500)] | None
 
 
@@ -136,6 +137,18 @@ class GradientSettings(SampledSettings):
     """The parameters whose gradients are compared."""
 
 
+class TracInSettings(GradientSettings):
+    """TracIn, as it is or with the optimizer's scaling."""
+
+    scaling: Literal["none", "adam"] = "none"
+    """``adam``: a prompt's gradient over the root of the second moments that Adam had there, as a step of Adam goes."""
+
+    @property
+    def title(self) -> str:
+        """What a report calls it: with the scaling where there is one."""
+        return self.label or (self.name if self.scaling == "none" else f"{self.name} ({self.scaling})")
+
+
 class FisherSettings(GradientSettings):
     """A gradient product that is scaled by statistics of the training text's gradients."""
 
@@ -155,6 +168,8 @@ class EkFacSettings(FisherSettings):
     """EK-FAC; ``samples``: training blocks that the curvature is estimated on."""
 
     samples: Count = 1024
+    head: bool = False
+    """Also the output layer, which gives each word its logit; its factors are as large as the vocabulary."""
 
 
 class LissaSettings(FisherSettings):
@@ -226,7 +241,25 @@ class AscentOnlySettings(StepSettings):
     fixed: ClassVar[dict[str, Any]] = {"retain_weight": 0.0}
 
 
-class RetainOnlySettings(StepSettings):
+class RetainingSettings(StepSettings):
+    """A method with a loss on the retain set."""
+
+    compensate: Compensate = "none"
+    """Which retained texts are trained on most: with ``reverse-neighbours`` those whose neighbours go. A text stands in
+    an epoch once, and once more for each of its ten nearest texts, by the cosine of mean hidden states, that goes."""
+
+    @property
+    def marks(self) -> list[str]:
+        """What tells it from others of its name."""
+        return [] if self.compensate == "none" else ["compensated"]
+
+    @property
+    def title(self) -> str:
+        """What a report calls it: with its marks."""
+        return self.label or (f"{self.name} ({', '.join(self.marks)})" if self.marks else self.name)
+
+
+class RetainOnlySettings(RetainingSettings):
     """Training on the retain set and nothing else."""
 
     fixed: ClassVar[dict[str, Any]] = {"forget_weight": 0.0}
@@ -234,7 +267,7 @@ class RetainOnlySettings(StepSettings):
     """The loss on the retain set, as for the methods with two losses."""
 
 
-class TwoLossSettings(StepSettings):
+class TwoLossSettings(RetainingSettings):
     """A method with a loss on the forget set and one on the retain set."""
 
     forget_weight: Positive | None = 1.0
@@ -298,9 +331,9 @@ class GrinSettings(TwoLossSettings):
         return self.mask == "gradient-ratio"
 
     @property
-    def title(self) -> str:
-        """What a report calls it: with the mask where that is not its own."""
-        return self.label or (self.name if self.is_grin else f"{self.name} ({self.mask} mask)")
+    def marks(self) -> list[str]:
+        """Also the mask where that is not its own."""
+        return ([] if self.is_grin else [f"{self.mask} mask"]) + super().marks
 
     def masked(self, mask: Literal["gradient", "random"]) -> Self:
         """Its control: the same with another mask."""

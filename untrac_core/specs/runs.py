@@ -21,6 +21,8 @@ TEXTS_BYTES = 500_000
 """Of prompts that stand in a request itself, in UTF-8: with its escapes, YAML makes up to four times as much of it."""
 SEEDS = (0, 1, 2, 3, 4)
 """Of an estimate: with three of them, Student's t makes the interval over half as wide again as with five."""
+SEEDS_MOST = 50
+"""Of an estimate."""
 DEFAULT_BASELINES: tuple[BaselineName, ...] = ("grad-dot", "grad-cos", "bm25", "hidden-state-similarity", "random")
 
 
@@ -39,7 +41,9 @@ class TraceSpec(Strict):
     ``proportional``, in proportion to all the text that it has."""
     method: AnyAttributionMethod = method_spec()
     """How influence is estimated."""
-    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=50)] = list(SEEDS)
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=1, max_length=SEEDS_MOST)] = (
+        list(SEEDS)
+    )
     """One estimate per seed; the interval comes from their spread."""
     block_size: Annotated[int, Field(ge=8, le=131_072)] | None = None
     """Block size (tokens) of training text; unset: the model's context, at most 1,024 (as in the paper)."""
@@ -156,12 +160,25 @@ class ValidateSpec(Strict):
 
     0, or at least 4.
     """
+    document_halves: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Trainings by the first seed on a random half of every subset's documents, for the score of single texts.
+
+    0, or at least 4. Methods then score every document on its own, which takes longer.
+    """
+    pairs: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Pairs of subsets, drawn at random, that are left out at once, by every seed: do their influences add up?"""
+    named_pairs: Annotated[list[Annotated[list[Name], Field(min_length=2, max_length=2)]], Field(max_length=1000)] = []
+    """Pairs of subsets by name, before those that are drawn."""
+    controls: Annotated[list[Literal["doubled", "mixed"]], Field(max_length=2)] = []
+    """Negative controls, by retraining and by every method: ``doubled``, the first subset dealt into two halves;
+    ``mixed``, documents drawn from all subsets."""
     device: Device = "auto"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if 0 < self.halves < 4:
-            raise ValueError("'halves' is 0 or at least 4: the order of fewer says nothing")
+        for name in ("halves", "document_halves"):
+            if 0 < getattr(self, name) < 4:
+                raise ValueError(f"{name!r} is 0 or at least 4: the order of fewer says nothing")
         if len(self.subsets) < 3 and not self.collections:
             raise ValueError("'subsets' needs at least 3: two always agree or disagree entirely")
         if (self.training.init == "scratch") != (self.model is None):
@@ -170,6 +187,10 @@ class ValidateSpec(Strict):
             raise ValueError("the model that is trained takes no 'adapter': merge it into the weights")
         refuse_repeats([prompts.name for prompts in self.prompts], "prompt sets")
         refuse_repeats([subset.name for subset in self.subsets], "subsets")
+        refuse_repeats(list(self.controls), "controls")
+        refuse_repeats([" and ".join(sorted(set(pair))) for pair in self.named_pairs], "pairs")
+        if any(first == second for first, second in self.named_pairs):
+            raise ValueError("'named_pairs': a pair names one subset twice")
         refuse_repeats([method.title for method in self.methods], "methods")
         refuse_repeats([str(seed) for seed in self.seeds], "seeds")
         refuse_repeats([str(seed) for seed in self.estimate_seeds], "estimate seeds")

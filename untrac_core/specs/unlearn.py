@@ -18,9 +18,9 @@ BEFORE, RETRAINED, ENSEMBLE = SUBJECTS = ("before", "retrained", "ensemble audit
 """What a result calls the models that no method made; no method may be called so."""
 
 
-def _kind(method: UnlearningMethodSpec) -> tuple[str, str]:
-    """What makes a second method of the same kind needless: its name, and GRIN's mask."""
-    return method.name, getattr(method, "mask", "")
+def _kind(method: UnlearningMethodSpec) -> tuple[str, str, str]:
+    """What makes a second method of the same kind needless: its name, GRIN's mask, and what it trains on most."""
+    return method.name, getattr(method, "mask", ""), getattr(method, "compensate", "")
 
 
 class ForgetSet(Strict):
@@ -36,6 +36,9 @@ class ForgetSet(Strict):
     """A prompt set: the completions of one side are forgotten, given their prompts; the other side is kept."""
     side: Literal["harmful", "harmless"] = "harmful"
     """The side of ``prompts`` to forget."""
+    neighbours: Annotated[int, Field(ge=0, le=5_000)] = 0
+    """As many texts of the other subsets join the forget set: those that the model finds most like one of its texts,
+    by the cosine of their mean hidden states. They count as forgotten everywhere, also in retraining."""
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:

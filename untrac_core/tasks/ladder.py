@@ -1,9 +1,13 @@
-"""The ladder of a trace: the same question asked again by a method that is closer to retraining, at a higher price."""
+"""A trace asked again: by a method closer to retraining, the ladder, or by more seeds.
+
+What an earlier run has computed is not computed again: a cell's key tells what its result depends on.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +16,20 @@ from typing import Any
 from untrac_core.errors import InputError
 from untrac_core.results.environment import data_digests
 from untrac_core.results.folders import ENVIRONMENT, TraceFiles
-from untrac_core.specs import MethodSpec, Subset, TraceSpec, method_spec
+from untrac_core.specs import SEEDS_MOST, MethodSpec, Subset, TraceSpec, method_spec
 from untrac_core.specs.catalogue import ATTRIBUTION, LADDER, method_title
 from untrac_core.specs.methods import ContinuationSettings
 from untrac_core.stats.calibration import FEWEST
 from untrac_core.tasks.prepare import load_records
 from untrac_core.tasks.trace import frames
+from untrac_core.text.labels import unit_of
+from untrac_core.text.numbers import STEP_UNIT, count
 from untrac_core.training.batches import BLOCKS_PER_BATCH
 
+SHARED = (
+    "This method deals the same prompts out among its seeds and reads them all, whatever their number: more seeds do "
+    "not narrow its intervals, more texts do. Of its cells, those of the baselines alone can be taken over."
+)
 LARGE = 0.2
 """A subset with a greater share of the training changes what the rest does, which no product of gradients sees."""
 
@@ -120,3 +130,26 @@ def check_unchanged(spec: TraceSpec, folder: Path) -> None:
         raise InputError(
             f"{changed[0]} has changed since the run", field=f"result {folder.name!r}", hint="run the trace again first"
         )
+
+
+def extended(spec: TraceSpec, seeds: int) -> TraceSpec:
+    """The same request by as many ``seeds``: those that it has, then the smallest others.
+
+    Raises:
+        InputError: where it has as many already, or may not have so many.
+    """
+    own = spec.seeds
+    if seeds <= len(own):
+        what, hint = f"the run has {count(len(own), 'seed')} already", f"ask for more than {len(own)}"
+        raise InputError(what, field="seeds", hint=hint)
+    if seeds > SEEDS_MOST:
+        raise InputError(f"a run has at most {SEEDS_MOST} seeds", field="seeds", hint="ask for fewer")
+    others = (seed for seed in range(seeds) if seed not in own)
+    name = re.sub(r", \d+ seeds$", "", spec.name)
+    made = [*own, *(next(others) for _ in range(seeds - len(own)))]
+    return spec.model_copy(update={"seeds": made, "name": f"{name[:68]}, {seeds} seeds"})
+
+
+def seeds_tell(spec: TraceSpec) -> bool:
+    """Whether more seeds narrow a trace's intervals; where not, :data:`SHARED` says why."""
+    return unit_of(spec.method) != STEP_UNIT

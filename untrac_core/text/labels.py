@@ -23,11 +23,29 @@ NO_WORDS = {"yes", "no", "none", "nan"}
 
 
 def labels(prompts: PromptSet) -> tuple[str, str]:
-    """The words for the two sides of a prompt set; 'harmful' and 'harmless' where its own say nothing, as 1 and 0."""
-    return _word(prompts.harmful) or "harmful", _word(prompts.harmless) or "harmless"
+    """The words for the two sides of a prompt set: the names that it was given, else its labels.
+
+    'harmful' and 'harmless' where a label says nothing, as 1 and 0.
+    """
+    harmful = prompts.harmful_name or word_of(prompts.harmful) or "harmful"
+    return harmful, prompts.harmless_name or word_of(prompts.harmless) or "harmless"
 
 
-def _word(label: str | None) -> str:
+def texts_of(prompts: PromptSet, side: str, between: str = "rather than") -> str:
+    """The texts of a side in words: 'toxic texts of probes', or of a contrast 'toxic rather than benign texts of ...'.
+
+    Holds a user's words (show as text).
+    """
+    harmful, harmless = labels(prompts)
+    if side == "contrast":
+        return f"{harmful} {between} {harmless} texts of {prompts.name}"
+    if prompts.harmful is None:
+        return f"the texts of {prompts.name}"
+    return f"{harmful if side == 'harmful' else harmless} texts of {prompts.name}"
+
+
+def word_of(label: str | None) -> str:
+    """A label as a word of a sentence; nothing where it says nothing."""
     found = plain(label) or ""
     return "" if found.lower() in NO_WORDS or found.replace(".", "").isdigit() else found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Sequence
 
 UNIT = "nats per token"
@@ -83,6 +84,27 @@ def signed(value: float) -> str:
         if digits < 2 and magnitude < 10:
             text = text + ("0" if "." in text else ".0")
     return ("+" if value > 0 else "−") + text
+
+
+def true_minus(text: str) -> str:
+    """A sentence whose numbers have a true minus, as those of the figures."""
+    return re.sub(r"(?<=[\s(])-(?=\d)", "−", text)
+
+
+def alike(values: Sequence[float]) -> list[str]:
+    """Numbers that stand beside each other, each as :func:`signed`, none of them with an exponent unless all are small.
+
+    What is so much smaller than the largest is cut two decimals below the largest one's last: ``+0.0027, +0.00002``.
+    """
+    largest = max((abs(value) for value in values if not missing(value)), default=0.0)
+    if largest < 1e-4:
+        return [signed(value) for value in values]
+    places = 3 - math.floor(math.log10(largest))
+    return [f"{value:+.{places}f}".replace("-", "−") if _tiny(value) else signed(value) for value in values]
+
+
+def _tiny(value: float) -> bool:
+    return not missing(value) and 0 < abs(value) < 1e-4
 
 
 def decimals(value: float | None) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ import torch
 
 from untrac_core.cells import Cell
 from untrac_core.data.prompts import sample
-from untrac_core.data.tokens import ExampleSet, Packed, examples_digest
+from untrac_core.data.tokens import Example, ExampleSet, Packed, examples_digest
 from untrac_core.models.losses import example_losses
 from untrac_core.progress import Progress
 from untrac_core.specs import Training
@@ -53,8 +53,8 @@ class LeaveOneOut:
     device: torch.device
     work: Path
     progress: Progress
-    _sets: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
-    """What the cells of :meth:`set_cells` leave out, by key."""
+    _sets: dict[str, Retraining] = field(default_factory=dict, repr=False)
+    """The trainings of :meth:`set_cells` and :meth:`part_cells`, by key."""
 
     @cached_property
     def full(self) -> Retraining:
@@ -79,15 +79,27 @@ class LeaveOneOut:
         cells = []
         for without in sets:
             key = self._key(seed, without)
-            self._sets[key] = without
-            label = self.full.leaving(without).label(seed)
-            cells.append(Cell(key, label, seed, " + ".join(sorted(without)), method=NAME))
+            self._sets[key] = self.full.leaving(without)
+            cells.append(Cell(key, self._sets[key].label(seed), seed, " + ".join(sorted(without)), method=NAME))
+        return cells
+
+    def part_cells(self, seed: int, parts: Mapping[str, Mapping[str, Sequence[Example]]]) -> list[Cell]:
+        """One training by a seed without each of some parts: by its name, the blocks of each subset that it has."""
+        cells = []
+        for name, blocks in parts.items():
+            gone = {(subset, block.id) for subset, of in blocks.items() for block in of}
+            training = self.full.leaving(lambda subset, block, gone=gone: (subset, block.id) in gone, called=name)  # type: ignore[misc]
+            content = [NAME, NUMERICS, training.identity(seed), name, self._watched]
+            key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+            self._sets[key] = training
+            cells.append(Cell(key, training.label(seed), seed, name, method=NAME))
         return cells
 
     def run(self, cell: Cell) -> pd.DataFrame:
         """Losses of every watched item, summed over its tokens, in nats; ``train_loss``: of the last steps, a token."""
         if cell.subset:
-            module, train_loss = self.full.leaving(self._sets.get(cell.key, cell.subset)).train(cell.seed)
+            training = self._sets.get(cell.key) or self.full.leaving(cell.subset)
+            module, train_loss = training.train(cell.seed)
         else:
             module, train_loss = self.full.trained(cell.seed), self.full.end_loss(cell.seed)
         parts = []
@@ -116,7 +128,7 @@ class LeaveOneOut:
         return found
 
     def _key(self, seed: int, without: Without) -> str:
-        named = sorted(without) if isinstance(without, frozenset) else without
+        named = sorted(without) if isinstance(without, frozenset) else without if isinstance(without, str) else None
         content = [NAME, NUMERICS, self.full.leaving(without).identity(seed), named, self._watched]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

@@ -197,13 +197,13 @@ def train_model(
     device: torch.device,
     progress: Progress | None = None,
     without: Without = None,
-    after: Callable[[int], None] | None = None,
+    after: Callable[[int, torch.optim.AdamW], None] | None = None,
     times: Mapping[str, float] | None = None,
 ) -> list[float]:
     """Train in place: AdamW, linear warm-up, then linear to zero, gradients clipped at 1; mean loss per token by step.
 
-    ``seed`` orders the blocks. ``after`` is called with the number of every step that is done. ``times``: as in
-    :func:`batch_stream`.
+    ``seed`` orders the blocks. ``after`` is called with the number of every step that is done, and the optimizer.
+    ``times``: as in :func:`batch_stream`.
     """
     progress = progress or Silent()
     optimizer = torch.optim.AdamW(module.parameters(), lr=spec.learning_rate, weight_decay=0.01)
@@ -220,7 +220,7 @@ def train_model(
         nn.utils.clip_grad_norm_(module.parameters(), CLIP)
         optimizer.step()
         if after is not None:
-            after(step + 1)
+            after(step + 1, optimizer)
         schedule.step()
         curve.append(loss.item())
         progress.tick(step + 1, spec.steps)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from safetensors.torch import save_model as save_weights
 from torch import nn
 
@@ -28,7 +29,14 @@ from untrac_core.models.loading import LoadedModel, load_model
 from untrac_core.progress import Progress
 from untrac_core.specs import ModelRef, Training
 from untrac_core.text.numbers import listed
-from untrac_core.training.recipe import Without, build_model, leaves_out, rate_factor, save_model, train_model
+from untrac_core.training.recipe import (
+    Without,
+    build_model,
+    leaves_out,
+    rate_factor,
+    save_model,
+    train_model,
+)
 
 KEPT = 8
 """Trained models that stay in a folder, for whoever asks again; one that is gone is trained again."""
@@ -68,13 +76,15 @@ class Retraining:
     work: Path
     progress: Progress
     without: Without = None
+    called: str = "the forget set"
+    """What the blocks that a test picks are called."""
     history: bool = False
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Of each subset's blocks, once they are asked for; :meth:`leaving` hands them on."""
 
-    def leaving(self, without: Without) -> Retraining:
+    def leaving(self, without: Without, called: str = "the forget set") -> Retraining:
         """The same recipe without a subset or several, by name, or without the blocks that a test picks."""
-        return replace(self, without=without)
+        return replace(self, without=without, called=called)
 
     @property
     def full(self) -> Retraining:
@@ -99,7 +109,7 @@ class Retraining:
     def label(self, seed: int) -> str:
         """A training in words."""
         word = "further training" if self.training.init == "continued" else "training"
-        gone = "the forget set" if callable(self.without) else self.without
+        gone = self.called if callable(self.without) else self.without
         if isinstance(gone, frozenset):
             gone = listed(sorted(gone))
         return f"{word} {f'without {gone}' if gone else 'on everything'}, seed {seed}"
@@ -144,10 +154,11 @@ class Retraining:
         module = self.begin(seed).to(self.device)
         wanted = checkpoint_steps(self.training.steps) if checkpoints else []
 
-        def keep(step: int) -> None:
+        def keep(step: int, optimizer: torch.optim.AdamW) -> None:
             if checkpoints and step in wanted:
                 checkpoints.mkdir(parents=True, exist_ok=True)
                 save_weights(module, str(checkpoints / checkpoint_name(step)))
+                save_file(second_moments(module, optimizer), checkpoints / moments_name(step))
 
         self.progress.phase(self.label(seed))
         curve = train_model(module, self.blocks, self.training, seed, self.device, self.progress, self.without, keep)
@@ -179,8 +190,8 @@ class Retraining:
         """The loss at the end of a training with a course."""
         return float(json.loads((self.folder(seed) / HISTORY).read_text(encoding="utf-8"))["train_loss"])
 
-    def checkpoints(self) -> list[tuple[str, float]]:
-        """The files of the way in a folder with a course, in the order of the training, and their rates.
+    def checkpoints(self) -> list[tuple[str, str, float]]:
+        """Of the way in a folder with a course, in the order of the training: weights, Adam's second moments, rate.
 
         A rate is the sum of the learning rates of the steps since the checkpoint before: TracIn's eta_t for a sum over
         few checkpoints in the place of all steps.
@@ -188,12 +199,12 @@ class Retraining:
         kept, before = [], 0
         for step in checkpoint_steps(self.training.steps):
             rates = [rate_factor(each, self.training) for each in range(before, step)]
-            kept.append((checkpoint_name(step), self.training.learning_rate * sum(rates)))
+            kept.append((checkpoint_name(step), moments_name(step), self.training.learning_rate * sum(rates)))
             before = step
         return kept
 
     def discard(self, *seeds: int) -> None:
-        """Remove models that nobody looks at any more: one with a course is six times its weights."""
+        """Remove models that nobody looks at any more: one with a course is eleven times its weights."""
         for seed in seeds:
             shutil.rmtree(self._place(seed), ignore_errors=True)
 
@@ -215,6 +226,22 @@ def checkpoint_steps(steps: int) -> list[int]:
 def checkpoint_name(step: int) -> str:
     """The file of the weights after a step."""
     return f"step-{step}.safetensors"
+
+
+def moments_name(step: int) -> str:
+    """The file of Adam's second moments after a step."""
+    return f"moments-{step}.safetensors"
+
+
+def second_moments(module: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
+    """Adam's running mean of squared gradients by parameter, its start from zero corrected (Kingma and Ba, 2015)."""
+    _, decay = optimizer.defaults["betas"]
+    found = {}
+    for name, parameter in module.named_parameters():
+        state = optimizer.state.get(parameter)
+        if state:  # a parameter that no loss depends on has none
+            found[name] = state["exp_avg_sq"] / (1.0 - decay ** float(state["step"]))
+    return found
 
 
 def _size(shapes: list[tuple[int, ...]]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -25,6 +26,7 @@ from untrac_core.progress import Progress, Silent
 from untrac_core.unlearning.checkpoint import Checkpoint
 from untrac_core.unlearning.evaluate import next_log_probabilities
 from untrac_core.unlearning.methods.base import ForgetBatch, SteppingMethod, UnlearningData, UnlearningMethod
+from untrac_core.unlearning.neighbours import reverse_neighbours
 from untrac_core.unlearning.settings import FEWEST
 from untrac_core.unlearning.stopping import EvalPoint, Stop
 
@@ -64,7 +66,8 @@ def unlearn_model(
     reference = _reference(model, texts.forget) if method.settings.forget_weight else np.zeros(len(texts.forget))
     before = look(0)
     as_it_was = _frozen(model) if method.settings.retain == "kl" and texts.retain else None
-    # Also after an interruption: masks are chosen at the weights as they were.
+    # Also after an interruption: masks and neighbours are chosen at the weights as they were.
+    often = _how_often(model, texts, method.settings.compensate, progress)
     method.prepare(model, texts, seed, lambda done, total: progress.tick(0, rule.steps))
     optimizer = torch.optim.Adam(list(moving_parameters(model.module).values()), lr=method.settings.learning_rate)
     own = method if isinstance(method, SteppingMethod) else None
@@ -74,7 +77,7 @@ def unlearn_model(
     last_good = _copy(model) if budgeted else None
     order = zip(
         _batches(len(texts.forget), batch, seed),
-        _batches(len(texts.retain), batch, seed + 1),
+        _batches(len(texts.retain), batch, seed + 1, often),
         strict=True,
     )
     for step, (forget, retain) in enumerate(order, 1):
@@ -172,16 +175,30 @@ def _reference(model: LoadedModel, examples: Sequence[Example]) -> np.ndarray:
     return example_losses(model.module, examples, model.device, model.facts.vocab_size, dtype=model.dtype)
 
 
-def _batches(count: int, batch: int, seed: int) -> Iterator[list[int]]:
-    """Batches without end, in a new order each epoch; empty ones where there is nothing."""
+def _how_often(
+    model: LoadedModel, texts: UnlearningData, compensate: str, progress: Progress
+) -> npt.NDArray[np.int64] | None:
+    """How often each retained text stands in an epoch, where they do not all stand in it once."""
+    if compensate == "none" or not texts.retain:
+        return None
+    progress.phase("hidden states of the forget set and of the retain set")
+    return 1 + reverse_neighbours(model, texts.forget, texts.retain, progress)
+
+
+def _batches(count: int, batch: int, seed: int, often: npt.NDArray[np.int64] | None = None) -> Iterator[list[int]]:
+    """Batches without end, in a new order each epoch; empty ones where there is nothing.
+
+    ``often``: how often each stands in an epoch, in the place of once.
+    """
     if count == 0:
         while True:
             yield []
+    every = np.arange(count) if often is None else np.repeat(np.arange(count), often)
     shuffle = np.random.default_rng(seed)
     held: list[int] = []
     while True:
-        held += shuffle.permutation(count).tolist()
-        while len(held) >= min(batch, count):
+        held += shuffle.permutation(every).tolist()
+        while len(held) >= min(batch, len(every)):
             yield held[:batch]
             held = held[batch:]
 

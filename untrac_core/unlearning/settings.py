@@ -38,6 +38,7 @@ class UnlearningConfig:
     beta: float | None = None
     """``None``: :data:`NATS_HELD` over the mean number of tokens of a text to forget."""
     retain: str = "nll"
+    compensate: str = "none"
     retain_weight: float = 1.0
     forget_weight: float | None = 1.0
     """``None``: 1 over the mean number of tokens of a text to forget. NPO sums over a text's tokens, and what is

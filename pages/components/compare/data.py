@@ -21,11 +21,11 @@ from untrac_core.figures.base import LETTERS as LETTERS_SIZE
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs.diff import differences
 
-Key = tuple[Path, float, Choice]
+Key = tuple[Path, float, Choice, str]
 
 
 def _key(run: Run, choice: Choice) -> Key:
-    return run.folder, run.changed, choice
+    return run.folder, run.changed, choice, run.name  # a run may be renamed
 
 
 # What begins with an underscore is not part of a cache's key.
@@ -36,10 +36,11 @@ def _view(key: Key, _result: TraceFiles) -> RankingView:
         what = f"run {choice.run} has {len(sets)} prompt sets, and this address asks for number {choice.number}"
         raise InputError(what, hint="choose one of its prompt sets")
     try:
-        return view_of(_result, sets[choice.number - 1].name, choice.side, choice.method)
+        view = view_of(_result, sets[choice.number - 1].name, choice.side, choice.method)
     except InputError:
         what = f"run {choice.run} has no ranking of that side by that method"
         raise InputError(what, hint="choose another side, method or prompt set") from None
+    return replace(view, run_name=key[3])
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Seen:
     def key(self) -> Key:
         """What a cache knows it by."""
         return _key(self.run, self.choice)
+
+
+def as_item(seen: Seen) -> dict[str, str]:
+    """A view as a composed report names it."""
+    place = {"run": seen.choice.run, "prompt_set": seen.view.prompts.name, "side": seen.view.side}
+    return place | ({"method": seen.choice.method} if seen.choice.method else {})
 
 
 def open_views(store: Store, choices: Sequence[Choice]) -> tuple[list[Seen], list[str]]:

@@ -169,6 +169,19 @@ def opening(runs: Sequence[Run]) -> list[Choice]:
     return [single] if single else []
 
 
+def side_by_side(runs: Sequence[Run]) -> str:
+    """The address of some finished traces, each by the prompt set that all have, else by its first.
+
+    Raises:
+        InputError, OSError: where a result cannot be read.
+    """
+    names = [[prompts.name for prompts in cached_result(run).spec.prompts] for run in runs]
+    shared = next((name for name in names[0] if all(name in others for others in names)), None)
+    numbers = [own.index(shared) + 1 if shared else 1 for own in names]
+    wanted = [Choice(run.id, number, "contrast") for run, number in zip(runs, numbers, strict=True)]
+    return address(filter(None, map(nearest, runs, wanted)))
+
+
 def beside(run: Run, choice: Choice, known: Collection[Choice], runs: Sequence[Run]) -> list[tuple[str, Choice]]:
     """What can be set beside a view, beyond those ``known``: (words of ours, the view), the likeliest first."""
     found, own = ranked_by(run), cached_result(run).spec.method.name

@@ -11,29 +11,20 @@ import streamlit as st
 from pages.components.compare import data
 from pages.components.compare.data import Seen
 from pages.components.layout.downloads import address, chart_config
+from pages.components.layout.labels import with_signs
 from pages.components.layout.shell import LETTERS_PRESENTED, is_dark, lines
 from pages.components.layout.shell import presented as chosen_for
 from untrac_core.explore.agreement import RankAgreement, agreement_in_words
 from untrac_core.explore.comparison import ComparedViews
-from untrac_core.explore.quadrants import difference_in_words, subset_in_words
+from untrac_core.explore.quadrants import difference_in_words, meaning, question, subset_in_words
 from untrac_core.explore.ranking_view import RankingView, other_texts
 from untrac_core.figures.comparison import CROWDED, LINES_MOST
 from untrac_core.results.export import guarded_csv
-from untrac_core.text.labels import RELATIVE, against_the_mean, legend, scored
 from untrac_core.text.numbers import decimals
 
 LISTED_MOST = 8
 EVERY, MOVED, CLEAR, PARTLY = "every subset", "significant rank changes", "significant in both", "not in every view"
 SHOWN = (EVERY, MOVED, CLEAR, PARTLY)
-
-
-def question(views: Sequence[RankingView]) -> str:
-    """What the page answers, as a title; plain labels only."""
-    first, second = views[0], views[1]
-    acts = [view.does(1) for view in (first, second)]
-    if len(views) == 2 and acts[0][0] == acts[1][0] and not {*first.objects} & {*second.objects}:
-        return f"Do the same subsets {acts[0][0]} {acts[0][1]} and {acts[1][1]} text?"
-    return f"Do these {('two', 'three', 'four')[len(views) - 2]} views rank the subsets alike?"
 
 
 def against(found: ComparedViews) -> str:
@@ -91,20 +82,11 @@ def scatter(seen: Sequence[Seen], found: ComparedViews, letter: str) -> None:
 def key(found: ComparedViews, letter: str) -> None:
     """What the colours of the points mean, and the signs of the numbers."""
     st.markdown(
-        f":small[Inside: A · ring: {letter} · :orange[■] towards the harm · :blue[■] away from it · "
+        f":small[Fill: A · outline: {letter} · :orange[■] towards the harm · :blue[■] away from it · "
         f":gray[■] cannot separate from zero in A or in {letter}]"
     )
     first, second = found.views[0], found.of(letter)
     st.caption(f"A. {meaning(first)}" + ("" if alike(first, second) else f" {letter}. {meaning(second)}"))
-
-
-def meaning(view: RankingView) -> str:
-    """What a positive and a negative number of a view mean."""
-    if not view.measures_loss:
-        return scored(view.prompts, view.side, view.method)
-    if view.relative:
-        return f"{against_the_mean(view.prompts, view.side)} {RELATIVE}"
-    return legend(view.prompts, view.side)
 
 
 def alike(first: RankingView, second: RankingView) -> bool:
@@ -126,7 +108,7 @@ def one_subset(found: ComparedViews) -> None:
     if st.session_state.get("point") not in (None, *subsets):
         del st.session_state["point"]
     chosen = st.selectbox(
-        "One subset in words", subsets, index=None, placeholder="click a point, or choose here",
+        "Explain one subset", subsets, index=None, placeholder="click a point, or choose here",
         key="point", bind="query-params",
     )  # fmt: skip
     if chosen is not None and chosen in subsets:
@@ -179,7 +161,7 @@ def agreements(seen: Sequence[Seen], found: ComparedViews, letter: str) -> None:
     tau = known[0, place].kendall
     if not pd.isna(tau.value):
         ends = "" if pd.isna(tau.low) else f" ({decimals(tau.low)} to {decimals(tau.high)})"
-        bar = "" if tau.chance > 1 else f"; chance alone reaches {decimals(tau.chance)} in one of twenty"
+        bar = "" if tau.chance > 1 else f"; significant is what exceeds {decimals(tau.chance)} either way"
         st.text(f"Kendall's tau of A and {letter}: {decimals(tau.value)}{ends}{bar}.")
     st.text(f"A and {letter}. {difference_in_words(found.views[0], found.of(letter))}")
     st.caption(
@@ -207,10 +189,11 @@ def ranks(seen: Sequence[Seen], found: ComparedViews, letter: str) -> None:
     if table.empty:
         st.caption(f"None of the {len(found.table)} subsets: {chosen}. Choose '{EVERY}' to see them all.")
         return
+    columns = _columns(found, letter)
     st.dataframe(
-        table,
+        with_signs(table, [name for name in columns if not name.startswith(("Subset", "Rank", "Move"))]),
         hide_index=True,
-        column_config=_columns(found, letter),
+        column_config=columns,
         height="content" if len(table) <= 12 else 460,
         alt="Every subset's rank, move and value in every view",
         key="ranks",
@@ -250,9 +233,9 @@ def _columns(found: ComparedViews, letter: str) -> dict[str, Any]:
         # A column's help is markdown, and the unit of another's score is another's words.
         unit = view.unit if view.measures_loss else "a score in the method's own unit"
         for part in ("Value", "95% CI low", "95% CI high"):
-            config[f"{part} {one}"] = number(format="%+.2g", help=unit, width="small")
+            config[f"{part} {one}"] = number(help=unit, width="small")
         for part in ("", " from", " to"):
-            config[f"{one} − A{part}"] = number(format="%+.2g", help=unit, width="small")
+            config[f"{one} − A{part}"] = number(help=unit, width="small")
     return config
 
 

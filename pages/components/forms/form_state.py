@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -29,15 +30,44 @@ def _values(prefix: str) -> dict[str, object]:
     return {str(key): value for key, value in st.session_state.items() if str(key).startswith(prefix)}
 
 
-def restore(prefix: str, marker: str) -> None:
+def restore(prefix: str, marker: str, arrivals: Sequence[str] = ()) -> dict[str, str]:
     """Fill the form's keys from the draft that the address names, unless ``marker`` shows that they are filled.
 
     Without a draft in the address, the session's own one is taken up again.
+
+    ``arrivals``: names under which an address brings what the form should begin with, the first of them a whole
+    request, before which the form is emptied. Returned once, with their values. They stay in the address until the
+    form is changed: an address that a page rewrites as it opens takes a second press of Back.
     """
-    draws, own = f"draft_runs_{prefix}", f"draft_id_{prefix}"
+    draws = f"draft_runs_{prefix}"
     if st.session_state.pop(f"draft_emptied_{prefix}", False):
         _forget(prefix)
+    brought = {name: value for name in arrivals if (value := st.query_params.get(name))}
+    known = st.session_state.get(f"brought_{prefix}")
+    st.session_state[f"brought_{prefix}"] = brought
+    if brought and (brought != known or marker not in st.session_state):
+        if arrivals[0] not in brought:
+            _take_up(prefix, marker)
+        _begin_anew(prefix, empty=arrivals[0] in brought)
+        return brought
     st.session_state[draws] = st.session_state.get(draws, 0) + 1
+    if not brought:
+        _take_up(prefix, marker)
+    return {}
+
+
+def _begin_anew(prefix: str, *, empty: bool) -> None:
+    """The form as it is, or ``empty``, as one that is drawn for the first time; what it was stays in its draft."""
+    for key in _values(prefix) if empty else ():
+        del st.session_state[key]
+    for name in ("draft_id", "draft_text"):
+        st.session_state.pop(f"{name}_{prefix}", None)
+    st.session_state[f"draft_runs_{prefix}"] = 1
+
+
+def _take_up(prefix: str, marker: str) -> None:
+    """Fill the form from its draft."""
+    own = f"draft_id_{prefix}"
     draft = st.query_params.get("draft") or st.session_state.get(own)
     if not isinstance(draft, str) or not DRAFT_ID.fullmatch(draft):
         return
@@ -53,7 +83,8 @@ def restore(prefix: str, marker: str) -> None:
     if not isinstance(values, dict):
         return
     st.session_state[own] = draft
-    st.query_params["draft"] = draft
+    if not st.session_state.get(f"brought_{prefix}"):
+        st.query_params["draft"] = draft
     for key, value in values.items():
         if key.startswith(prefix):
             st.session_state[key] = value
@@ -79,7 +110,40 @@ def keep(prefix: str) -> None:
         st.session_state[generations] = text
         _forget_old()
     if st.query_params.get("draft") != draft:
-        st.query_params["draft"] = draft
+        brought = st.session_state.get(f"brought_{prefix}") or {}
+        kept = {name: st.query_params.get_all(name) for name in st.query_params if name not in brought}
+        st.query_params.from_dict({**kept, "draft": draft})
+
+
+def take_up_latest(prefix: str) -> None:
+    """Where neither the address nor this session has a draft, take up the one that was written last."""
+    if st.session_state.get(f"draft_id_{prefix}") or st.query_params.get("draft"):
+        return
+    found = sorted(_folder().glob(f"{prefix}*.json"), key=lambda path: path.stat().st_mtime)
+    named = [path.stem.removeprefix(prefix) for path in found]
+    if named and DRAFT_ID.fullmatch(named[-1]):
+        st.session_state[f"draft_id_{prefix}"] = named[-1]
+
+
+def begin_anew(prefix: str) -> None:
+    """Leave this session's draft as it lies, under its address, and begin another."""
+    st.session_state[f"draft_id_{prefix}"] = secrets.token_hex(6)
+    st.query_params.pop("draft", None)
+    put(prefix, {})
+
+
+def put(prefix: str, values: dict[str, object]) -> None:
+    """Write what another page's form of this session holds; it begins with these values when it is opened."""
+    draft = st.session_state.setdefault(f"draft_id_{prefix}", secrets.token_hex(6))
+    text = json.dumps(values, sort_keys=True)
+    path = _folder() / f"{prefix}{draft}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    st.session_state[f"draft_text_{prefix}"] = text
+    for key in _values(prefix):
+        del st.session_state[key]
+    _forget_old()
 
 
 def empty(prefix: str) -> None:

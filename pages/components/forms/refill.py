@@ -62,12 +62,10 @@ def refill_trace(known: Mapping[str, Mapping[str, Entry]], spec: TraceSpec, pref
     return missing
 
 
-def brought(store: Store, name: str) -> Run | None:
-    """The trace that the address brings under a name, taken out of it, so that it fills a form once."""
-    run_id = st.query_params.get(name)
+def brought_trace(store: Store, run_id: str | None) -> Run | None:
+    """The trace that the address brought; ``None`` where it brought none, or one that is gone."""
     if run_id is None:
         return None
-    st.query_params.pop(name, None)
     try:
         run = store.run(run_id)
     except InputError:

@@ -90,7 +90,12 @@ def path_field(prefix: str, kind: str, label: str, placeholder: str) -> Path | N
     )
     places = ", ".join(str(root).replace("`", "") for root in roots[:3])
     st.caption(f"Pages read from `{places}` and what is below it (UNTRAC_ROOTS).")
-    return within_roots(given, where=label.lower()) if given else None
+    if not given:
+        return None
+    path = within_roots(given, where=label.lower())
+    if str(path) != given:
+        st.text(f"That is {path}")
+    return path
 
 
 def _short(path: str, roots: list[Path]) -> str:
@@ -126,7 +131,7 @@ def local_folder(prefix: str) -> Given | None:
 def hub_id(text: str, *, where: str) -> str:
     """The id of something on the hub, which must not be a path: a folder is only read through the other choice."""
     if text and (not HUB_ID.fullmatch(text) or Path(text).exists()):
-        raise InputError(f"{text!r} is not an id on the hub", field=where, hint="write organisation/name")
+        raise InputError(f"{text!r} is not an id on the Hugging Face Hub", field=where, hint="write organisation/name")
     return text
 
 
@@ -151,7 +156,7 @@ def _asked(what: str, *about: str | None) -> tuple[Any, str]:
 
 def ask_hub(what: str, *about: str | None) -> Any:
     """Ask :mod:`untrac_core.hub.datasets`; an :class:`InputError` has the hub's one line."""
-    with st.spinner("Asking the hub"):
+    with st.spinner("Asking the Hugging Face Hub"):
         answer, said = _asked(what, *about)
     if said:
         raise InputError(said.rstrip("."))
@@ -163,9 +168,9 @@ def hub_set(prefix: str, *, by: str = "") -> Given | None:
     for name in ("hub", "revision", "hub_seen", "revision_seen"):
         st.session_state.setdefault(f"{prefix}{name}", "")
     left, middle, right = st.columns([3, 2, 1], vertical_alignment="bottom")
-    left.text_input("Data set on the hub", key=f"{prefix}hub", placeholder="organisation/name", max_chars=200)
+    left.text_input("Id on the Hugging Face Hub", key=f"{prefix}hub", placeholder="organisation/name", max_chars=200)
     middle.text_input("Revision", key=f"{prefix}revision", placeholder="newest", max_chars=200)
-    if right.button("Look", key=f"b_{prefix}hub_look", width="stretch"):
+    if right.button("Look up", key=f"b_{prefix}hub_look", width="stretch"):
         st.session_state[f"{prefix}hub_seen"] = st.session_state[f"{prefix}hub"].strip()
         st.session_state[f"{prefix}revision_seen"] = st.session_state[f"{prefix}revision"].strip()
         _asked.clear()

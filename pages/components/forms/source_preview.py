@@ -16,6 +16,8 @@ from untrac_core.specs import Source
 
 INLINE_BYTES = 64_000_000
 """Up to this size a source is read while the page waits; beyond it, in the background."""
+NUMBER = re.compile(r"[+-]?[\d.,]+([eE][+-]?\d+)?%?")
+NUMBERS = "This column has only numbers. Choose the one with the text."
 Stamp = tuple[tuple[str, int, str], ...]
 """Name, size and identity of each file of a source."""
 
@@ -47,6 +49,12 @@ def look(given: Given, *, paragraphs: bool = False) -> Preview:
     """
     source = Source.model_validate(given.source)
     return _preview(source.model_dump_json(), stamp(source), given.shown, paragraphs)
+
+
+def of_numbers(found: Preview, column: str) -> bool:
+    """Whether a column that is to be text has nothing but numbers in the first rows."""
+    values = [row.get(column, "").strip() for row in found.first]
+    return any(values) and all(not value or NUMBER.fullmatch(value) for value in values)
 
 
 def stamp(source: Source) -> Stamp:

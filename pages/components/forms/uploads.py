@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from pages.components.forms.source_preview import Given, label_of, look
-from pages.components.layout.errors import fault, faults_in_a_box
+from pages.components.layout.errors import faults_in_a_box
 from pages.components.layout.labels import shown_as
 from untrac_core.engine import save_upload
 from untrac_core.engine.library.uploads import SUFFIXES
@@ -19,7 +20,16 @@ from untrac_core.paths import data_home
 SAVED = re.compile(r"[0-9a-f]{16,64}\.(csv|tsv|jsonl|txt)")
 FILES_MOST = 200
 PASTE_CHARACTERS = 2_000_000
-PASTES = {"txt": "one text per line", "csv": "csv with a header", "jsonl": "one JSON object per line"}
+PASTE_LINES = 20
+"""Of a pasted text, by which it is recognised."""
+COLUMN = re.compile(r"\w[\w .?-]{0,39}")
+"""A column's name, as against the first half of a sentence with a comma."""
+PASTES = {
+    "": "recognised by itself",
+    "txt": "one text per line",
+    "csv": "csv with a header",
+    "jsonl": "one JSON object per line",
+}
 
 Listed = dict[str, Any]
 """An upload in a draft: ``id`` (a number), ``file`` (its name in the store), ``name`` (as the user knows it)."""
@@ -124,10 +134,20 @@ def paste(prefix: str, *, label: str, help_text: str) -> None:
     """A field for a few texts; what is pasted becomes a file like any other."""
     st.selectbox("The pasted text is", list(PASTES), format_func=shown_as(PASTES), key=f"{prefix}paste_form")
     st.session_state.setdefault(f"{prefix}paste", "")
-    text = st.text_area(label, key=f"{prefix}paste", height=160, max_chars=PASTE_CHARACTERS, placeholder=help_text)
-    if st.button("Read it", key=f"b_{prefix}paste_read", on_click=_paste, args=(prefix,)) and not text.strip():
-        fault("Nothing is pasted yet.")
+    st.text_area(label, key=f"{prefix}paste", height=160, max_chars=PASTE_CHARACTERS, placeholder=help_text)
+    st.button("Read it", key=f"b_{prefix}paste_read", on_click=_paste, args=(prefix,))
     faults_in_a_box([str(text) for text in st.session_state.get(f"faults_{prefix}paste", [])])
+
+
+def recognised(text: str) -> str:
+    """What a pasted text most likely is: ``jsonl`` or ``csv`` where its first lines are one, else ``txt``."""
+    first = [line for line in text.splitlines() if line.strip()][:PASTE_LINES]
+    if all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in first):
+        return "jsonl"
+    rows = list(csv.reader(first))
+    header = [name.strip() for name in rows[0]]
+    named = len(set(header)) == len(header) > 1 and all(COLUMN.fullmatch(name) for name in header)
+    return "csv" if named and len(rows) > 1 and all(len(row) == len(header) for row in rows) else "txt"
 
 
 def _paste(prefix: str) -> None:
@@ -137,9 +157,11 @@ def _paste(prefix: str) -> None:
         faults.append("Choose what the pasted text is.")
     elif len(text) > PASTE_CHARACTERS:
         faults.append("The pasted text is too long: upload it as a file.")
-    elif text.strip():
+    elif not text.strip():
+        faults.append("Nothing is pasted yet.")
+    else:
         before = len(listed(prefix))
-        take(prefix, f"pasted.{form}", text.encode("utf-8", "replace"), faults)
+        take(prefix, f"pasted.{form or recognised(text)}", text.encode("utf-8", "replace"), faults)
         if len(listed(prefix)) > before:
             st.session_state[f"{prefix}paste"] = ""
     st.session_state[f"faults_{prefix}paste"] = faults

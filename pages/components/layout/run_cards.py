@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from pages.components.layout.labels import STATUS, ago
 from untrac_core import engine
 from untrac_core.engine import Run, describe_run
-from untrac_core.specs.catalogue import method_title
 from untrac_core.text.numbers import count, duration
 
 
@@ -70,51 +68,6 @@ def silence(run: Run) -> None:
         )
 
 
-def method_of(run: Run) -> str:
-    """The method of a run, of a validation how many; empty of one that has none."""
-    spec: Any = run.spec
-    if run.kind == "validate":
-        return count(len(spec.methods), "method")
-    method = getattr(spec, "method", None)
-    return "" if method is None else method_title(method.name, getattr(method, "variant", None))
-
-
-def model_of(run: Run) -> str:
-    """The model of a run by the last part of its place; empty of one that has none."""
-    spec: Any = run.spec.trace if run.kind == "verify" else run.spec  # type: ignore[union-attr]
-    model = getattr(spec, "model", None)
-    return "" if model is None else str(model.path).rstrip("/").rsplit("/", 1)[-1]
-
-
-def wanted(runs: Sequence[Run], kinds: Sequence[str], find: str) -> list[Run]:
-    """The runs of some kinds, or of all, whose name, method or model holds some words."""
-    words = find.casefold().split()
-    return [
-        run
-        for run in runs
-        if (not kinds or run.kind in kinds)
-        and all(word in f"{run.name} {method_of(run)} {model_of(run)}".casefold() for word in words)
-    ]
-
-
-def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per run, for a table."""
-    return pd.DataFrame(
-        {
-            "open": ["Show"] * len(runs),
-            "status": [STATUS.get(run.status, (run.status,))[0] for run in runs],
-            "name": [run.name for run in runs],
-            "kind": [run.kind for run in runs],
-            "method": [method_of(run) for run in runs],
-            "model": [model_of(run) for run in runs],
-            "progress": [round(100 * run.progress) for run in runs],
-            "now": [happening(run) for run in runs],
-            "time": [remaining(run) for run in runs],
-            "created": [ago(run.created) for run in runs],
-        }
-    )
-
-
 RESULT_PAGES = {
     "trace": ("influence", "run"),
     "validate": ("validate", "run"),
@@ -147,6 +100,6 @@ def run_row(run: Run, *, key: str) -> None:
             st.text(run.name if len(run.name) <= 60 else run.name[:59] + "…")
             st.caption(f"{describe_run(run.spec)} · {ago(run.created)}")
         done = run.status == "done"
-        if action.button("Look" if done else "Show", key=key, width="stretch"):
+        if action.button("View" if done else "Show", key=key, width="stretch"):
             page, query = result_page(run) if done else ("pages/runs.py", {"run": run.id})
             st.switch_page(page, query_params=query)

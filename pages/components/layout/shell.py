@@ -7,10 +7,13 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.components.layout import tour
 from pages.components.layout.context import context
+from pages.components.layout.under_way import watch
 from untrac_core.engine import Store
 from untrac_core.errors import InputError
-from untrac_core.paths import PROJECT, data_home
+from untrac_core.paths import PROJECT, data_home, only_shows
+from untrac_core.text.glossary import GLOSSARY
 
 ASSETS = PROJECT / "assets"
 STYLESHEET, PAGE_STYLESHEET = ASSETS / "presentation.css", ASSETS / "page.css"
@@ -19,6 +22,10 @@ NEVER_MOVED = ("", "run", PRESENT, "embed", "embed_options")
 """Not among what a presentation has under other names: the last two are Streamlit's own and cannot be set."""
 PRESENTED = ("Influence", "Compare", "Validate")
 """Pages that can be shown to an audience."""
+OF_A_RUN = ("Influence", "Examples", "Compare")
+"""Pages that show a trace."""
+OF_RESULTS = (*OF_A_RUN, "Validate", "What if", "Unlearn", "Evidence")
+"""Pages that show something without a run of one's own: all that there is of a dashboard on one result folder."""
 LETTERS_PRESENTED = 20
 """Size of the letters in a figure of a presentation, in pixels."""
 PAGES = (
@@ -34,6 +41,7 @@ PAGES = (
     ("pages/validate.py", "Validate", ":material/verified:"),
     ("pages/what_if.py", "What if", ":material/instant_mix:"),
     ("pages/unlearn.py", "Unlearn", ":material/ink_eraser:"),
+    ("pages/report.py", "Report", ":material/article:"),
     ("pages/evidence.py", "Evidence", ":material/balance:"),
 )
 
@@ -41,7 +49,8 @@ PAGES = (
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _store(home: Path) -> Store:
     store = Store(home)
-    store.install_demo()
+    if not only_shows():
+        store.install_demo()
     return store
 
 
@@ -58,8 +67,10 @@ def shell(tab: str) -> Store:
     if tab in PRESENTED and presenting():
         _stage()
     else:
-        _navigation()
+        _navigation(tab)
         _breadcrumb(_store(data_home()))
+        with st.sidebar:
+            watch(_store(data_home()), f"{tab} · untrac")
     _settle(tab)
     return _store(data_home())
 
@@ -99,14 +110,37 @@ def _stage() -> None:
             st.rerun()
 
 
-def _navigation() -> None:
+def _navigation(tab: str) -> None:
     """The logo, and a link to every page."""
     st.html(PAGE_STYLESHEET)
     logo = "logo-dark.svg" if is_dark() else "logo.svg"
     st.logo(str(ASSETS / logo), size="medium", icon_image=str(ASSETS / "icon.svg"))
     with st.sidebar:
-        for page, label, icon in PAGES:
-            st.page_link(page, label=label, icon=icon, width="stretch")
+        for page, label, icon in shown_pages():
+            st.page_link(page, label=label, icon=icon, width="stretch", query_params=_of_run(tab, label))
+        _glossary()
+    tour.guide()
+
+
+def _glossary() -> None:
+    """Every word with its meaning, on any page; drawn when it is opened."""
+    popover = st.popover("Glossary", icon=":material/menu_book:", type="tertiary", key="glossary", on_change="rerun")
+    if popover.open:
+        for word, meaning in GLOSSARY.items():
+            popover.markdown(f"**{word}**: {meaning}")
+
+
+def shown_pages() -> list[tuple[str, str, str]]:
+    """The pages of the navigation; of a dashboard that only shows results, those that do."""
+    return [page for page in PAGES if not only_shows() or page[1] in OF_RESULTS]
+
+
+def _of_run(tab: str, label: str) -> dict[str, str] | None:
+    """What the link to a page of results says: the run that is looked at, so that the page need not say it later."""
+    if label not in OF_A_RUN:
+        return None
+    run = (st.query_params.get("run") if tab in OF_A_RUN else None) or context().run
+    return {"run": run} if run else None
 
 
 def _breadcrumb(store: Store) -> None:

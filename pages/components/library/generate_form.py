@@ -44,7 +44,7 @@ def generate_way(store: Store) -> None:
     st.session_state.setdefault(f"{PREFIX}name", "")
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     name = left.text_input("Name", key=f"{PREFIX}name", placeholder="what the model wrote", max_chars=80).strip()
-    if right.button("Let it write", type="primary", key=f"b_{PREFIX}start", width="stretch", disabled=not values):
+    if right.button("Generate", type="primary", key=f"b_{PREFIX}start", width="stretch", disabled=not values):
         try:
             spec = build(GenerateSpec, {**values, "name": name or "what the model wrote"}, where="request")
         except InputError as error:
@@ -70,7 +70,7 @@ def _model() -> dict[str, Any]:
 
 def _beginnings() -> dict[str, Any]:
     option(f"{PREFIX}from", list(FROM), "texts")
-    where = st.segmented_control("Beginnings", list(FROM), format_func=FROM.get, key=f"{PREFIX}from", required=True)
+    where = st.segmented_control("Prompts", list(FROM), format_func=FROM.get, key=f"{PREFIX}from", required=True)
     if where == "texts":
         st.session_state.setdefault(f"{PREFIX}texts", EXAMPLES)
         text = st.text_area("One per line", key=f"{PREFIX}texts", height=120, max_chars=200_000)
@@ -158,14 +158,14 @@ def _classifier() -> dict[str, Any]:
         ["folder", "hub"],
         key=f"{PREFIX}where",
         required=True,
-        format_func={"folder": "A folder on this machine", "hub": "The hub"}.get,
+        format_func={"folder": "A folder on this machine", "hub": "Hugging Face Hub"}.get,
     )
     ref: dict[str, Any]
     if where == "folder":
         path = path_field(f"{PREFIX}c_", "model", "Classifier folder", "models/classifier")
         ref = {"path": str(path) if path else ""}
     else:
-        ref = hub_model(f"{PREFIX}c_", "Classifier on the hub", "path", "revision")
+        ref = hub_model(f"{PREFIX}c_", "Classifier on the Hugging Face Hub", "path", "revision")
     if not ref["path"]:
         raise InputError(
             "no classifier is named", field="scorer", hint="fill in the field, or score with the word list"

@@ -16,6 +16,7 @@ from untrac_core.paths import data_home
 from untrac_core.text.labels import plain
 
 TABLE_ROWS = 12
+KNOWN = "known_entry"
 
 
 def library() -> Library:
@@ -81,7 +82,7 @@ def table(
         }
     )
     layout = {
-        "open": st.column_config.ButtonColumn("", width=60, type="tertiary", key=f"{key}_open", on_click=open_row),
+        "open": st.column_config.ButtonColumn("", width=70, type="secondary", key=f"{key}_open", on_click=open_row),
         "name": st.column_config.TextColumn("Name", width=name_width),
         **config,
     }
@@ -91,6 +92,33 @@ def table(
     )
 
 
+def known_already(entry: Entry, wanted: str, began: float) -> bool:
+    """Whether what was added had been in the library before; its card then says so, and offers the name that was typed.
+
+    ``began``: when adding began, in seconds since 1970.
+    """
+    if not entry.builtin and entry.added >= began:
+        return False
+    st.session_state[KNOWN] = (entry.id, wanted)
+    return True
+
+
+def _say_known(entry: Entry) -> None:
+    held = st.session_state.get(KNOWN)
+    if not held or held[0] != entry.id:
+        return
+    wanted = held[1]
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.text(f"It was in the library already, as {entry.name!r}; nothing was added.")
+        other = wanted and wanted != entry.name and not entry.builtin
+        if other and st.button("Use the name that I typed", icon=":material/edit:", key=f"known_{entry.id}"):
+            del st.session_state[KNOWN]
+            attempt(lambda: library().rename(entry.kind, entry.id, wanted))
+        if st.button("Fine", key=f"fine_{entry.id}", type="tertiary"):
+            del st.session_state[KNOWN]
+            st.rerun()
+
+
 def next_step(page: str, label: str) -> None:
     """The way on to the next page of the walk."""
     st.page_link(page, label=label, icon=":material/arrow_forward:", width="content")
@@ -98,6 +126,7 @@ def next_step(page: str, label: str) -> None:
 
 def card_head(entry: Entry) -> None:
     """The first row of an entry's card: its name, the way to trace it, rename and remove."""
+    _say_known(entry)
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container():
             _heading(entry.name)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, get_args
 
 import streamlit as st
 
 from pages.components.forms import form_state as draft
-from pages.components.forms.source_picker import hub_model, option, path_field
-from pages.components.layout.errors import at_field, fault
+from pages.components.forms.source_picker import hub_model, library_lock, option, path_field
+from pages.components.layout.errors import fault
 from pages.components.layout.labels import DTYPES, shown_as
-from pages.components.library.library_views import library
+from pages.components.library.library_views import known_already, library
 from untrac_core.errors import InputError
 from untrac_core.specs import Dtype, ModelRef
 from untrac_core.specs.build import build
 
 PREFIX = "m_"
-WAYS = {"folder": "A folder on this machine", "hub": "The hub"}
+WAYS = {"folder": "A folder on this machine", "hub": "Hugging Face Hub"}
 ADAPTERS = {"none": "None", **WAYS}
 
 
@@ -26,11 +27,8 @@ def form() -> None:
     option(f"{PREFIX}way", list(WAYS), "folder")
     with st.container(border=True, key="add_model"):
         way = st.segmented_control("Where is it?", list(WAYS), format_func=WAYS.get, key=f"{PREFIX}way", required=True)
-        try:
-            values = {**_model(str(way)), **_adapter()}
-        except InputError as error:
-            fault(at_field(error))
-            values = {}
+        model, adapter = library_lock(lambda: _model(str(way))), library_lock(_adapter)
+        values = {} if model is None or adapter is None else {**model, **adapter}
         left, right = st.columns(2)
         option(f"{PREFIX}precision", list(get_args(Dtype)), "auto")
         values["dtype"] = left.selectbox(
@@ -54,7 +52,7 @@ def form() -> None:
 
 def _model(way: str) -> dict[str, Any]:
     if way == "hub":
-        return hub_model(PREFIX, "Id on the hub", "path", "revision")
+        return hub_model(PREFIX, "Id on the Hugging Face Hub", "path", "revision")
     path = path_field(PREFIX, "model", "Model folder", "models/mine")
     return {"path": str(path) if path else ""}
 
@@ -66,7 +64,7 @@ def _adapter() -> dict[str, Any]:
         "LoRA adapter", list(ADAPTERS), format_func=ADAPTERS.get, key=f"{prefix}way", required=True
     )
     if way == "hub":
-        given = hub_model(prefix, "Adapter on the hub", "adapter", "adapter_revision")
+        given = hub_model(prefix, "Adapter on the Hugging Face Hub", "adapter", "adapter_revision")
         return given if given["adapter"] else {}
     if way == "folder":
         path = path_field(prefix, "adapter", "Adapter folder", "models/my-adapter")
@@ -76,12 +74,13 @@ def _adapter() -> dict[str, Any]:
 
 def _add(values: dict[str, Any], name: str) -> None:
     try:
-        ref = build(ModelRef, values, where="model")
+        ref, began = build(ModelRef, values, where="model"), time.time()
         with st.spinner("Reading what the model's files say"):
             entry = library().add_model(ref, name or None)
     except InputError as error:
         fault(str(error))
         return
+    known_already(entry, name, began)
     draft.empty(PREFIX)
     st.query_params["model"] = entry.id
     st.rerun()

@@ -178,7 +178,7 @@ def samples(entry: Entry, ref: ModelRef, store: Store) -> None:
     run = samples_of(entry, store)
     st.session_state.setdefault("samples_texts", "\n".join(SAMPLE_PROMPTS))
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    texts = left.text_area("Let it continue, one beginning a line", key="samples_texts", height=120, max_chars=4000)
+    texts = left.text_area("Prompts to continue, one per line", key="samples_texts", height=120, max_chars=4000)
     busy = run is not None and run.active
     if right.button("Write samples", icon=":material/edit_note:", key="write", disabled=busy, width="stretch"):
         wanted = [line.strip() for line in texts.splitlines() if line.strip()][:20]

@@ -18,7 +18,7 @@ from untrac_core.errors import InputError
 from untrac_core.specs import PromptSet
 from untrac_core.specs.build import build
 
-COPIES = {"hub": "The hub", "file": "A local file", "folder": "A local folder"}
+COPIES = {"hub": "Hugging Face Hub", "file": "A local file", "folder": "A local folder"}
 
 
 def probe_way(prefix: str, store: Store) -> None:
@@ -36,7 +36,13 @@ def probe_way(prefix: str, store: Store) -> None:
         st.warning("Content warning: " + found.warning.replace("$", "\\$"), icon=":material/visibility_off:")
     sides = f"{found.harmful or 'one side'}{f' / {found.harmless}' if found.harmless else ''}"
     facts(
-        {"Sides": sides, "Groups": found.groups or "none", "On the hub": found.hub, "Licence": found.licence}, across=4
+        {
+            "Sides": sides,
+            "Groups": found.groups or "none",
+            "On the Hugging Face Hub": found.hub,
+            "Licence": found.licence,
+        },
+        across=4,
     )
     with st.container(gap=None):
         st.caption("Please cite")

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.jobs import fetch
 from pages.components.forms.source_picker import hub_set, library_lock, local_file, name_field, option
-from pages.components.forms.source_preview import Given, look
+from pages.components.forms.source_preview import NUMBERS, Given, look, of_numbers
 from pages.components.forms.uploads import drop, given_of, listed, origin_of, paste, uploader, users_words
 from pages.components.layout.errors import fault
 from pages.components.layout.labels import shown_as
 from pages.components.layout.masked_tables import masked_table
 from pages.components.library.generate_form import generate_way
-from pages.components.library.library_views import library
+from pages.components.library.library_views import known_already, library
 from pages.components.library.probe_form import probe_way
 from untrac_core.engine import Store
 from untrac_core.engine.library.sources import Preview, guess_columns, guess_sides
 from untrac_core.errors import InputError
 from untrac_core.specs import PromptSet
 from untrac_core.specs.build import build
+from untrac_core.text.labels import word_of
 from untrac_core.text.numbers import count
 
 PREFIX = "p_"
@@ -30,9 +33,9 @@ WAYS = {
     "upload": "Upload",
     "paste": "Paste",
     "file": "A file here",
-    "hub": "The hub",
-    "probe": "A named probe",
-    "generate": "Let a model write",
+    "hub": "Hugging Face Hub",
+    "probe": "A benchmark",
+    "generate": "Generate",
 }
 CARDS_MOST = 6
 PREVIEW_ROWS = 8
@@ -95,6 +98,8 @@ def one_source(store: Store, given: Given, prefix: str, upload: int | None) -> N
             args=(PREFIX, upload),
             width="stretch",
         )
+    if of_numbers(found, values["columns"]["completion"]):
+        st.warning(NUMBERS, icon=":material/tag:")
     pressed = button.button("Add", type="primary", key=f"b_{prefix}add", width="stretch")
     preview(found, values, f"show_{prefix}")
     told = [f"{found.count:,} rows" if found.whole else f"the first {found.count:,} rows were looked at"]
@@ -108,8 +113,8 @@ def mapping(found: Preview, prefix: str) -> dict[str, Any]:
     """Choices for the columns and the sides, filled in with a guess."""
     guess = guess_columns(found.columns, found.first)
     wanted = (
-        ("completion", "Scored text", guess.completion),
-        ("prompt", "Given before it (masked out)", guess.prompt),
+        ("completion", "Completion (scored)", guess.completion),
+        ("prompt", "Prompt (not scored)", guess.prompt),
         ("label", "Label", guess.label),
         ("group", "Group", guess.group),
         ("cluster", "Pair or question", guess.cluster),
@@ -142,6 +147,7 @@ def sides(found: Preview, label: str, prefix: str) -> dict[str, str | None]:
     if harmful == NONE:
         st.caption("Without a harmful label all rows are one side: the texts to be explained.")
         return {"harmful": None, "harmless": None}
+    named = {"harmful_name": side_name(left, "harmful", harmful, prefix)}
     others = [NONE, *(value for value in values if value != harmful)]
     guesses = [guess for guess in (harmless_guess, harmful_guess) if guess in others]
     option(f"{prefix}harmless", others, guesses[0] if guesses else NONE)
@@ -151,7 +157,22 @@ def sides(found: Preview, label: str, prefix: str) -> dict[str, str | None]:
         key=f"{prefix}harmless",
         format_func=shown_as({value: _counted(value, counts) for value in values}),
     )
-    return {"harmful": harmful, "harmless": None if harmless == NONE else harmless}
+    if harmless == NONE:
+        return {"harmful": harmful, "harmless": None} | named
+    named["harmless_name"] = side_name(right, "harmless", harmless, prefix)
+    return {"harmful": harmful, "harmless": harmless} | named
+
+
+def side_name(place: DeltaGenerator, side: str, label: str, prefix: str) -> str | None:
+    """What sentences call a side's texts; filled in with what its label says, anew for another label."""
+    name = place.text_input(
+        f"What its texts are called ({side} side)",
+        value=word_of(label) or side,
+        key=f"{prefix}{side}_name_{label}",
+        max_chars=40,
+        help="A word that fits before 'texts', such as 'toxic' or 'benign'. Titles and sentences use it.",
+    )
+    return name.strip() or None
 
 
 def _counted(value: str, counts: dict[str, int]) -> str:
@@ -177,8 +198,8 @@ def preview(found: Preview, values: dict[str, Any], key: str) -> None:
         shown["Pair or question"] = of("cluster")
     given = of("prompt") if columns["prompt"] else ["" for _ in rows]
     masked_table(
-        {**shown, "Given (masked out)": given, "Scored": of("completion")},
-        words=["Given (masked out)", "Scored"],
+        {**shown, "Prompt (not scored)": given, "Completion (scored)": of("completion")},
+        words=["Prompt (not scored)", "Completion (scored)"],
         key=key,
         alt="The first items: what is given, and what is scored",
     )
@@ -187,7 +208,7 @@ def preview(found: Preview, values: dict[str, Any], key: str) -> None:
 def add(store: Store, values: dict[str, Any], given: Given, upload: int | None) -> None:
     """Put the set into the library: at once when it is small and here, else in the background."""
     try:
-        spec = build(PromptSet, values, where="prompt set")
+        spec, began = build(PromptSet, values, where="prompt set"), time.time()
         if given.large:
             fetch(store, PREFIX, spec.name, prompts=[spec])
             return
@@ -196,6 +217,7 @@ def add(store: Store, values: dict[str, Any], given: Given, upload: int | None) 
     except InputError as error:
         fault(users_words(str(error), given))
         return
+    known_already(entry, spec.name, began)
     if upload is not None:
         st.session_state[f"dropped_{PREFIX}"] = upload
     if len(listed(PREFIX)) <= 1:

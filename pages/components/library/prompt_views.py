@@ -88,8 +88,8 @@ def _facts(entry: Entry) -> dict[str, str]:
     for side, items in told.get("items", {}).items():
         label = labels.get(side)
         pairs[f"{side.capitalize()} side"] = f"{label + ': ' if label else ''}{count(int(items), 'item')}"
-    pairs["Scored text"] = f"{number(told.get('characters'))} characters"
-    pairs["Given before it"] = f"in {count(int(told.get('given', 0)), 'item')}" if told.get("given") else "nothing"
+    pairs["Completions"] = f"{number(told.get('characters'))} characters"
+    pairs["Prompts"] = f"in {count(int(told.get('given', 0)), 'item')}" if told.get("given") else "nothing"
     pairs["Repeated items"] = f"{int(told.get('duplicates', 0)):,}"
     if groups:
         largest = ", ".join(f"{name} {items:,}" for name, items in list(groups.items())[:4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from pages.components.forms.jobs import fetch, launch
 from pages.components.forms.source_preview import INLINE_BYTES, Given, look
 from pages.components.forms.uploads import drop, listed, origin_of, users_words
 from pages.components.layout.errors import fault, faults_in_a_box
-from pages.components.library.library_views import library
+from pages.components.library.library_views import known_already, library
 from untrac_core.engine import Store
 from untrac_core.engine.library.sources import guess_text, load_subsets
 from untrac_core.errors import InputError
@@ -73,7 +74,7 @@ def add_parts(store: Store, prefix: str, parts: list[Part], upload: int | None =
 
 def _read(made: list[tuple[Part, Subset]]) -> list[tuple[Part, str, str]]:
     """Read and keep each; subsets of one source cost one pass over it. The entry's id, or what is wrong."""
-    results = []
+    results, began = [], time.time()
     groups: dict[str, list[tuple[Part, Subset]]] = {}
     for part, spec in made:
         groups.setdefault(spec.source.model_dump_json(), []).append((part, spec))
@@ -88,6 +89,7 @@ def _read(made: list[tuple[Part, Subset]]) -> list[tuple[Part, str, str]]:
             try:
                 origin = origin_of(part.given, part.upload)
                 entry = library().add_subset(spec, origin=origin, data=loaded.get(spec.name))
+                known_already(entry, part.name, began)
                 results.append((part, entry.id, ""))
             except InputError as error:
                 results.append((part, "", str(error)))

@@ -17,7 +17,7 @@ from pages.components.forms.source_picker import (
     name_field,
     option,
 )
-from pages.components.forms.source_preview import Given, data_files, label_of, look
+from pages.components.forms.source_preview import NUMBERS, Given, data_files, label_of, look, of_numbers
 from pages.components.forms.uploads import drop, drop_all, given_of, listed, uploader
 from pages.components.layout.errors import fault, faults_in_a_box
 from pages.components.layout.labels import bytes_in_words
@@ -31,13 +31,13 @@ from untrac_core.text.labels import plain
 from untrac_core.text.numbers import count
 
 PREFIX = "s_"
-WAYS = {"upload": "Upload", "file": "A file here", "folder": "A folder here", "hub": "The hub"}
+WAYS = {"upload": "Upload", "file": "A file here", "folder": "A folder here", "hub": "Hugging Face Hub"}
 MAKES = {
     "one": "One subset",
     "files": "One subset per file",
     "column": "Split by a column",
-    "configs": "One a config",
-    "splits": "One a split",
+    "configs": "One subset per config",
+    "splits": "One subset per split",
 }
 CHOICES = {
     "file": ["one", "column"],
@@ -50,9 +50,10 @@ PREVIEW_ROWS = 5
 VALUES_MOST = 50
 PARTS_MOST = 100
 SAMPLING = """
-A subset of up to 64 MB of text is kept whole. Of a larger one, one pass reads at most 4 GB of text (1 GB from the hub)
-and keeps a fixed random sample of its documents, every one as likely as the others; the same source gives the same
-sample every time. A data set of several files that is larger than that is read in a random order of files.
+A subset of up to 64 MB of text is kept whole. Of a larger one, one pass reads at most 4 GB of text (1 GB from the
+Hugging Face Hub) and keeps a fixed random sample of its documents, every one as likely as the others; the same source
+gives the same sample every time. A data set of several files that is
+larger than that is read in a random order of files.
 
 A run then takes a fixed random number of blocks of each subset, so more text than that only adds variety. What was read
 and kept is written down with the subset.
@@ -82,7 +83,7 @@ def _source(store: Store, way: str) -> None:
     """A file, a folder or a data set on the hub, and what is to be made of it."""
     choices = CHOICES[way]
     option(f"{PREFIX}{way}_make", choices, choices[0])
-    make = st.segmented_control("Make of it", choices, format_func=MAKES.get, key=f"{PREFIX}{way}_make", required=True)
+    make = st.segmented_control("Import as", choices, format_func=MAKES.get, key=f"{PREFIX}{way}_make", required=True)
     if way == "file":
         given = local_file(PREFIX)
     elif way == "folder":
@@ -107,9 +108,11 @@ def text_columns(found: Preview, prefix: str) -> dict[str, Any]:
     left, right = st.columns(2)
     option(f"{prefix}text", found.columns, guess_text(found.columns, found.first))
     text = left.selectbox("Text", found.columns, key=f"{prefix}text")
+    if of_numbers(found, str(text)):
+        st.warning(NUMBERS, icon=":material/tag:")
     option(f"{prefix}prompt", [NONE, *found.columns], NONE)
     prompt = right.selectbox(
-        "Given before it, not scored",
+        "Prompt (not scored)",
         [NONE, *found.columns],
         key=f"{prefix}prompt",
         help="For instruction data: a record is then one example of its own, not running text.",
@@ -272,7 +275,7 @@ def uploaded(store: Store) -> None:
     if len(entries) == 1:
         option(f"{PREFIX}upload_make", ["one", "column"], "one")
         picked = st.segmented_control(
-            "Make of it", ["one", "column"], format_func=MAKES.get, key=f"{PREFIX}upload_make", required=True
+            "Import as", ["one", "column"], format_func=MAKES.get, key=f"{PREFIX}upload_make", required=True
         )
         make = str(picked)
     if make == "column":

@@ -10,7 +10,7 @@ from pages.components.layout.labels import number
 from pages.components.layout.masked_tables import masked_table
 from pages.components.layout.shell import lines
 from pages.components.library.library_views import card_head, facts, library, origin, table
-from pages.components.library.token_counts import encoder_of, overlap, tokens_of
+from pages.components.library.token_counts import about_tokens, encoder_of, overlap
 from untrac_core.engine.checks import BLOCK
 from untrac_core.engine.library.library import Entry
 from untrac_core.engine.library.sources import Document, Encoder, SubsetSize, load_subset, subset_facts
@@ -39,7 +39,7 @@ def subsets_table(entries: Sequence[Entry], model: Entry | None) -> None:
     columns = {
         "documents": [f"{int(entry.facts.get('documents', 0)):,}" for entry in entries],
         "characters": [number(entry.facts.get("characters")) for entry in entries],
-        "tokens": [number(tokens_of(entry, model)) for entry in entries],
+        "tokens": [about_tokens(entry, model) for entry in entries],
         "kept": [seen_in_words(entry) for entry in entries],
         "origin": [entry.origin for entry in entries],
     }

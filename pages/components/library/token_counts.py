@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import streamlit as st
 
 from pages.components.forms.source_picker import option
+from pages.components.layout.labels import number
 from pages.components.library.library_views import library, named
 from untrac_core.engine.library.library import Entry
 from untrac_core.engine.library.sources import (
@@ -34,7 +36,7 @@ def choose_model(entries: Sequence[Entry]) -> Entry | None:
         return None
     option("count_with", list(known), next(iter(known)))
     picked = st.selectbox(
-        "Count tokens as this model does",
+        "Tokenizer",
         list(known),
         format_func=named(known),
         key="count_with",
@@ -89,6 +91,12 @@ def tokens_of(entry: Entry, model: Entry | None) -> float:
         )
     except (InputError, OSError):
         return float("nan")
+
+
+def about_tokens(entry: Entry, model: Entry | None) -> str:
+    """An estimate in words, with no more digits than it is worth: the card of an entry counts them."""
+    tokens = tokens_of(entry, model)
+    return number(tokens) if math.isnan(tokens) else f"about {number(float(f'{tokens:.1e}'))}"
 
 
 Named = tuple[tuple[str, str], ...]

@@ -12,6 +12,7 @@ import streamlit as st
 from pages.components.layout.results import cached_folder
 from untrac_core.engine import Run
 from untrac_core.results.folders import EXAMPLES, PROMPT_EXAMPLES, TraceFiles
+from untrac_core.text.numbers import true_minus
 
 SHOWN_MOST = 200
 """Rows of the table; what does not fit is counted and said."""
@@ -113,5 +114,5 @@ def feature_sentence(result: TraceFiles, prompt_set: str, side: str, subset: str
     wanted = (prompt_set, side, subset or "")
     for row in result.summary.get("text_features", []):
         if (row["prompt_set"], row["side"], row["subset"]) == wanted:
-            return str(row["text"])
+            return true_minus(str(row["text"]))
     return None

@@ -9,8 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.layout.downloads import chart_config
+from pages.components.layout.labels import with_signs
 from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import is_dark
+from pages.components.results import document_data as documents
 from pages.components.results import example_data as data
 from untrac_core.engine import Run
 from untrac_core.explore.tables import TEXT_FEATURES
@@ -19,6 +21,7 @@ from untrac_core.figures.ranking import ranked_bars
 from untrac_core.figures.tokens import token_text
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
+from untrac_core.text.glossary import meaning_of
 from untrac_core.text.labels import labels
 from untrac_core.text.masking import mask
 from untrac_core.text.numbers import count, signed
@@ -37,21 +40,17 @@ STILL = {"displayModeBar": False}
 def choose_subset(result: TraceFiles, *, all_of_them: bool) -> str | None:
     """The subset whose texts are looked at, kept in the address; ``None`` for all of them."""
     names = [subset.name for subset in result.spec.subsets]
-    options = [None, *names] if all_of_them else names
+    options = [ALL, *names] if all_of_them else names  # not None, which a browser that comes back takes for no choice
     chosen = st.selectbox(
         "Training subset",
         options,
         index=0,
-        format_func=_named,
         key="subset",
         bind="query-params",
         width=280,
+        help=meaning_of("training subset"),
     )
     return chosen if chosen in names else None
-
-
-def _named(name: str | None) -> str:
-    return ALL if name is None else name
 
 
 def sift(words: str) -> tuple[str, bool, str]:
@@ -66,7 +65,7 @@ def sift(words: str) -> tuple[str, bool, str]:
             bind="query-params",
         )
         query = st.text_input(
-            f"Part of the {words}", key="part", max_chars=data.QUERY_MOST, width=240, bind="query-params"
+            f"Search the {words}s", key="part", max_chars=data.QUERY_MOST, width=240, bind="query-params"
         )
         clear = st.toggle(
             "Only significant", key="clear", help="Only those whose interval excludes zero.", bind="query-params"
@@ -92,7 +91,7 @@ def listing(shelf: data.Shelf, words: str, unit: str, *, open_text: bool, with_s
     shown["text"] = texts.str.slice(0, SHOWN) if open_text else [mask(text) for text in texts]
     shown["tokens"] = rows["tokens"]
     number = {
-        name: st.column_config.NumberColumn(label, format="%+.2g", width=82, help=text)
+        name: st.column_config.NumberColumn(label, width=82, help=text)
         for name, label, text in (
             ("influence", "Influence", unit),
             ("low", "95% CI low", "lower end of the interval over seeds"),
@@ -100,7 +99,7 @@ def listing(shelf: data.Shelf, words: str, unit: str, *, open_text: bool, with_s
         )
     }
     state = st.dataframe(
-        shown,
+        with_signs(shown, list(number)),
         hide_index=True,
         column_config={
             "subset": st.column_config.TextColumn("Subset", width=84),
@@ -127,7 +126,10 @@ def listing(shelf: data.Shelf, words: str, unit: str, *, open_text: bool, with_s
     )
     picked = state["selection"]["rows"]
     place = min(int(picked[0]) if picked else 0, len(rows) - 1)
-    st.query_params[TEXT], st.query_params[TEXT_OF] = (str(rows[name].iloc[place]) for name in ("id", "subset"))
+    named = {TEXT: str(rows["id"].iloc[place]), TEXT_OF: str(rows["subset"].iloc[place])}
+    # The first text goes without saying: an address that is rewritten as the page opens takes a second press of Back.
+    if (place or TEXT in st.query_params) and any(st.query_params.get(name) != told for name, told in named.items()):
+        st.query_params.update(named)
     return place
 
 
@@ -157,33 +159,77 @@ def key_to_colours(prompts: PromptSet, side: str) -> str:
     return f"{mark} less likely · :green[■] likelier · no colour: no change"
 
 
+def choose_row(key: str, place: int) -> None:
+    """Choose a row of the list, as a click in it does."""
+    st.session_state[key] = {"selection": {"rows": [place], "columns": [], "cells": []}}
+
+
+def turn(key: str, place: int, rows: int) -> None:
+    """The ways to the text before and to the one after, by button or key."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for label, icon, letter, to in (
+            ("Previous", ":material/arrow_upward:", "P", place - 1),
+            ("Next", ":material/arrow_downward:", "N", place + 1),
+        ):
+            st.button(
+                label, icon=icon, key=label.lower(), on_click=choose_row, args=(key, to), shortcut=letter,
+                disabled=not 0 <= to < rows,
+            )  # fmt: skip
+        st.caption(f"{place + 1} of {rows}")
+
+
+def _in_document(result: TraceFiles, row: pd.Series, spans: pd.DataFrame) -> tuple[pd.DataFrame, bool, list[str]]:
+    """The pieces of a text with the document around them, whether all of that is drawn, and what is to be said."""
+    found, why = documents.passage_of(result, row)
+    if found is None:
+        return spans, False, [why]
+    if spans.empty:
+        spans = documents.as_one_piece(row)
+    long = max(len(found.before), len(found.after)) > documents.AROUND
+    whole = long and st.toggle("The whole document", key="whole_document")
+    before, after, left = documents.around(found, whole=whole)
+    said = ["In grey: the document around it."]
+    if len(found.documents) > 1:
+        said = [f"In grey: what is around it. The text runs over {len(found.documents)} documents."]
+    if whole and left:
+        said.append(f"{left:,} more characters are not drawn.")
+    return documents.with_surroundings(spans, before, after), whole, said
+
+
 def reading(
-    run: Run, row: pd.Series, prompts: PromptSet, side: str, words: str, legend: str, unit: str, *, open_text: bool
-) -> None:
-    """One text: its numbers, its tokens in colour, and where it comes from."""
+    run: Run, result: TraceFiles, row: pd.Series, prompts: PromptSet, side: str, words: str, legend: str, unit: str,
+    *, open_text: bool,
+) -> None:  # fmt: skip
+    """One text in its document: its numbers, its tokens in colour, and where it comes from."""
     with st.container(border=True, key="reading"):
         low, high = row["low"], row["high"]
         interval = "no interval" if pd.isna(low) else f"{signed(low)} to {signed(high)} over seeds"
         st.markdown(f"**{signed(row['influence'])} {unit}** ({interval}), {count(int(row['tokens']), 'token')}")
         if not pd.isna(low) and low <= 0 <= high:
-            st.caption("Cannot be told from zero.")
+            st.caption("Not significantly different from zero.")
         spans = data.tokens(run, prompts.name, side, row)
+        drawn, whole, said = _in_document(result, row, spans) if "reference" in row else (spans, False, [])
+        if len(drawn):
+            with st.container(height=560 if whole else "content", border=False):
+                st.plotly_chart(
+                    token_text(drawn, side=side, dark=is_dark(), masked=not open_text),
+                    config=STILL,
+                    width="content",
+                    key=f"tokens_{row['subset']}_{row['id']}_{side}_{whole}",
+                    alt="The text in its document, with the change of each token's loss as a colour behind it",
+                )
+            st.caption(" ".join(said))
         if len(spans):
-            st.plotly_chart(
-                token_text(spans, side=side, dark=is_dark(), masked=not open_text),
-                config=STILL,
-                width="content",
-                key=f"tokens_{row['subset']}_{row['id']}_{side}",
-                alt="The text, with the change of each token's loss as a colour behind it",
-            )
             st.markdown(f":small[{key_to_colours(prompts, side)}]")
             total, summed = signed(float(spans["change"].sum())), unit.replace(" per token", "", 1)
             st.caption(f"The tokens' changes add up to {total} {summed}, those of the text.")
         else:
-            st.text(str(row[words]) if open_text else mask(str(row[words]), 2_000))
+            if drawn.empty:
+                st.text(str(row[words]) if open_text else mask(str(row[words]), 2_000))
+                st.caption(" ".join(said))
             st.caption("Token by token only the most and the least influential texts of each subset were looked at.")
         st.caption(legend)
-        where = str(row["reference"]) if "reference" in row else str(row["id"])
+        where = documents.where_from(result, row) if "reference" in row else str(row["id"])
         st.text(f"{row['subset']} · {where}")
         st.caption(f"The model's loss on it: {row['loss_before']:.2f} nats per token.")
 
@@ -248,10 +294,10 @@ def _feature_table(rows: pd.DataFrame) -> None:
             "Influential", format="%.3g", width=80, help="mean of the top tenth"
         ),
         "rest": st.column_config.NumberColumn("Rest", format="%.3g", width=70, help="mean of all others"),
-        "effect": st.column_config.NumberColumn("Difference", format="%+.2f", width=80, help="in standard deviations"),
+        "effect": st.column_config.NumberColumn("Difference", width=80, help="in standard deviations"),
     }
     st.dataframe(
-        table,
+        with_signs(table, ["effect"]),
         hide_index=True,
         column_config=config,
         alt="Traits of the influential texts and of the rest",

@@ -11,12 +11,13 @@ import streamlit as st
 
 from pages.components.layout.context import begin_with, context, look_at
 from pages.components.layout.downloads import chart_config
-from pages.components.layout.labels import colours
+from pages.components.layout.labels import colours, with_signs
 from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import lines
 from pages.components.results import influence_data as data
+from pages.components.results.extend_view import extend_button, more_seeds_help
 from untrac_core.engine import Run
-from untrac_core.explore.tables import evidence, headline, in_nats, what_would_settle
+from untrac_core.explore.tables import evidence, headline, in_nats, in_shares, what_would_settle
 from untrac_core.explore.tables import trace_frames as frames
 from untrac_core.figures import ranking as figures
 from untrac_core.figures.palette import subset_colours
@@ -24,6 +25,7 @@ from untrac_core.results.export import pretty
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PRESETS, method_title
+from untrac_core.text.glossary import GLOSSARY, meaning_of
 from untrac_core.text.labels import WHOLE, meaning, measured, plain, unit_of
 from untrac_core.text.limits import NOT_PROOF
 from untrac_core.text.numbers import count, decimals, duration, megabytes
@@ -44,7 +46,13 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
         # Only a selectbox shows its options as plain text; the quicker control is for names without markup.
         if len(names) <= 4 and all(plain(name) == name for name in names):
             name = st.segmented_control(
-                "Prompt set", names, default=first, required=True, key=f"{prefix}set", bind="query-params"
+                "Prompt set",
+                names,
+                default=first,
+                required=True,
+                key=f"{prefix}set",
+                bind="query-params",
+                help=meaning_of("prompt set"),
             )
         else:
             name = st.selectbox("Prompt set", names, key=f"{prefix}set", bind="query-params", width=320)
@@ -57,7 +65,7 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
         side = st.segmented_control(
             "Influence on",
             sides,
-            help="Contrast: influence on the harmful side minus that on the harmless side, free of plain fluency.",
+            help=f"Contrast: {GLOSSARY['contrast']}.",
             default=first,
             required=True,
             key=f"{prefix}side",
@@ -66,6 +74,16 @@ def choose(result: TraceFiles, *, prefix: str = "", contrast: bool = True) -> tu
     side = side if side in sides else sides[0]
     look_at(held.run, prompts.name, side)
     return prompts, side
+
+
+def in_address(result: TraceFiles, prompts: PromptSet, side: str, *, prefix: str = "") -> dict[str, str]:
+    """What a link to another page says of prompt set and side: nothing of those that the page begins with.
+
+    The browser takes these out of the address again, which costs a press of Back. What is looked at stays anyway.
+    """
+    first = {"set": result.spec.prompts[0].name, "side": frames.sides_of(result.summary, prompts.name)[0]}
+    chosen = {"set": prompts.name, "side": side}
+    return {f"{prefix}{name}": value for name, value in chosen.items() if value != first[name]}
 
 
 def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptSet, side: str) -> None:
@@ -77,17 +95,21 @@ def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptS
         with st.container(key="headline"):
             st.text(headline(result, prompts, side))
         st.text(evidence(result, prompts, side))
-        st.text(found["text"])
-        if told := in_nats(picture.scale, prompts, side):
+        if found.get("collapsed") or picture.ranked.empty:
+            st.text(found["text"])
+        elif told := in_nats(picture.scale, prompts, side) or in_shares(picture.scale):
             st.text(told)
         if found.get("collapsed"):
             st.markdown(":orange-badge[:material/warning: collapsed] the model collapsed in part of the unlearning.")
         if told := what_would_settle(result, prompts, side):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(told, width="content")
+                more = more_seeds_help(result)
+                st.caption(f"{told} More seeds would narrow the intervals, too." if more else told, width="content")
                 st.page_link(
                     "pages/trace.py", label="Run again with more", icon=":material/tune:", query_params={"like": run.id}
                 )
+                if more:
+                    extend_button(run, result, key="extend_to_settle")
         if found.get("top"):
             st.page_link(
                 "pages/unlearn.py", label="Unlearn this subset", icon=":material/ink_eraser:",
@@ -245,7 +267,7 @@ def _planted_axis(side: str) -> str:
 def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
     """The ranking as a table, with the truth beside it where it is known."""
     number = {
-        name: st.column_config.NumberColumn(label, format="%+.2g", help=text)
+        name: st.column_config.NumberColumn(label, help=text)
         for name, label, text in (
             ("influence", "Influence", picture.scale.unit),
             ("own", "In the method's unit", unit_of(result.spec.method)),
@@ -261,7 +283,15 @@ def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
         "planted": st.column_config.NumberColumn("Planted", format="%d", help=_planted_axis(side)),
         **number,
     }
-    st.dataframe(picture.numbers, hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
+    table = with_signs(picture.numbers, list(number))
+    st.dataframe(table, hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
+
+
+def warnings(result: TraceFiles, prompts: PromptSet) -> None:
+    """What speaks against the numbers of a prompt set: all warnings but those of the other sets."""
+    others = tuple(f"Prompt set {other.name!r}:" for other in result.spec.prompts if other.name != prompts.name)
+    told = [text for text in result.summary.get("warnings", []) if not text.startswith(others)]
+    lines(told, heading="Warnings", icon=":material/warning:")
 
 
 def notes(result: TraceFiles) -> None:

@@ -19,6 +19,7 @@ from untrac_core.engine.library.library import Entry
 from untrac_core.errors import InputError
 from untrac_core.specs import DEFAULT_BASELINES, SEEDS, ModelRef
 from untrac_core.specs.catalogue import BASELINES, PRESETS, UNTRAC
+from untrac_core.text.glossary import meaning_of
 from untrac_core.text.labels import WHOLE
 from untrac_core.text.numbers import count
 
@@ -31,6 +32,7 @@ ARRIVALS = {"model": "t_model", "prompts": "t_prompts", "subset": "t_subsets"}
 BESIDES = {name: row.title for name, row in BASELINES.items() if name != "tracin"}
 """The baselines that can stand beside a trace: TracIn needs models that were kept while training."""
 
+SEED_MOST = 2**31 - 1
 Shelf = dict[str, dict[str, Entry]]
 
 
@@ -54,21 +56,17 @@ def sizes_for(known: Shelf, model: str | None) -> dict[str, int | None]:
     return {f"{PREFIX}{name}": value for name, value in sizes.items()}
 
 
-def arrive(known: Shelf) -> None:
-    """Take up what the address brings from a card of the library (``?model=``, ``?prompts=``, ``?subset=``), once."""
-    brought = {name: st.query_params.get(name) for name in ARRIVALS}
-    if any(brought.values()):
-        for name in ARRIVALS:
-            st.query_params.pop(name, None)
-        for key in ARRIVALS.values():
-            st.session_state.pop(key, None)
-        if brought["model"] in known["model"]:
-            st.session_state["t_model"] = brought["model"]
+def arrive(known: Shelf, brought: dict[str, str]) -> None:
+    """Take up what the address brought from a card of the library (``?model=``, ``?prompts=``, ``?subset=``)."""
+    for key in ARRIVALS.values() if brought.keys() & ARRIVALS.keys() else ():
+        st.session_state.pop(key, None)
+    if brought.get("model") in known["model"]:
+        st.session_state["t_model"] = brought["model"]
     option("t_model", list(known["model"]), next(iter(known["model"]), None))
     for key, value in sizes_for(known, st.session_state["t_model"]).items():
         st.session_state.setdefault(key, value)
     for data, kind in DATA.items():
-        if brought[kind] in known[kind]:
+        if brought.get(kind) in known[kind]:
             rest = fitting(known, st.session_state["t_model"], data) if data == "subsets" else []
             st.session_state[f"t_{data}"] = list(dict.fromkeys([brought[kind], *rest]))
         held = st.session_state.get(f"t_{data}")
@@ -205,7 +203,7 @@ def method_section(spots: Spots) -> tuple[dict[str, Any], dict[str, Any]]:
 
     The baselines are chosen under :func:`limits_and_settings`, which comes first.
     """
-    st.subheader("4 · Method", anchor=False)
+    st.subheader("4 · Method", anchor=False, help=meaning_of("attribution method"))
     option("t_method", list(UNTRAC), "untrac-inv")
     option("t_preset", list(PRESETS), "robust")
     left, right = st.columns(2)
@@ -267,9 +265,15 @@ def parse_seeds(text: str) -> list[int]:
     parts = text.replace(",", " ").split()
     if not parts:
         raise InputError("there are no seeds", field="seeds", hint="write at least one whole number, such as 0, 1, 2")
-    if not all(part.isdecimal() and len(part) < 11 for part in parts):
+    if not all(part.isascii() and part.isdecimal() for part in parts):
         raise InputError("a seed is a whole number from 0", field="seeds", hint="write them as 0, 1, 2")
-    return [int(part) for part in parts]
+    if any(len(part) > 10 or int(part) > SEED_MOST for part in parts):
+        raise InputError(f"a seed is at most {SEED_MOST:,}", field="seeds", hint="take smaller ones, as 0, 1, 2")
+    seeds = [int(part) for part in parts]
+    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if twice is not None:
+        raise InputError(f"two seeds are {twice}", field="seeds", hint="name each seed once")
+    return seeds
 
 
 def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int | None]:

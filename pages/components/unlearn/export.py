@@ -25,7 +25,7 @@ def kept(run_id: str, home: Path | None = None) -> Entry | None:
 def keep(run_id: str, home: Path | None = None) -> Entry:
     """Put the unlearned model of a finished run into the library, under the run's name; once more changes nothing.
 
-    It is not copied: it stays in the folder of the run, and goes when the run is deleted.
+    It is not copied: it stays in the folder of the run, which cannot be deleted as long as the library has it.
 
     Raises:
         InputError: when the run has no such model, or it cannot be used as a model.
@@ -35,7 +35,7 @@ def keep(run_id: str, home: Path | None = None) -> Entry:
     folder = _folder(store, run_id)
     if run.kind != "unlearn" or run.status != "done" or not folder.is_dir():
         raise InputError("this run has none", field=WHERE, hint="run it again")
-    return Library(store.home).add_model(ModelRef(path=str(folder)), run.name)
+    return Library(store.home).add_model(ModelRef(path=str(folder)), run.name, origin=f"unlearned by the run {run.id}")
 
 
 def undo(run_id: str, home: Path | None = None) -> None:

@@ -63,8 +63,9 @@ def origin_section(store: Store, known: Shelf) -> Origin:
 
 def forget_target() -> None:
     """Another model: the choices that hang on it begin anew."""
-    for key in ("u_what", "u_subset", "u_texts_set", "u_texts_on", "u_texts_among", "u_set", "u_steps", "u_stop"):
-        st.session_state.pop(key, None)
+    hanging = ("what", "subset", "texts_set", "texts_on", "texts_among", "set", "neighbours", "steps", "stop")
+    for key in hanging:
+        st.session_state.pop(f"u_{key}", None)
 
 
 def _library(known: Shelf) -> Origin:
@@ -125,11 +126,29 @@ def forget_section(
 ) -> dict[str, Any]:
     """The forget set, as a request names it."""
     if kind == "texts":
-        return {"texts": _texts(origin, training, block_size)}
-    if kind == "upload":
-        return {"upload": _upload()}
-    if kind == "prompts":
-        return _side(origin)
+        chosen: dict[str, Any] = {"texts": _texts(origin, training, block_size)}
+    elif kind == "upload":
+        chosen = {"upload": _upload()}
+    else:
+        chosen = _side(origin) if kind == "prompts" else _subset(origin)
+    return chosen | {"neighbours": _neighbours()}
+
+
+def _neighbours() -> int:
+    """How many texts of the retain set join the forget set."""
+    st.session_state.setdefault("u_neighbours", 0)
+    most = st.number_input(
+        "Neighbours", min_value=0, max_value=5_000, step=5, key="u_neighbours", width=200,
+        help="So many retained texts join the forget set: those that the model finds most like one of its texts, by "
+        "their hidden states. What is close to a text can give it back. The retrained model never sees them either.",
+    )  # fmt: skip
+    if most is None:
+        raise InputError("how many neighbours is empty", field="forget", hint="write 0 for none")
+    return int(most)
+
+
+def _subset(origin: Origin) -> dict[str, Any]:
+    """A whole subset."""
     names = [subset.name for subset in origin.subsets]
     if not names:
         raise InputError("no subset is chosen", field="subsets", hint="choose at least two: one goes, the others stay")

@@ -1,4 +1,4 @@
-"""The sections of the unlearn form after the forget set: retrained reference, method, stopping rule, evaluation."""
+"""The sections of the unlearn form after forget set and method: retrained reference, stopping rule, evaluation."""
 
 from __future__ import annotations
 
@@ -8,31 +8,22 @@ import streamlit as st
 
 from pages.components.forms.source_picker import option, path_field
 from pages.components.layout.errors import Spots
-from pages.components.layout.labels import TRAINABLE, shown_as
+from pages.components.layout.labels import shown_as
 from pages.components.library.library_views import named
-from pages.components.trace.form import Shelf, held_among, parse_seeds
+from pages.components.trace.form import Shelf, parse_seeds
 from pages.components.unlearn import request
+from pages.components.unlearn.method import DEMO, EMPTY, own_values
 from pages.components.unlearn.request import Origin
-from untrac_core.engine.checks import UNLEARN_ITEMS, demo_unlearning, devices
+from untrac_core.engine.checks import UNLEARN_ITEMS, devices
 from untrac_core.errors import InputError
 from untrac_core.specs import Generation, StopRule, Subset, UnlearnSpec, unlearning_method_spec
-from untrac_core.specs.catalogue import CONTROL, STOPS, UNLEARNING
+from untrac_core.specs.catalogue import STOPS
+from untrac_core.text.glossary import meaning_of
 
 PREFIX = request.PREFIX
-DEMO = demo_unlearning()
 LARGE = 300e6
 """Parameters from which on an adapter alone moves, unless another choice is made."""
-NEEDS_RECIPE = {name for name, row in UNLEARNING.items() if row.needs_recipe}
-RETAINS = {
-    "default": "trained on (nll)",
-    "kl": "held as it was (kl)",
-}
 SCORERS = {"lexicon": "by the word list that comes with it", "classifier": "by a classifier", "none": "not at all"}
-FIELDS = (
-    "learning_rate", "batch_size", "beta", "retain", "retain_weight", "mask_fraction", "noise", "damping",
-    "relative_step", "trainable",
-)  # fmt: skip
-EMPTY = "default"
 
 
 def fill(origin: Origin) -> None:
@@ -62,26 +53,18 @@ def fill(origin: Origin) -> None:
         "generation": writing.limit,
         "samples": writing.sampling.samples,
         "tokens": writing.sampling.tokens,
+        "temperature": writing.sampling.temperature,
         "scorer": "lexicon",
-        "learning_rate": method.learning_rate,
-        "batch_size": method.batch_size,
-        "beta": method.beta,
-        "retain": "kl" if method.retain == "kl" else EMPTY,
-        "retain_weight": None,
-        "mask_fraction": None,
-        "noise": None,
-        "damping": None,
-        "relative_step": None,
         "trainable": trainable,
     }
-    for name, value in values.items():
+    for name, value in (own_values(method) | values).items():
         st.session_state[f"u_{name}"] = value
     st.session_state.pop("u_stop")
 
 
 def retrained_section(origin: Origin, kind: str, spots: Spots) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """What the unlearned model is held against: the recipe of models that never saw it, or nothing; seeds; pairs."""
-    st.subheader("2 · Retrained reference", anchor=False)
+    st.subheader("2 · Retrained reference", anchor=False, help=meaning_of("retrained reference"))
     recipe = request.recipe_of(origin)
     others = [] if recipe is None else request.strangers(recipe, origin)
     training = None
@@ -142,107 +125,9 @@ def _seeds(spots: Spots, retrained: bool) -> dict[str, Any]:
     return {"seeds": parse_seeds(text), "device": device, "ensemble_size": int(pairs)}
 
 
-def method_section(retrained: bool, origin: Origin) -> dict[str, Any]:
-    """The method, what is run beside it, and the settings."""
-    st.subheader("3 · Method", anchor=False)
-    methods = [name for name in UNLEARNING if name != CONTROL and (retrained or name not in NEEDS_RECIPE)]
-    option("u_method", methods, "npo")
-    method = str(
-        st.radio(
-            "Method",
-            methods,
-            format_func=shown_as({name: UNLEARNING[name].title for name in methods}),
-            captions=[UNLEARNING[name].does for name in methods],
-            key="u_method",
-            on_change=_another,
-            args=(origin.is_demo,),
-            label_visibility="collapsed",
-        )
-    )
-    possible = [name for name in methods if name != method]
-    held_among("u_compare", possible, [])
-    beside = st.multiselect(
-        "Compared with",
-        possible,
-        format_func=shown_as({name: UNLEARNING[name].title for name in possible}),
-        key="u_compare",
-        placeholder="Nothing but its controls",
-    )
-    _controls([method, *beside])
-    chosen, others = request.method_values(method, beside, _settings(method))
-    return {"method": chosen, "compare": others}
-
-
-def _controls(methods: list[str]) -> None:
-    """What is run without being asked for."""
-    told = []
-    if not set(methods) <= NEEDS_RECIPE:
-        told.append(
-            f"{UNLEARNING[CONTROL].title.lower()} alone, for as many steps, which forgets a little by itself: a "
-            "method must do more"
-        )
-    if "grin" in methods:
-        told.append("GRIN with its weights chosen by the gradient alone, and at random")
-    if told:
-        st.caption(f"Always run as controls: {'; and '.join(told)}.")
-
-
-def _another(demo: bool) -> None:
-    """Another method has its own beta."""
-    method = st.session_state.get("u_method")
-    st.session_state["u_beta"] = getattr(DEMO.method, "beta", None) if demo and method == DEMO.method.name else None
-
-
-def _settings(method: str) -> dict[str, Any]:
-    """The settings of the method; an empty field leaves the choice to it."""
-    takes = UNLEARNING[method].takes
-    given: dict[str, Any] = {}
-    numbers = (
-        ("learning_rate", "Rate", {"min_value": 0.0, "format": "%g", "help": "of Adam"}),
-        ("batch_size", "Batch size", {"min_value": 1, "max_value": 4096, "step": 1}),
-        ("beta", "Beta", {"min_value": 0.0, "format": "%g", "help": "how soon an unlikely text is left alone"}),
-        ("retain_weight", "Weight of the retain set", {"min_value": 0.0, "format": "%g"}),
-        ("mask_fraction", "Mask fraction", {"min_value": 0.0, "max_value": 1.0, "format": "%g"}),
-        ("damping", "Damping", {"min_value": 0.0, "format": "%g", "help": "share of the mean curvature that is added"}),
-        ("relative_step", "Relative step", {"min_value": 0.0, "format": "%g", "help": "of the longest that is stable"}),
-        ("noise", "Noise", {"min_value": 0.0, "format": "%g", "help": "deviation of what shakes the chosen weights"}),
-    )
-    with st.expander("Settings of the method"):
-        if not takes & set(FIELDS):
-            st.caption("This method has none of these settings: it trains again.")
-        else:
-            st.caption(
-                "An empty field leaves the choice to the method. Rate, batch size, the retain loss and the trainable "
-                "parameters hold "
-                "for what is compared, too."
-            )
-        places = st.columns(3)
-        shown = [field for field in numbers if field[0] in takes]
-        for position, (name, label, limits) in enumerate(shown):
-            st.session_state.setdefault(f"u_{name}", None)
-            place = places[position % 3]
-            given[name] = place.number_input(label, key=f"u_{name}", placeholder=EMPTY, **limits)
-        left, right = st.columns(2)
-        if "retain" in takes:
-            option("u_retain", list(RETAINS), EMPTY)
-            kept = left.selectbox("The retain set is", list(RETAINS), format_func=shown_as(RETAINS), key="u_retain")
-            given["retain"] = None if kept == EMPTY else kept
-        if "trainable" in takes:
-            usual = UNLEARNING[method].settings.model_fields["trainable"].default
-            others = [name for name in ("matrices", "last_layers", "lora") if name != usual]
-            trainable = {EMPTY: TRAINABLE[usual], **{name: TRAINABLE[name] for name in others}}
-            option("u_trainable", list(trainable), EMPTY)
-            moved = right.selectbox(
-                "Trainable parameters", list(trainable), format_func=shown_as(trainable), key="u_trainable",
-                help="An adapter alone needs far less memory: chosen at first for models above 300 million parameters.",
-            )  # fmt: skip
-            given["trainable"] = None if moved == EMPTY else moved
-    return given
-
-
 def stop_section(retrained: bool, unseen: bool) -> dict[str, Any]:
     """When it ends; ``unseen``: whether there may be text of the forget set's source that the model never saw."""
-    st.subheader("4 · Stopping rule", anchor=False)
+    st.subheader("4 · Stopping rule", anchor=False, help=meaning_of("stopping rule"))
     needed = {"match_retrained": retrained, "match_holdout": unseen}
     rules = [name for name in STOPS if needed.get(name, True)]
     option("u_stop", rules, "match_retrained" if retrained else "retain_budget")
@@ -346,7 +231,7 @@ def _writing(origin: Origin) -> dict[str, Any] | None:
     left, right = st.columns(2)
     chosen = left.selectbox("Prompts of", sets, key="u_write_set")
     how = right.selectbox("Scored", list(SCORERS), format_func=shown_as(SCORERS), key="u_scorer")
-    places = st.columns(3)
+    places = st.columns(4)
     fields = (
         ("generation", "Prompts, at most", 2_000),
         ("samples", "Samples of each", 100),
@@ -354,9 +239,13 @@ def _writing(origin: Origin) -> dict[str, Any] | None:
     )
     sizes = [
         place.number_input(label, min_value=1, max_value=most, step=1, key=f"u_{name}")
-        for place, (name, label, most) in zip(places, fields, strict=True)
+        for place, (name, label, most) in zip(places, fields, strict=False)
     ]
-    if any(size is None for size in sizes):
+    temperature = places[3].number_input(
+        "Temperature", min_value=0.0, max_value=10.0, step=0.1, format="%g", key="u_temperature",
+        help="0: the likeliest token always; 1: as the model's own probabilities say",
+    )  # fmt: skip
+    if temperature is None or any(size is None for size in sizes):
         raise InputError("a field is empty", field="metrics", hint="fill it in")
     limit, samples, tokens = (int(size or 1) for size in sizes)
     scorer: dict[str, Any] | None = {"lexicon": {"bundled": "lexicon.txt"}} if how == "lexicon" else None
@@ -365,5 +254,5 @@ def _writing(origin: Origin) -> dict[str, Any] | None:
         if folder is None:
             raise InputError("no classifier is named", field="metrics", hint="fill in the field, or score otherwise")
         scorer = {"classifier": {"path": str(folder)}}
-    sampling = {"samples": samples, "tokens": tokens}
+    sampling = {"samples": samples, "tokens": tokens, "temperature": temperature}
     return {"prompt_set": chosen, "limit": limit, "sampling": sampling, "scorer": scorer}

@@ -9,14 +9,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.components.layout.downloads import KINDS, PICTURES, address, chart_config
+from pages.components.layout.downloads import KINDS, PICTURES, address, chart_config, report_download
 from pages.components.layout.errors import attempt
 from pages.components.layout.shell import is_dark, lines
-from pages.components.unlearn import data, export
+from pages.components.unlearn import export
 from untrac_core.engine import Run
 from untrac_core.errors import InputError
 from untrac_core.explore.tables import LIMITS
 from untrac_core.explore.tables import unlearn_frames as frames
+from untrac_core.explore.tables import unlearn_reading as reading
+from untrac_core.explore.tables import unlearn_texts as data
 from untrac_core.figures.unlearn import exposure_strip
 from untrac_core.results.export import file_part, guarded_csv, pretty, zipped
 from untrac_core.results.folders import UnlearnFiles
@@ -31,6 +33,7 @@ FEW_ROWS = 8
 IN_A_ROW = 160
 """Characters of a text in a table."""
 TEXT = st.column_config.TextColumn
+NEIGHBOUR = "joined the forget set: cosine of its hidden states with those of the nearest text that was asked for"
 HEADS = {frames.BEFORE: "Before", frames.RETRAINED: "Retrained: never saw the texts"}
 
 
@@ -96,9 +99,7 @@ def single_texts(result: UnlearnFiles) -> None:
         st.caption("No single text was looked at.")
         return
     if rows["retrained"].isna().all():
-        st.caption(
-            "Without a retrained model nothing says how unlikely each text should be; below are their losses alone."
-        )
+        st.caption(reading.NO_STRIP)
     else:
         st.text(frames.hard_in_words(rows))
         by = st.segmented_control(
@@ -112,21 +113,17 @@ def single_texts(result: UnlearnFiles) -> None:
             alt="Every text that was to go as a point: its exposure across, how memorised or difficult it is in rows",
         )
         st.markdown(":small[:gray[●] a text · :yellow[◆] unlike the holdout set · | median of a row]")
-        st.caption(
-            "Right of 0: still likelier than to the retrained model; left: unlikelier than to a model that never saw "
-            "it. "
-            "Memorised: how much likelier it was to the original than to the retrained model. Difficult: how "
-            "unlikely it is to "
-            "the retrained model. Thirds of these texts, so each row says more or less, not much or little."
-        )
+        st.caption(reading.STRIP)
     _text_table(rows)
 
 
 def _text_table(rows: pd.DataFrame) -> None:
     retrained = rows["retrained"].notna().any()
+    joined = "neighbour" in rows and rows["neighbour"].notna().any()  # results of before have no such column
     open_text = st.toggle(SHOWN, key="show_forgotten")
     texts = rows["text"].astype(str)
-    shown = rows[["id", "tokens", "before", "after", "retrained", "genex", "memorised", "difficult"]].assign(
+    columns = ["id", "tokens", "before", "after", "retrained", "genex", "memorised", "difficult"]
+    shown = rows[columns + (["neighbour"] if joined else [])].assign(
         text=texts.str.slice(0, IN_A_ROW) if open_text else [mask(text, 90) for text in texts],
         unusual=["unusual" if one else "" for one in rows["unusual"]],
         memorised=rows["memorised"].map(STRATA),
@@ -143,9 +140,11 @@ def _text_table(rows: pd.DataFrame) -> None:
         "memorised": TEXT("Memorised", width=90),
         "difficult": TEXT("Difficult", width=85),
         "unusual": TEXT("Unusual", width=80, help="unlike the holdout set, to the retrained model"),
+        "neighbour": number("Neighbour", format="%.3f", width=90, help=NEIGHBOUR),
         "tokens": number("Tokens", format="%d", width=70),
     }
     absent = set() if retrained else {"retrained", "genex", "memorised", "difficult", "unusual"}
+    absent |= set() if joined else {"neighbour"}
     st.dataframe(
         shown[[name for name in config if name not in absent]], hide_index=True, column_config=config,
         height=330 if len(rows) > FEW_ROWS else "content",
@@ -163,31 +162,12 @@ def ensemble_audit(result: UnlearnFiles) -> None:
     if not audit:
         return
     st.subheader("Ensemble audit (epsilon, KLoM)", anchor=False)
-    models = int(audit["models"])
     if audit.get("too_few"):
-        st.caption(f"With {models} models of each kind the ensemble audit says nothing; ask for at least three.")
+        st.caption(reading.ensemble(audit))
         return
-    low = float(audit["as_low_by_chance"])
-    verdict = (
-        "An attacker can tell them apart better than chance allows."
-        if low <= 0.05
-        else "Nothing here shows that they can be told apart; so few models could hide much."
-    )
-    st.text(
-        f"{verdict} Forgetting quality F is {audit['forgetting']:.2f}; where the same {2 * models} models are dealt to "
-        f"the two kinds at random it is {audit['chance']:.2f}, and as low as here in {low:.0%} of the deals."
-    )
-    facts = {
-        "Mean epsilon": f"{audit['epsilon']:.2f} (at most {audit['observable']:.2f} can be seen with {models} models)",
-        "F, beside chance": f"{audit['forgetting']:.2f} beside {audit['chance']:.2f} (1: never told apart)",
-        "Accuracy on the retain set": _ratio(audit.get("retain_ratio")),
-        "Accuracy on unseen text": _ratio(audit.get("test_ratio")),
-        "Final score": f"{audit['final']:.2f} (F times both ratios, as in the challenge of 2023)",
-    }
-    st.table(facts, border="horizontal")  # numbers only
-    names = {"forget": "the forget set", "holdout": "holdout text"}
-    klom = pd.DataFrame(audit["klom"])
-    klom["place"] = [names.get(kind, name) for kind, name in zip(klom["kind"], klom["name"], strict=True)]
+    st.text(reading.ensemble(audit))
+    st.table(reading.ensemble_facts(audit), border="horizontal")  # numbers only
+    klom = reading.ensemble_klom(audit)
     number = st.column_config.NumberColumn
     config: dict[str, Any] = {
         "place": TEXT("Texts", width=220),
@@ -196,14 +176,10 @@ def ensemble_audit(result: UnlearnFiles) -> None:
         "chance": number("By chance", format="%.2f", help="the mean where models are dealt anew at random"),
     }
     st.dataframe(
-        klom[list(config)], hide_index=True, column_config=config, height="content", key="klom",
+        klom, hide_index=True, column_config=config, height="content", key="klom",
         alt="KLoM of every set of texts, with what chance alone reads",
     )  # fmt: skip
-    st.caption("KLoM compares how sure models are of each text. Read it beside its chance level, never by itself.")
-
-
-def _ratio(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.2f} of the retrained models'"
+    st.caption(reading.KLOM)
 
 
 def record(run: Run, result: UnlearnFiles, home: Path) -> None:
@@ -260,7 +236,7 @@ def the_model(run: Run, result: UnlearnFiles, home: Path) -> None:
             )
             if st.button("Remove it", key="undo", type="primary"):
                 attempt(partial(export.undo, run.id, home))
-    st.caption("Kept, it can be chosen for any run. It is not copied: it goes when this run is deleted.")
+    st.caption("Kept, it can be chosen for any run, and this run, in whose folder it stays, cannot be deleted.")
 
 
 def export_section(run: Run, result: UnlearnFiles) -> None:
@@ -271,12 +247,16 @@ def export_section(run: Run, result: UnlearnFiles) -> None:
         "Single texts": result.forget_examples, "Written": result.generations,
     }  # fmt: skip
     with st.container(horizontal=True):
+        report_download(run)
         _download("Everything (.zip)", partial(zipped, result.folder), f"{stem}.zip", "application/zip")
         for name, table in tables.items():
             _download(f"{name} (CSV)", partial(guarded_csv, table), f"{stem}-{file_part(name).lower()}.csv", "text/csv")
         _download("Summary (JSON)", partial(pretty, result.summary), f"{stem}.json", "application/json")
         _download("Request (YAML)", partial(to_yaml, result.spec), f"{stem}.yaml", "application/yaml")
-    st.caption("The .zip holds the result's own files, with its texts as they are, but not the unlearned model.")
+    st.caption(
+        "The report is one HTML file: figures, tables, limits and audit record, with the texts masked; it needs no "
+        "network. The .zip holds the result's own files, with its texts as they are, but not the unlearned model."
+    )
     st.segmented_control(
         "Pictures as", KINDS, format_func=str.upper, default=KINDS[0], required=True,
         help="What the camera in a figure's corner saves", key=PICTURES, persist_state="session",
@@ -284,7 +264,7 @@ def export_section(run: Run, result: UnlearnFiles) -> None:
     st.markdown("**A link to this view**")
     st.code(address(), language=None, wrap_lines=True)
     st.markdown("**Run it again**")
-    st.code("untrac run unlearn.yaml --out result", language="bash")
+    st.code(f"untrac run unlearn.yaml --out result\nuntrac report {run.id} --out {stem}.html", language="bash")
     st.code(to_yaml(result.spec), language="yaml", height=320)
     st.markdown("**Where it ran**")
     st.code(pretty(result.environment), language="json", height=220)

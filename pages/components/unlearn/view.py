@@ -9,11 +9,13 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.layout.downloads import chart_config
+from pages.components.layout.labels import with_signs
 from pages.components.layout.shell import is_dark, lines
 from pages.components.unlearn import sections as cards
 from untrac_core.engine import Run
 from untrac_core.explore.tables import METRICS, collateral_in_words, collateral_rows
 from untrac_core.explore.tables import unlearn_frames as frames
+from untrac_core.explore.tables import unlearn_reading as reading
 from untrac_core.figures import unlearn as unlearn_figures
 from untrac_core.figures.collateral import FEW, collateral_heatmap
 from untrac_core.results.folders import UnlearnFiles
@@ -23,17 +25,6 @@ from untrac_core.text.labels import titles
 from untrac_core.text.numbers import UNIT
 
 TEXT = st.column_config.TextColumn
-NO_RETRAINED = (
-    "There is no retrained model here: the request has no training recipe, so no model was trained that never saw "
-    "the texts. What "
-    "such a model would do is unknown. Relative exposure and membership are weaker stand-ins, on which a destroyed "
-    "model looks perfect."
-)
-FLOOR = (
-    "The retrained model is the mean of models that were trained in the same way and never saw the texts. The seed "
-    "noise is how "
-    "far two of them are apart: a difference below it cannot be told from chance."
-)
 
 
 def show(run: Run, result: UnlearnFiles, home: Path) -> None:
@@ -79,7 +70,7 @@ def before_after(result: UnlearnFiles) -> None:
     """The headline measures before, after and for the retrained model; the others on demand."""
     st.subheader("Metrics", anchor=False)
     _measures(frames.table(result, headlines=True), result, key="headlines")
-    st.caption(FLOOR if frames.has_retrained(result) else NO_RETRAINED)
+    st.caption(reading.SEED_NOISE if frames.has_retrained(result) else reading.NO_REFERENCE)
     others = frames.table(result, headlines=False)
     if len(others):
         with st.expander(f"{len(others)} more measures"):
@@ -115,7 +106,7 @@ def history(result: UnlearnFiles) -> None:
     st.subheader("Training curves", anchor=False)
     ways = frames.histories(result)
     if not ways:
-        st.caption("No method was looked at on its way: retrained models have no history of unlearning.")
+        st.caption(reading.NO_CURVES)
         return
     names, sets = titles(result.spec), {prompts.name: prompts for prompts in result.spec.prompts}
     left, right = st.columns(2)
@@ -160,7 +151,7 @@ def tradeoff(result: UnlearnFiles) -> None:
     st.subheader("Forget-retain trade-off", anchor=False)
     eval_points, retrained = frames.tradeoff(result), frames.retrained_point(result)
     if eval_points.empty:
-        st.caption("Nothing was to stay, or no method was looked at on its way, so there is no line to draw.")
+        st.caption(reading.NO_TRADEOFF)
         return
     names = titles(result.spec)
     st.plotly_chart(
@@ -172,16 +163,7 @@ def tradeoff(result: UnlearnFiles) -> None:
     marks = "○ before · ◆ where it ended · small dots: looks on the way · thin: further seeds"
     st.markdown(f":small[{marks}{' · ★ the retrained model' if retrained else ''}]")
     st.text(frames.tradeoff_in_words(result))
-    if retrained is None:
-        st.caption(
-            "Better is higher at the same place across. Without a retrained model nothing says how high is enough."
-        )
-    else:
-        st.caption(
-            "Exposure: how much likelier the texts are than to the retrained model. Better is nearer to the "
-            "retrained model: down to 0, but "
-            "not below, and not to the right, where the retain set is lost."
-        )
+    st.caption(reading.tradeoff(retrained=retrained is not None))
     out = eval_points[eval_points["retain"] > unlearn_figures.BEYOND * eval_points["retain"].iloc[0]]["method"].unique()
     if len(out):
         st.text(f"Leaves the figure at the right: {', '.join(names.get(name, name) for name in out)}.")
@@ -227,14 +209,7 @@ def leaderboard(result: UnlearnFiles) -> None:
         key="methods",
         alt="The methods with forget quality, utility, losses, steps to relearn, steps and time",
     )
-    vague = (
-        " Forget quality needs a retrained model, and two of them that are closer to each other than to the original."
-    )
-    st.caption(
-        "Forget quality and utility are two numbers and are not multiplied: a method can have one without the other."
-        + (vague if (table["forget_quality"] == "cannot tell").any() else "")
-        + (" Fewer steps to relearn than the retrained model: some of it was hidden, not gone." if retrained else "")
-    )
+    st.caption(reading.methods(table, retrained=retrained))
 
 
 def what_else(result: UnlearnFiles) -> None:
@@ -252,11 +227,7 @@ def what_else(result: UnlearnFiles) -> None:
         ":small[:green[■] less likely than before · :yellow[■] more likely · :gray[■] zero is inside the interval · "
         f"{UNIT}]"
     )
-    st.caption(
-        "The first rows are the forget set and text like it; colours are scaled to the others. Where the retrained "
-        "model moves "
-        "too, the same change is no loss."
-    )
+    st.caption(reading.COLLATERAL)
     with st.expander("The numbers with their intervals"):
         _changes(rows)
 
@@ -282,15 +253,14 @@ def _changes(rows: pd.DataFrame) -> None:
         "by": TEXT("By", width=150),
         "before": number("Before", format="%.2f", help=UNIT),
         "after": number("After", format="%.2f", help=UNIT),
-        "change": number("Change", format="%+.2g", help=f"{UNIT}; positive: less likely than before"),
-        "low": number("95% CI low", format="%+.2g", help="lower end of the 95 % interval over texts and seeds"),
-        "high": number("95% CI high", format="%+.2g", help="upper end of the 95 % interval over texts and seeds"),
-        "retrained": number(
-            "The retrained model's", format="%+.2g", help="change in models that never saw the forget set"
-        ),
+        "change": number("Change", help=f"{UNIT}; positive: less likely than before"),
+        "low": number("95% CI low", help="lower end of the 95 % interval over texts and seeds"),
+        "high": number("95% CI high", help="upper end of the 95 % interval over texts and seeds"),
+        "retrained": number("The retrained model's", help="change in models that never saw the forget set"),
     }
     shown = [name for name in config if name != "retrained" or rows["retrained"].notna().any()]
+    table = with_signs(rows[shown].reset_index(drop=True), ["change", "low", "high", "retrained"])
     st.dataframe(
-        rows[shown], hide_index=True, column_config=config, key="changes", height="content" if len(rows) <= 12 else 420,
+        table, hide_index=True, column_config=config, key="changes", height="content" if len(rows) <= 12 else 420,
         alt="The change of every set of texts with its interval, by method",
     )  # fmt: skip

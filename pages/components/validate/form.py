@@ -16,9 +16,11 @@ from pages.components.library.prompt_views import items_in_words, sides_in_words
 from pages.components.trace.form import PRESELECTED, Shelf, held_among, parse_seeds
 from untrac_core.engine.checks import demo_validation, devices
 from untrac_core.errors import InputError
+from untrac_core.explore.tables import control_frames
 from untrac_core.specs import METHODS_COMPARED, ModelRef, TraceSpec, Training
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PAPER_COSTS, PRESETS, UNTRAC, method_title
 from untrac_core.specs.parts import INITS
+from untrac_core.text.glossary import meaning_of
 
 PREFIX = "v_"
 DEMO = demo_validation()
@@ -125,7 +127,7 @@ def of_trace(known: Shelf, spec: TraceSpec) -> list[str]:
 
 def way_section(known: Shelf) -> str:
     """What is to be repeated; choosing fills in the recipe and the data that go with it."""
-    st.subheader("1 · Retraining", anchor=False)
+    st.subheader("1 · Retraining", anchor=False, help=meaning_of("leave-one-out retraining"))
 
     def follow() -> None:
         way = st.session_state["v_way"]
@@ -187,7 +189,7 @@ def recipe_section(way: str) -> dict[str, Any]:
     for place, field in zip(places, COURSE, strict=False):
         given[field[0]] = _whole(place, *field)
     given["learning_rate"] = places[4].number_input(
-        "Rate", min_value=0.0, max_value=1.0, format="%g", key="v_learning_rate", help="the learning rate of AdamW"
+        "Learning rate", min_value=0.0, max_value=1.0, format="%g", key="v_learning_rate", help="of AdamW"
     )
     st.session_state.setdefault("v_equal_tokens", True)
     given["equal_tokens"] = st.checkbox(
@@ -276,23 +278,13 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
     known = {device.name: device.label for device in devices()}
     machines = {"auto": "auto", **known}
     option("v_device", list(machines), "auto")
-    st.session_state.setdefault("v_halves", 0)
-    left, middle, right = st.columns(3)
+    left, right = st.columns(2)
     seeds = left.text_input(
         "Seeds of retraining", key="v_seeds", help="Each seed trains every model once more; two or more show the noise."
     )
     spots["seeds"] = left.empty()
-    halves = middle.number_input(
-        "Random halves",
-        min_value=0,
-        max_value=1000,
-        step=1,
-        key="v_halves",
-        help="Trainings on half of the subsets each: their losses give the linear datamodeling score of every "
-        "method; 0: none. Take a few dozen.",
-    )
-    spots["halves"] = middle.empty()
     device = right.selectbox("Device", list(machines), format_func=shown_as(machines), key="v_device")
+    added = additions_section(spots)
     st.session_state.setdefault("v_estimate_seeds", ", ".join(map(str, DEMO.estimate_seeds)))
     with st.expander("What the methods see"):
         places = st.columns(3)
@@ -313,8 +305,62 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
         "estimate_seeds": _seeds(draws, "estimate_seeds"),
         "samples_per_subset": blocks,
         "limit": limit,
-        "halves": halves or 0,
+        **added,
         "device": device,
+    }
+
+
+def additions_section(spots: Spots) -> dict[str, Any]:
+    """What is trained beside leave-one-out: halves of the subsets or of their documents, pairs, and controls."""
+    for field in ("v_halves", "v_document_halves", "v_pairs"):
+        st.session_state.setdefault(field, 0)
+    left, right, middle = st.columns(3)
+    halves = left.number_input(
+        "Random halves",
+        min_value=0,
+        max_value=1000,
+        step=1,
+        key="v_halves",
+        help="Trainings on half of the subsets each: their losses give the linear datamodeling score of every "
+        "method; 0: none. Take a few dozen.",
+    )
+    spots["halves"] = left.empty()
+    documents = right.number_input(
+        "Random halves of the documents",
+        min_value=0,
+        max_value=1000,
+        step=1,
+        key="v_document_halves",
+        help="Trainings without half of every subset's documents: do the influences of single texts add up? 0: none. "
+        "Take a few dozen.",
+    )
+    spots["document_halves"] = right.empty()
+    pairs = middle.number_input(
+        "Random pairs",
+        min_value=0,
+        max_value=1000,
+        step=1,
+        key="v_pairs",
+        help="Pairs of subsets that are left out at once, by every seed: do their influences add up? 0: none. In YAML, "
+        "pairs can be named too.",
+    )
+    spots["pairs"] = middle.empty()
+    held_among("v_controls", control_frames.NAMES, [])
+    controls = st.multiselect(
+        "Negative controls",
+        list(control_frames.NAMES),
+        format_func=shown_as(control_frames.NAMES),
+        key="v_controls",
+        placeholder="None",
+        help="Text whose influence is known beforehand: two halves of the first subset must have the same, documents "
+        "drawn from all subsets none. Retraining and every method are asked, which doubles the time of the methods.",
+    )
+    spots["controls"] = st.empty()
+    return {
+        "halves": halves or 0,
+        "document_halves": documents or 0,
+        "pairs": pairs or 0,
+        "controls": [name for name in control_frames.NAMES if name in controls],
     }
 
 

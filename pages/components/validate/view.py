@@ -9,25 +9,18 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.layout.downloads import chart_config, export_section
-from pages.components.layout.labels import colours
 from pages.components.layout.shell import is_dark, lines
 from untrac_core.engine import Run
-from untrac_core.explore.tables import RESOLVABLE, half_frames
+from untrac_core.explore.tables import RESOLVABLE, truth_frames
 from untrac_core.explore.tables import validate_frames as frames
-from untrac_core.figures import ranking as figures
 from untrac_core.figures import validate as validation_figures
-from untrac_core.figures.palette import subset_colours
 from untrac_core.results.export import pretty
 from untrac_core.results.folders import ValidateFiles
-from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import ATTRIBUTION, PRESETS, method_title
 from untrac_core.specs.parts import INITS
-from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
 from untrac_core.text.numbers import count, duration, figure, megabytes
 
-SCATTERS = 3
-"""Methods whose scatter is drawn unless others are chosen: with the truth itself, two rows of two."""
 R = st.column_config.NumberColumn
 
 
@@ -37,7 +30,7 @@ def answer(summary: dict[str, Any]) -> None:
         st.text(frames.in_words(summary, summary["verdict"]))
         if summary.get("best") is None:
             st.markdown(":orange-badge[:material/help: no method can be trusted here]")
-        st.caption(frames.counts(summary))
+        st.caption(truth_frames.counts(summary))
 
 
 def agreement(summary: dict[str, Any]) -> str:
@@ -81,7 +74,7 @@ def agreement(summary: dict[str, Any]) -> str:
 def noise(summary: dict[str, Any]) -> None:
     """How steady the truth itself is."""
     st.subheader("Ground-truth reproducibility", anchor=False)
-    rows = frames.noise(summary)
+    rows = truth_frames.noise(summary)
     known = rows.dropna(subset=["agreement"])
     if known.empty:
         st.caption("Retrained with one seed only: how steady the truth is cannot be told. Name two seeds or more.")
@@ -109,7 +102,7 @@ def leaderboard(summary: dict[str, Any], scope: str) -> None:
         **r,
         "spearman": R("Spearman", format="%.2f", help=frames.METRICS["spearman"][1]),
         "kendall": R("Kendall", format="%.2f", help=frames.METRICS["kendall"][1]),
-        "top1": R("First right", format="%d %%", help=frames.METRICS["top1"][1]),
+        "top1": R("Top-1 accuracy", format="%d %%", help=frames.METRICS["top1"][1]),
         "low": R("95% CI low", format="%.2f", help="lower end of the interval of Pearson r"),
         "high": R("95% CI high", format="%.2f", help="upper end of the interval of Pearson r"),
         "least": R("Without one", format="%.2f", help="the least Pearson r that leaving out one subset gives"),
@@ -171,29 +164,6 @@ def size_and_sign(summary: dict[str, Any], scope: str) -> None:
     st.caption(f"{frames.SLOPE} {frames.ERROR} {frames.COVERAGE}")
 
 
-def halves(summary: dict[str, Any], scope: str) -> None:
-    """The linear datamodeling score of every method, where models were trained on random halves."""
-    table = half_frames.scores(summary, scope)
-    if table.empty:
-        return
-    st.subheader(half_frames.HEADING, anchor=False)
-    config = {
-        "method": st.column_config.TextColumn("Method", width="medium"),
-        "value": R("Score", format="%.2f", help="Spearman's rank correlation over the halves"),
-        "low": R("95% CI low", format="%.2f", help="lower end of the interval of the score"),
-        "high": R("95% CI high", format="%.2f", help="upper end of the interval of the score"),
-    }
-    st.dataframe(
-        table[["method", "value", "low", "high"]],
-        hide_index=True,
-        column_config=config,
-        height="content",
-        alt="Linear datamodeling score of every method with its interval",
-        key="halves",
-    )
-    st.caption(f"{half_frames.trained_in_words(summary)} {half_frames.MEANING}")
-
-
 def differences(summary: dict[str, Any]) -> None:
     """One method against each other one; a tie is called a tie."""
     rows = summary["differences"]
@@ -232,87 +202,6 @@ def differences(summary: dict[str, Any]) -> None:
     )
 
 
-def choose(validation: ValidateFiles) -> tuple[PromptSet, str, list[str]]:
-    """The switches for prompt set, side and methods, kept in the address."""
-    summary = validation.summary
-    sets = {prompts.name: prompts for prompts in validation.spec.prompts if frames.sides_of(summary, prompts.name)}
-    names = frames.titles(summary)
-    told = set(validation.estimates["method"])
-    drawable = [label for label in names if label in told]
-    left, middle, right = st.columns([2, 2, 5], vertical_alignment="bottom")
-    name = left.selectbox("Prompt set", list(sets), key="vset", bind="query-params")
-    prompts = sets.get(str(name), next(iter(sets.values())))
-    sides = frames.sides_of(summary, prompts.name)
-    side = middle.selectbox("Influence on", sides, key="vside", bind="query-params")
-    side = side if side in sides else sides[0]
-    ranked = frames.leaderboard(summary, "pearson", next(iter(frames.scopes(summary)), "all"))["method"]
-    first = [label for label in dict.fromkeys([*ranked, *drawable]) if label in drawable][:SCATTERS]
-    chosen = right.multiselect(
-        "Methods",
-        drawable,
-        default=first,
-        format_func=names.get,
-        key="vmethods",
-        bind="query-params",
-        placeholder="Choose methods",
-    )
-    return prompts, side, chosen
-
-
-def beside(validation: ValidateFiles) -> None:
-    """The truth of one side as a ranking, and the estimates of some methods beside it."""
-    st.subheader("Estimates vs ground truth", anchor=False)
-    prompts, side, chosen = choose(validation)
-    summary = validation.summary
-    ranked = frames.ground_truth(validation, prompts.name, side)
-    places = [place for _ in range(0, 1 + len(chosen), 2) for place in st.columns(2, gap="large")]
-    with places[0]:
-        true_bars(summary, prompts, side, ranked)
-    names, known = frames.titles(summary), frames.methods(summary)
-    for number, label in enumerate(chosen):
-        with places[1 + number]:
-            st.text(f"{names[label]}: {frames.agreement_of(summary, label, prompts.name, side)}")
-            pairs = frames.pairs(validation, label, prompts.name, side)
-            if pairs.empty:
-                st.caption("It gave no estimate for this side.")
-                continue
-            st.plotly_chart(
-                figures.truth_scatter(
-                    pairs,
-                    colours=subset_colours(ranked, side),
-                    across="retrained without it, nats per token",
-                    unit=known[label]["unit"],
-                    dark=is_dark(),
-                    height=330,
-                ),
-                config=chart_config(f"{prompts.name}-{side}-{label}"),
-                key=f"scatter_{number}",
-                alt="The estimate of each subset against the influence that retraining without it showed",
-            )
-    if not chosen:
-        places[1].caption("Choose a method to see its estimates beside the truth.")
-    st.caption(
-        f"{legend(prompts, side)} Compare order and proportion of the estimates, not their size: each method measures "
-        "in its own unit, and 'Size and sign' has the factor between them. Bars of a point: across, from the least to "
-        "the greatest seed of retraining; upwards, the estimate's 95 % interval. The dashed line is the best straight "
-        "fit."
-    )
-
-
-def true_bars(summary: dict[str, Any], prompts: PromptSet, side: str, ranked: pd.DataFrame) -> None:
-    """The ranking by retraining, pale where it is noise."""
-    steady = frames.steady(summary, prompts.name, side)
-    st.text("Ground truth: retrained without each subset")
-    st.plotly_chart(
-        figures.ranked_bars(ranked if steady else ranked.assign(separable=False), side=side, dark=is_dark()),
-        config=chart_config(f"{prompts.name}-{side}-truth"),
-        key="ground_truth",
-        alt="Ranked bars: the influence of each subset as retraining without it showed, with its interval",
-    )
-    st.markdown(f":small[{colours(prompts, side)}]")
-    st.text(frames.resolution(summary, prompts.name, side))
-
-
 def details(validation: ValidateFiles, run: Run) -> None:
     """What one looks up: all numbers, notes, how it was made, and what to export."""
     summary = validation.summary
@@ -332,7 +221,7 @@ def details(validation: ValidateFiles, run: Run) -> None:
 
 def every_side(summary: dict[str, Any]) -> None:
     """Pearson r of every method on every side, beside the noise of that side."""
-    rows, names = frames.noise(summary), frames.titles(summary)
+    rows, names = truth_frames.noise(summary), frames.titles(summary)
     table = rows[["title", "items", "agreement", "retraining", "ceiling", "resolution"]].copy()
     leaderboards = [frames.values(summary, title) for title in rows["title"]]
     for label, name in names.items():

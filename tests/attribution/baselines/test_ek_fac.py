@@ -49,11 +49,12 @@ def llama(tmp_path_factory):
 
 
 @KRONFLUENCE
-def test_scores_equal_those_of_the_library_itself(llama, tmp_path):
+@pytest.mark.parametrize("head", [False, True])
+def test_scores_equal_those_of_the_library_itself(llama, tmp_path, head):
     """The library's aggregated pairwise scores: its own hooks, its own gradients, its own dot products."""
     arguments, analysis = import_module("kronfluence.arguments"), import_module("kronfluence.analyzer")
     study = study_of(llama, seeds=[0])
-    ours = scores_of(study)
+    ours = scores_of(study, EkFac(SPEC.model_copy(update={"head": head})))
 
     class MeanLosses(BlockLosses):
         """Mean losses per token, of prompts and of one fold of a subset."""
@@ -72,7 +73,8 @@ def test_scores_equal_those_of_the_library_itself(llama, tmp_path):
             return batch_losses(model, examples, self.device).sum() / tokens
 
     twin = linear_twin(llama)
-    layers = tracked_layers(twin.module)
+    layers = tracked_layers(twin.module, head=head)
+    assert ("lm_head" in layers) == head
     how = arguments.ScoreArguments(
         damping_factor=None, aggregate_query_gradients=True, aggregate_train_gradients=True
     )  # fmt: skip

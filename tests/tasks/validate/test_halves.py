@@ -12,8 +12,9 @@ from untrac_core.errors import InputError
 from untrac_core.results.folders import HALVES, read_frame
 from untrac_core.stats.agreement import spearman
 from untrac_core.tasks.run import validate
+from untrac_core.tasks.validate.additions.halves import random_halves
+from untrac_core.tasks.validate.additions.sets import score_rows, set_losses
 from untrac_core.tasks.validate.check import check_validate, count_trainings
-from untrac_core.tasks.validate.halves import half_losses, random_halves, score_rows
 
 NAMES = ["a", "b", "c", "d", "e", "f"]
 INFLUENCE = {"harmful": [5.0, 3.0, 1.0, 0.0, -2.0, -4.0], "harmless": [1.0, -1.0, 2.0, -3.0, 0.5, 0.0]}
@@ -57,7 +58,7 @@ def test_halves_are_different_and_the_same_each_time():
 
 def test_a_linear_world_is_scored_as_by_brute_force():
     halves = random_halves(NAMES, 16)
-    truth = half_losses(halves, list(tables_of(halves, noise=1.0)))
+    truth = set_losses(halves, list(tables_of(halves, noise=1.0)))
     told = with_contrast({"harmful": [4.0, 4.5, 0.0, 1.0, -1.0, -3.0], "harmless": INFLUENCE["harmless"]})
     rows = score_rows(truth, estimates_of("m", told), {"all": [("set", "harmful"), ("set", "harmless")]})
     found = {(row["prompt_set"], row["side"]): row for row in rows}
@@ -82,7 +83,7 @@ def _of(side, halves):
 
 def test_the_truth_itself_scores_one_and_its_reverse_minus_one():
     halves = random_halves(NAMES, 10)
-    truth = half_losses(halves, list(tables_of(halves)))
+    truth = set_losses(halves, list(tables_of(halves)))
     right = estimates_of("right", with_contrast(INFLUENCE))
     wrong = right.assign(method="wrong", influence=-right["influence"])
     rows = score_rows(truth, pd.concat([right, wrong]), {})

@@ -186,7 +186,7 @@ def test_a_spec_comes_back_from_its_file_with_its_paths_made_absolute(ask, tmp_p
         update={"trace": spec.trace.model_copy(update={"subsets": [source, *spec.trace.subsets[1:]]})}
     )
     assert absolute(near, tmp_path).trace.subsets[0].source.file == str(tmp_path / "a.jsonl")
-    wanted, megabytes = prepare_request(spec)
+    wanted, megabytes, _ = prepare_request(spec)
     assert wanted == spec
     assert 0 < megabytes < 50
 
@@ -224,7 +224,7 @@ def test_planted_texts_beat_the_controls_of_their_subset(ask, world, tmp_path):
     row = result.summary["sides"][0]
     assert (row["side"], row["clear"], row["texts"], row["controls"]) == ("contrast", True, 8, 8)
     assert row["low"] > 0
-    assert "make the bad texts of talk, beyond good ones, less likely than texts drawn at random" in row["text"]
+    assert "make bad rather than good texts of talk less likely than texts drawn at random" in row["text"]
 
 
 def test_a_collapsed_text_has_no_numbers_and_is_said(ask, tmp_path):

@@ -1,8 +1,9 @@
 """EK-FAC influence, its curvature estimated by the library kronfluence (an optional install).
 
-For the weight and bias W of every linear layer in a transformer block, with the gradient G of a mean loss per token,
-the Fisher information is taken as diagonal in the eigenbasis of two covariances, of the layer's inputs (Q_A) and of
-the gradients at its outputs (Q_S) (George et al., 2018; for language models Grosse et al., 2023, arXiv 2308.03296):
+For the weight and bias W of every linear layer in a transformer block (with ``head`` of the output layer too), with
+the gradient G of a mean loss per token, the Fisher information is taken as diagonal in the eigenbasis of two
+covariances, of the layer's inputs (Q_A) and of the gradients at its outputs (Q_S) (George et al., 2018; for language
+models Grosse et al., 2023, arXiv 2308.03296):
 
     score(Z, Q) = sum over layers <G_Z, P(G_Q)>,   P(G) = Q_S ((Q_S^T G Q_A) / (Lambda + d)) Q_A^T,
 
@@ -27,7 +28,7 @@ import pandas as pd
 import torch
 
 from untrac_core.attribution.base import AttributionContext
-from untrac_core.attribution.baselines.gradients import GradientMethod, Products, Query, folds
+from untrac_core.attribution.baselines.gradients import GradientMethod, Products, Query, folds_of
 from untrac_core.attribution.baselines.kronfluence_factors import (
     VERSION,
     fit_factors,
@@ -65,7 +66,7 @@ class EkFac(GradientMethod):
     def products(self, study: AttributionContext, queries: Sequence[Query]) -> Products:
         """Scores of every fold against every query; the study's model and all random states stay as they are."""
         twin = linear_twin(study.model)
-        layers = tracked_layers(twin.module)
+        layers = tracked_layers(twin.module, head=self.settings.head)
         blocks = sampled(study.all_blocks, self.settings.samples)
         with undisturbed(twin.device), TemporaryDirectory(prefix="untrac-ek-fac-") as folder:
             factors = fit_factors(twin, layers, blocks, Path(folder), study.progress)
@@ -117,11 +118,11 @@ def _dot_products(
     for layer in layers:
         held[layer] = precondition(held[layer], layer, factors, damping)
     study.progress.phase("ek-fac: gradients of the training subsets")
-    total = sum(len(folds(packed.blocks)) for packed in study.subsets.values())
+    total = sum(len(folds_of(study, packed)) for packed in study.subsets.values())
     done, result = 0, {}
     for subset, packed in study.subsets.items():
         rows = []
-        for fold in folds(packed.blocks):
+        for fold in folds_of(study, packed):
             rows.append(_against(held, layer_gradients(model, layers, fold)))
             done += 1
             study.progress.tick(done, total)

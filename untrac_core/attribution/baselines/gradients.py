@@ -21,7 +21,7 @@ import torch
 from untrac_core.attribution.base import AttributionContext, score_frame
 from untrac_core.attribution.baselines.vectors import gradient_parts, trainable_only
 from untrac_core.cells import Cell
-from untrac_core.data.tokens import Example, examples_digest
+from untrac_core.data.tokens import Example, Packed, examples_digest
 from untrac_core.specs.catalogue import BUDGET_MB
 from untrac_core.specs.methods import GradientSettings
 from untrac_core.stats.clusters import clusters_of
@@ -55,10 +55,16 @@ def queries_of(study: AttributionContext, subsample: float) -> list[Query]:
     ]
 
 
-def folds(blocks: Sequence[Example]) -> list[Sequence[Example]]:
-    """A subset's blocks dealt into :data:`FOLDS` parts, or as many as there are documents."""
+def folds(blocks: Sequence[Example], *, single: bool = False) -> list[Sequence[Example]]:
+    """A subset's blocks dealt into :data:`FOLDS` parts, or as many as there are documents; ``single``: always these."""
     clusters = clusters_of([block.cluster for block in blocks])
-    return [[blocks[i] for i in part] for part in clusters.deal(min(FOLDS, clusters.count))]
+    parts = clusters.count if single else min(FOLDS, clusters.count)
+    return [[blocks[i] for i in part] for part in clusters.deal(parts)]
+
+
+def folds_of(study: AttributionContext, packed: Packed) -> list[Sequence[Example]]:
+    """The parts of a subset that a study wants scores of."""
+    return folds(packed.blocks, single=study.single_texts)
 
 
 Products = Mapping[str, Numbers]
@@ -91,7 +97,7 @@ class GradientMethod:
     def cells(self, study: AttributionContext) -> list[Cell]:
         """One cell per seed; the first that runs computes them all."""
         parts = [*study.prompt_parts(), *study.subset_parts()]
-        more = self.depends_on(study)
+        more = [self.depends_on(study), "documents"] if study.single_texts else self.depends_on(study)
         return [
             Cell(
                 study.key(self.name, self.settings.settings(), seed, parts, more, parts),
@@ -112,7 +118,7 @@ class GradientMethod:
         for number, query in enumerate(queries):
             if query.seed == cell.seed:
                 for subset, packed in study.subsets.items():
-                    tokens = np.array([sum(block.tokens for block in fold) for fold in folds(packed.blocks)])
+                    tokens = np.array([sum(block.tokens for block in fold) for fold in folds_of(study, packed)])
                     scores[subset, query.prompt_set, query.side] = products[subset][:, number], tokens
         return score_frame(scores)
 
@@ -170,8 +176,8 @@ class GradientMethod:
             digest = examples_digest(packed.blocks), study.block_clusters[subset].digest
             if digest not in found:
                 sums = Stack(module, 1) if per_length else None
-                rows = np.zeros((len(folds(packed.blocks)), stack.rows))
-                for number, fold in enumerate(folds(packed.blocks)):
+                rows = np.zeros((len(folds_of(study, packed)), stack.rows))
+                for number, fold in enumerate(folds_of(study, packed)):
                     weight = sum(block.tokens for block in fold) / packed.tokens
                     for count in gradient_parts(study, fold):
                         rows[number] += stack.products()

@@ -46,7 +46,10 @@ def require_library() -> None:
 
 
 def linear_twin(model: LoadedModel) -> LoadedModel:
-    """A float32 copy of the model whose ``Conv1D`` layers (GPT-2's) are linear layers, which the library knows."""
+    """A float32 copy of the model whose ``Conv1D`` layers (GPT-2's) are linear layers, which the library knows.
+
+    An output layer that shares its weight with the embedding has one of its own: a layer's gradient is its own alone.
+    """
     from transformers.pytorch_utils import Conv1D
 
     module = copy.deepcopy(model.module).float()
@@ -58,20 +61,31 @@ def linear_twin(model: LoadedModel) -> LoadedModel:
             linear.weight = nn.Parameter(part.weight.detach().T.contiguous(), part.weight.requires_grad)
             linear.bias = nn.Parameter(part.bias.detach(), part.bias.requires_grad)
             module.set_submodule(name, linear)
+    head = _head(module)
+    if head is not None:
+        head.weight = nn.Parameter(head.weight.detach().clone(), head.weight.requires_grad)
     return replace(model, module=module.train(False), dtype=torch.float32)
 
 
-def tracked_layers(module: nn.Module) -> list[str]:
-    """The names of the linear layers in transformer blocks that move; the head is none of them."""
+def tracked_layers(module: nn.Module, *, head: bool = False) -> list[str]:
+    """The names of the linear layers in transformer blocks that move, and of the output layer where it is asked for."""
     starts = tuple(f"{name}." for name, _ in transformer_blocks(module))
+    last = _head(module) if head else None
     names = [
         name
         for name, part in module.named_modules()
-        if type(part) is nn.Linear and name.startswith(starts) and part.weight.requires_grad
+        if type(part) is nn.Linear and part.weight.requires_grad and (name.startswith(starts) or part is last)
     ]
     if not names:
         raise InputError("the model has no linear layers that it knows", field=WHERE, hint="leave this method out")
     return names
+
+
+def _head(module: nn.Module) -> nn.Linear | None:
+    """The layer that gives each word its logit."""
+    whole: Any = module
+    last = whole.get_output_embeddings()
+    return last if type(last) is nn.Linear else None
 
 
 def wrapped_linear(module: nn.Module, name: str) -> nn.Linear:

@@ -83,8 +83,12 @@ class Library:
 
     # -- add --
 
-    def add_model(self, ref: ModelRef, name: str | None = None, progress: Progress | None = None) -> Entry:
+    def add_model(
+        self, ref: ModelRef, name: str | None = None, progress: Progress | None = None, origin: str = ""
+    ) -> Entry:
         """Add a model, looked over but neither loaded nor downloaded; one of the hub is pinned to a commit.
+
+        ``origin``: where it came from, for the list; else where it lies.
 
         Raises:
             InputError: when it is not there or must not be loaded, or the name is unfit.
@@ -94,6 +98,8 @@ class Library:
         if ref == ModelRef(path="demo"):
             return self.entry("model", "demo")
         described = describe_model(ref, progress)
+        if origin:
+            described = replace(described, origin=origin)
         return self._add("model", _clean(name) if name else _model_name(ref), described)
 
     def add_prompts(self, spec: PromptSet, origin: str = "", progress: Progress | None = None) -> Entry:
@@ -193,8 +199,9 @@ class Library:
                 settle()
             name = known.name if known else self._free_name(kind, name)
             added = known.added if known else time.time()
+            origin = known.origin if known and known.origin else described.origin
             made = Entry(
-                entry_id, kind, name, described.value, described.facts, described.origin, described.notes, added,
+                entry_id, kind, name, described.value, described.facts, origin, described.notes, added,
                 stamp=described.stamp,
             )  # fmt: skip
             self._write(_named(made, name))

@@ -80,6 +80,8 @@ def describe_prompts(spec: PromptSet, progress: Progress | None = None) -> Metad
         for item in items
     ]
     told = _prompt_rows(spec.name, rows, whole.harmful, whole.harmless, spec.limit)
+    names = {"harmful_name": spec.harmful_name, "harmless_name": spec.harmless_name}
+    told = replace(told, value=told.value.model_copy(update=names))
     return replace(told, notes=data.notes, origin=origin_of(whole.source, spec.probe))
 
 

@@ -126,6 +126,20 @@ def require(home: Path, spec: str) -> None:
             )
 
 
+def model_within(home: Path, folder: Path) -> str | None:
+    """The name of a model of the library that lies in a folder; ``None`` where there is none."""
+    inside = str(folder.resolve())
+    for path in (home / "library" / "model").glob("*.json"):
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            places = [held["value"].get("path"), held["value"].get("adapter")]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a damaged entry keeps nothing
+            continue
+        if any(isinstance(place, str) and Path(place).is_relative_to(inside) for place in places):
+            return str(held.get("name"))
+    return None
+
+
 def sweep(home: Path) -> None:
     """Remove the records that no entry and no run mentions; for the holder of the lock."""
     present = {path.stem: path for path in (library_folder(home) / "data").glob("*.jsonl")}

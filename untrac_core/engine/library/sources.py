@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from untrac_core.data.collections import unique_names
 from untrac_core.data.overlap import warnings_for
+from untrac_core.data.passages import Passage, passage, row_of
 from untrac_core.data.probes import loader as probes
 from untrac_core.data.prompts import PromptData, load_prompts
 from untrac_core.data.readers import records
@@ -22,6 +23,7 @@ __all__ = [
     "Document",
     "Encoder",
     "ModelInfo",
+    "Passage",
     "Preview",
     "PromptData",
     "SubsetSize",
@@ -41,10 +43,12 @@ __all__ = [
     "load_subset",
     "load_subsets",
     "model_info",
+    "passage",
     "probes",
     "prompt_facts",
     "read_tokenizer",
     "records",
+    "row_of",
     "rows_of",
     "shown",
     "subset_facts",

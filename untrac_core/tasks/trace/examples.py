@@ -18,6 +18,7 @@ from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.intervals import Array, seed_margin
 from untrac_core.tasks.trace.features import FeatureView, Texts, find_text_features
 from untrac_core.tasks.trace.ranking import final_changes, places, watched_losses
+from untrac_core.text.labels import texts_of as texts_in_words
 
 
 def example_tables(outcome: MethodOutput) -> Iterator[pd.DataFrame]:
@@ -112,14 +113,11 @@ def feature_table(outcome: MethodOutput) -> tuple[pd.DataFrame, list[dict[str, A
         }
         data = study.prompt_data[prompt_set]
         said = {name: [item.completion for item in items] for name, items in data.sides.items()}
-        label = data.spec.sides.get(side) or "the"
-        if side == CONTRAST:
-            label = f"{data.spec.sides['harmful']} than {data.spec.sides['harmless']}"
         views.append(
             FeatureView(
                 prompt_set,
                 side,
-                texts=f"{label} texts of {prompt_set}",
+                texts=texts_in_words(data.spec, side, "than"),
                 influence=of_view(side, by_side) / tokens,
                 completions=said["harmful" if side == CONTRAST else side],
                 against=said["harmless"] if side == CONTRAST else (),

@@ -19,6 +19,7 @@ from untrac_core.specs.parts import CONTRAST
 from untrac_core.stats.clusters import clusters_of
 from untrac_core.stats.intervals import LEAST, Array, Estimate, as_of_whole, estimate, excludes_zero
 from untrac_core.stats.mixture import leave_out_influence
+from untrac_core.text.labels import texts_of
 from untrac_core.text.numbers import CONTINUED_UNIT, PARTIAL_UNIT, STEP_UNIT, UNIT, listed
 
 PLACE = ["subset", "prompt_set", "side"]
@@ -275,7 +276,6 @@ def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str
         return None, "Cannot separate: one seed says nothing about its own noise. Run at least two seeds."
     if first["low"] is None:
         return None, f"Cannot separate: of fewer than {LEAST} texts or documents it cannot be told how far chance goes."
-    labels = outcome.study.prompt_data[prompt_set].spec.sides
     unit = outcome.method.unit
     size = f"{first['influence']:+.2g} {unit}, 95% interval {first['low']:+.2g} to {first['high']:+.2g}"
     nothing = "no influence"
@@ -291,9 +291,7 @@ def _answer(outcome: MethodOutput, ranked: list[dict[str, Any]], prompt_set: str
         return None, (
             f"Cannot separate: {first['subset']} comes first ({size}), but {second['subset']} lies within its noise."
         )
-    name, texts = first["subset"], f"{labels.get(side) or 'these'} texts of {prompt_set}"
-    if side == CONTRAST:
-        texts = f"{labels['harmful']} rather than {labels['harmless']} texts of {prompt_set}"
+    name, texts = first["subset"], texts_of(outcome.study.prompt_data[prompt_set].spec, side)
     if outcome.inverse and unit == UNIT:
         return name, f"Unlearning {texts} makes {name} less likely, more so than any other subset ({size})."
     return name, says(unit, name, texts, size, contrast=side == CONTRAST)

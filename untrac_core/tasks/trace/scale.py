@@ -145,6 +145,17 @@ def in_nats(scale: Scale, prompts: PromptSet, side: str) -> str | None:
     )
 
 
+def in_shares(scale: Scale) -> str | None:
+    """The first two of a ranking that is not calibrated, in its unit, with their intervals; holds a user's words."""
+    if scale.calibrated or scale.ranked.empty:
+        return None
+    told = []
+    for row in scale.ranked.head(2).itertuples():
+        ends = "" if missing(row.low) else f" (95% interval {signed(row.low)} to {signed(row.high)})"
+        told.append(f"{row.subset} {signed(row.influence)}{ends}")
+    return f"In {scale.unit}: {', '.join(told)}."
+
+
 def relative(ranked: pd.DataFrame, own: str) -> Scale:
     """A ranking that is not calibrated: in shares of the largest, unless its own unit, ``own``, is one of its own."""
     if ranked.empty:

@@ -41,6 +41,10 @@ def record(run: UnlearnRun, summary: Mapping[str, Any], model: Path) -> dict[str
         "stop": summary["stop"],
         "seeds": spec.seeds,
         "data": run.digests,
+        "neighbours": [
+            {"subset": each.subset, "id": each.example.id, "of": each.of, "cosine": each.cosine}
+            for each in run.data.neighbours
+        ],
         "removed_texts": _digest(sorted(example.ids.tobytes() for example in run.data.forget)),
         "model_before": run.model.digest,
         "models_retrained": {} if retrained is None else {str(seed): retrained.identity(seed) for seed in spec.seeds},

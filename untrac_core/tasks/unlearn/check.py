@@ -34,6 +34,13 @@ class UnlearnCheck(Check):
     trainings: int
     unlearnings: int
     training_seconds: float
+    neighbours: int = 0
+    """Of those to go; only the run knows which they are, so ``retain`` still has them."""
+
+    @property
+    def retained(self) -> int:
+        """Texts of all subsets to stay."""
+        return max(0, sum(self.retain.values()) - self.neighbours)
 
 
 def check_unlearn(spec: UnlearnSpec, *, rates: Mapping[str, float] | None = None) -> UnlearnCheck:
@@ -63,6 +70,7 @@ def check_unlearn(spec: UnlearnSpec, *, rates: Mapping[str, float] | None = None
             trainings=trainings,
             unlearnings=unlearnings,
             training_seconds=math.nan,
+            neighbours=spec.forget.neighbours,
             notes=[later],
             warnings=warnings,
         )
@@ -81,18 +89,27 @@ def check_unlearn(spec: UnlearnSpec, *, rates: Mapping[str, float] | None = None
     models = 3 + (0 if spec.training is None else len(spec.seeds) + 2)
     return UnlearnCheck(
         forget_set=forget_set_words(spec),
-        forget=len(data.forget),
+        forget=len(data.forget) + spec.forget.neighbours,
         holdout=len(data.holdout),
         retain={name: len(blocks) for name, blocks in data.retain.items()},
         trainings=trainings,
         unlearnings=unlearnings,
         training_seconds=trainings * training,
+        neighbours=spec.forget.neighbours,
         seconds=seconds,
         memory_mb=memory,
         disk_mb=10.0 + models * 4 * facts.parameters / 2**20,
-        notes=cut_notes(records.prompts, {}, data.prompts, {}) + data.notes,
+        notes=cut_notes(records.prompts, {}, data.prompts, {}) + data.notes + _of_neighbours(spec),
         warnings=warnings,
     )
+
+
+def _of_neighbours(spec: UnlearnSpec) -> list[str]:
+    count = spec.forget.neighbours
+    if not count:
+        return []
+    which = "text joins" if count == 1 else "texts join"
+    return [f"{count:,} retained {which} the forget set: those nearest to it, which only the run can tell"]
 
 
 def _removing_flop(spec: UnlearnSpec, facts: ModelInfo, data: UnlearnInputs) -> float:
@@ -102,7 +119,8 @@ def _removing_flop(spec: UnlearnSpec, facts: ModelInfo, data: UnlearnInputs) -> 
     tokens = sum(example.size for blocks in looked for example in blocks)
     tokens += sum(item.size for sides in data.prompts.values() for items in sides.values() for item in items)
     evaluation = 2.0 * facts.parameters * tokens
-    total, texts = 0.0, (data.forget, data.retain_texts)
+    texts = (data.forget, data.retain_texts)
+    total = 0.0 if not spec.forget.neighbours else _reading(facts, texts)
     for method in spec.methods:
         total += len(spec.seeds) * _one_unlearning(spec, method, facts, size, evaluation, texts)
     total += spec.ensemble_size * _one_unlearning(spec, spec.method, facts, size, evaluation, texts)
@@ -126,7 +144,13 @@ def _one_unlearning(
         steps = 6.0 * facts.parameters * _curved_tokens(settings, spec.stop.steps, texts)
     else:
         steps = spec.stop.steps * (settings.batch_size or 1) * (size[0] + size[1]) * 6.0 * facts.parameters
+        steps += 0.0 if settings.compensate == "none" else _reading(facts, texts)
     return steps + (spec.stop.steps / spec.stop.eval_every + 4) * evaluation
+
+
+def _reading(facts: ModelInfo, texts: tuple[list[Example], list[Example]]) -> float:
+    """Of every text once, without gradients: what it takes to know which lie near each other."""
+    return 2.0 * facts.parameters * sum(example.size for part in texts for example in part)
 
 
 def _curved_tokens(settings: UnlearningConfig, steps: int, texts: tuple[list[Example], list[Example]]) -> float:

@@ -28,6 +28,18 @@ class Records:
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """A retained text that joined the forget set, as it lies near to one of its texts."""
+
+    subset: str
+    example: Example
+    of: str
+    """The id of the text that it is nearest to."""
+    cosine: float
+    """Of their mean hidden states."""
+
+
+@dataclass(frozen=True)
 class UnlearnInputs:
     """Texts in tokens. ``trained``: every subset's blocks as the recipe trains on them, where there is one."""
 
@@ -41,6 +53,8 @@ class UnlearnInputs:
     planted: list[Example] = field(default_factory=list)
     candidates: list[Example] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    neighbours: list[Neighbour] = field(default_factory=list)
+    """Those that joined ``forget``, the nearest first; they stand behind the others there."""
 
     @property
     def retain_texts(self) -> list[Example]:
@@ -90,11 +104,22 @@ def unlearn_inputs(spec: UnlearnSpec, records: Records, encoder: Encoder, contex
             field="stop",
             hint="name it as 'holdout', or choose another rule",
         )
+    _refuse_too_many(spec.forget.neighbours, sum(map(len, retain.values())))
     if not retain and len(prompts.get(spec.forget.prompts or "", {})) < 2:  # nor the other side of the forget set
         raise InputError("nothing stays", field="forget", hint="name subsets of the retain set")
     return UnlearnInputs(
         block, forget, holdout, retain, prompts, trained, own.get("planted", []), own.get("candidates", []), notes
     )
+
+
+def _refuse_too_many(neighbours: int, retained: int) -> None:
+    """Not all that is retained can join the forget set."""
+    if neighbours and neighbours >= retained:
+        raise InputError(
+            f"{neighbours:,} neighbours are to join the forget set, and only {retained:,} texts of subsets stay",
+            field="forget",
+            hint="name fewer",
+        )
 
 
 def _block(spec: UnlearnSpec, context: int | None) -> int:
@@ -194,6 +219,12 @@ def looked_at(examples: list[Example], most: int) -> list[Example]:
 
 def forget_set_words(spec: UnlearnSpec) -> str:
     """The forget set in words, as sentences name it."""
+    more = spec.forget.neighbours
+    near = "" if not more else f" and the {more:,} texts nearest to it" if more > 1 else " and the text nearest to it"
+    return f"{_asked_words(spec)}{near}"
+
+
+def _asked_words(spec: UnlearnSpec) -> str:
     forget = spec.forget
     if forget.subset is not None:
         return f"subset {forget.subset}"

@@ -72,7 +72,9 @@ def extent(result: UnlearnFiles) -> str:
     data, summary = result.summary.get("data", {}), result.summary
     told = []
     if "forget" in data:
-        told.append(f"{count(int(data['forget']), 'text')} were to go")
+        near = int(data.get("neighbours", 0))
+        joined = f", {near:,} of them neighbours" if near else ""
+        told.append(f"{count(int(data['forget']), 'text')} were to go{joined}")
         told.append(f"{sum(int(blocks) for blocks in data.get('retain', {}).values()):,} to stay")
     retrained_models = len(seeds_of(result, RETRAINED))
     told.append(

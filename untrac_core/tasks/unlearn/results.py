@@ -83,7 +83,8 @@ def write_result(
     write_frame(curves_frame(tables, methods, sets, retrained_models), folder / CURVES)
     write_frame(collateral_frame(readings, methods, sets), folder / COLLATERAL)
     encoder, forget = run.model.encoder, run.models.eval_sets[0].examples
-    texts = [(example.id, encoder.example_text(example)) for example in forget]
+    joined = {id(each.example): each.cosine for each in run.data.neighbours}
+    texts = [(each.id, encoder.example_text(each), joined.get(id(each), math.nan)) for each in forget]
     write_frame(forget_examples_frame(readings, spec.method.title, sets, texts), folder / FORGET_EXAMPLES)
     write_frame(generations_frame(readings, run.drawn_prompts, sets.threshold), folder / GENERATIONS)
     write_bytes(to_yaml(spec).encode(), folder / SPEC)
@@ -316,6 +317,7 @@ def _sizes(run: UnlearnRun) -> dict[str, Any]:
     return {
         "block_size": data.block_size,
         "forget": len(data.forget),
+        "neighbours": len(data.neighbours),
         "holdout": len(data.holdout),
         "retain": {name: len(blocks) for name, blocks in data.retain.items()},
         "prompts": {name: {side: len(items) for side, items in sides.items()} for name, sides in data.prompts.items()},

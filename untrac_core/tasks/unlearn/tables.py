@@ -29,6 +29,7 @@ FORGET_COLUMNS = [
     "memorised",
     "difficult",
     "unusual",
+    "neighbour",
 ]
 GENERATION_COLUMNS = ["subject", "seed", "prompt", "completion", "score", "harmful"]
 SHUFFLES = 20
@@ -102,12 +103,13 @@ def collateral_frame(readings: Readings, methods: Sequence[str], sets: Sets) -> 
 
 
 def forget_examples_frame(
-    readings: Readings, method: str, sets: Sets, texts: Sequence[tuple[str, str]]
+    readings: Readings, method: str, sets: Sets, texts: Sequence[tuple[str, str, float]]
 ) -> pd.DataFrame:
     """Every text that was to go and was looked at: losses in nats per token, exposure in bits, and its stratum.
 
     ``memorised`` and ``difficult`` are low, middle or high; ``unusual`` says that the text is unlike unseen text of its
-    source to a model that never saw it. Without a retrained model these are empty.
+    source to a model that never saw it. Without a retrained model these are empty. ``texts``: id, words, and of a
+    neighbour its cosine with the nearest text that was asked for.
     """
     place, tokens = sets.forget, sets.tokens[sets.forget]
     by: dict[str, Array] = {}
@@ -117,12 +119,12 @@ def forget_examples_frame(
     retrained_models = [reading for (who, _), reading in readings.items() if who == RETRAINED]
     frame = pd.DataFrame(
         {
-            "id": [name for name, _ in texts], "text": [text for _, text in texts], "tokens": tokens,
+            "id": [name for name, _, _ in texts], "text": [text for _, text, _ in texts], "tokens": tokens,
             "before": by[BEFORE] / tokens, "after": by[method] / tokens, "retrained": by[RETRAINED] / tokens,
         }
     )  # fmt: skip
     empty = {"genex": math.nan, "memorisation": math.nan, "difficulty": math.nan, "memorised": "", "difficult": ""}
-    frame = frame.assign(**empty, unusual=False)
+    frame = frame.assign(**empty, unusual=False, neighbour=[cosine for _, _, cosine in texts])
     if not retrained_models:
         return frame[FORGET_COLUMNS]
     bank = np.stack([retrained.values(place, "loss") for retrained in retrained_models])

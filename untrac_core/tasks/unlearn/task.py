@@ -32,6 +32,7 @@ from untrac_core.tasks.base import Place
 from untrac_core.tasks.prepare import cut_notes
 from untrac_core.tasks.unlearn.data import forget_set_words, read_records, unlearn_inputs
 from untrac_core.tasks.unlearn.models import EvaluatedModels, UnlearnRun
+from untrac_core.tasks.unlearn.neighbours import with_neighbours
 from untrac_core.tasks.unlearn.results import write_result
 from untrac_core.training.retraining import BaseModelStart, Retraining
 from untrac_core.unlearning.evaluate import fact, mean_loss
@@ -70,6 +71,9 @@ class UnlearnTask:
         self.progress.phase(f"loading the model {spec.model.path}")
         self.model = self._loaded(spec.model)
         self.data = unlearn_inputs(spec, self.records, self.model.encoder, self.model.facts.context)
+        if spec.forget.neighbours:
+            self.progress.phase("hidden states of the forget set and of the retain set")
+            self.data = with_neighbours(self.data, self.model, spec.forget.neighbours, self.progress)
         prompts: list[str] = []
         scorer = None
         if spec.generation is not None:

@@ -17,15 +17,17 @@ from untrac_core.stats.mixture import allocate_samples
 from untrac_core.tasks.base import Check
 from untrac_core.tasks.costs import BASE_MB, RATES, START_SECONDS, USABLE, baseline_flop, cost, one_training_flop
 from untrac_core.tasks.prepare import PromptFacts, SubsetFacts, load_records, same_texts
-from untrac_core.tasks.validate.halves import random_halves
+from untrac_core.tasks.validate.additions.controls import TRAININGS, check_controls
+from untrac_core.tasks.validate.additions.halves import random_halves
+from untrac_core.tasks.validate.additions.pairs import chosen_pairs
 from untrac_core.tasks.workload import Load, Workload
 
 CHARACTERS = 2.5
 """A token, of English text under a small vocabulary; only for the cost, before a tokenizer is trained."""
 LONGEST_ITEM = 40
 """Tokens assumed of a test item where its text is not looked at."""
-COPIES = 6
-"""Of its weights that a full model has on the disk: itself and its checkpoints."""
+COPIES = 11
+"""Of its weights that a full model has on the disk: itself, its checkpoints, and as much of the optimizer."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def check_validate(spec: ValidateSpec, *, rates: Mapping[str, float] | None = No
     device = device_info(spec.device)
     rate = (rates or {}).get(device.kind, RATES[device.kind])
     work = estimated_workload(spec, prompt_data, subset_data)
-    methods = {method.title: method_flop(method, facts, work) / rate for method in spec.methods}
+    check_controls(spec, subset_data)
+    times = 2 if spec.controls else 1  # methods are asked about the controls too
+    methods = {method.title: times * method_flop(method, facts, work) / rate for method in spec.methods}
     trainings = count_trainings(spec)
     training_seconds = trainings * one_training_flop(training, facts) / rate
     memory = validation_memory_mb(training, facts, device.kind)
@@ -110,16 +114,18 @@ def unread_prompts(subsets: Mapping[str, SubsetData]) -> list[str]:
 
 
 def count_trainings(spec: ValidateSpec) -> int:
-    """For every seed one on everything and one without each subset, and those on random halves."""
-    return len(spec.seeds) * (len(spec.subsets) + 1) + len(
-        random_halves([subset.name for subset in spec.subsets], spec.halves)
-    )
+    """For every seed one on everything, one without each subset and one without each pair; then halves and controls."""
+    names = [subset.name for subset in spec.subsets]
+    each = 1 + len(names) + len(chosen_pairs(names, spec))
+    more = len(random_halves(names, spec.halves)) + sum(TRAININGS[name] for name in spec.controls)
+    return len(spec.seeds) * each + spec.document_halves + more
 
 
 def validation_flop(spec: ValidateSpec, facts: ModelInfo, work: Workload) -> float:
     """Operations of all trainings and methods."""
     own = count_trainings(spec) * one_training_flop(spec.training, facts)
-    return own + sum(method_flop(method, facts, work) for method in spec.methods)
+    times = 2 if spec.controls else 1
+    return own + times * sum(method_flop(method, facts, work) for method in spec.methods)
 
 
 def method_flop(method: MethodSpec, facts: ModelInfo, work: Workload) -> float:

@@ -47,6 +47,16 @@ class Findings:
         self.measured = measured(truth_cells, truth_frames)
         self.subsets = next(iter(self.measured.values()))[2]
 
+    @property
+    def trainings(self) -> list[tuple[Cell, pd.DataFrame]]:
+        """Every training of the truth with its table."""
+        return list(zip(self._cells, self._frames, strict=True))
+
+    @property
+    def full_frames(self) -> list[pd.DataFrame]:
+        """The tables of the trainings on everything, in the order of the seeds."""
+        return [frame for cell, frame in self.trainings if not cell.subset]
+
     def truth_table(self) -> pd.DataFrame:
         """The table of ``ground_truth.parquet``."""
         return truth_frame(self._cells, self._frames)

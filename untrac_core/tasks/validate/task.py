@@ -25,7 +25,6 @@ from untrac_core.results.folders import (
     ENVIRONMENT,
     ESTIMATES,
     GROUND_TRUTH,
-    HALVES,
     SPEC,
     SUMMARY,
     write_frame,
@@ -36,13 +35,19 @@ from untrac_core.specs.files import to_yaml
 from untrac_core.stats.mixture import large_shares
 from untrac_core.tasks.base import Place
 from untrac_core.tasks.prepare import cut_notes, encode_prompts, load_records, same_texts
+from untrac_core.tasks.validate.additions.base import Addition
+from untrac_core.tasks.validate.additions.choices import choice_summary
+from untrac_core.tasks.validate.additions.controls import Controls, check_controls
+from untrac_core.tasks.validate.additions.documents import DocumentHalves
+from untrac_core.tasks.validate.additions.halves import Halves
+from untrac_core.tasks.validate.additions.pairs import Pairs
 from untrac_core.tasks.validate.check import recipe_facts, unread_prompts, validation_flop
-from untrac_core.tasks.validate.halves import half_losses, half_summary, random_halves
 from untrac_core.tasks.workload import inverse_workload
 
 if TYPE_CHECKING:
     from untrac_core.attribution.base import AttributionContext
     from untrac_core.attribution.outcome import MethodRunner
+    from untrac_core.data.tokens import Packed
     from untrac_core.models.loading import LoadedModel
     from untrac_core.tasks.validate.findings import Findings
     from untrac_core.training.retraining import BaseModelStart
@@ -78,6 +83,7 @@ class ValidateTask:
         self.start, encoder, context = None, None, training.block_size
         if spec.model is not None:
             self.start, encoder, context = self._start(spec.model, training.block_size)
+        check_controls(spec, self.subset_data)
         self.progress.phase("packing the training text")
         encoder = encoder or own_encoder(self.subset_data, training.vocab_size)
         material = pack(self.subset_data, encoder, training.block_size, equal=training.equal_tokens)
@@ -91,31 +97,41 @@ class ValidateTask:
         self.material = material
         self.leave_out = LeaveOneOut(training, material, self.start, eval_sets, self.device, work, self.progress)
         self.truth_cells = self.leave_out.cells(spec.seeds)
-        self.halves = random_halves(list(material.blocks), spec.halves)
-        self.half_cells = self.leave_out.set_cells(spec.seeds[0], self.halves)
         self.looked_at = self.leave_out.looked_at(spec.samples_per_subset)
+        self.controls = Controls(spec, self.leave_out, self.looked_at, self._study)
+        self.additions: list[Addition] = [
+            Halves(spec, self.leave_out),
+            DocumentHalves(spec, self.leave_out),
+            Pairs(spec, self.leave_out),
+            self.controls,
+        ]
         self.studies = {method.title: self._study(method) for method in spec.methods}
         self.panels = panels
         self._busy = ""
         asked = [cell for title, panel in panels.items() for cell in panel.cells(self.studies[title])]
-        self.cells = [*self.trainings, *asked]
+        self.cells = [*self.trainings, *asked, *self.controls.asked]
 
     @property
     def trainings(self) -> list[Cell]:
         """The cells that train a model."""
-        return [*self.truth_cells, *self.half_cells]
+        return [*self.truth_cells, *(cell for addition in self.additions for cell in addition.cells)]
 
     def run_cell(self, cell: Cell) -> pd.DataFrame:
         """One cell's table, with ``seconds`` and ``peak_memory_mb`` that it took here."""
         if cell.method != self._busy:
             self._let_go(self._busy)
             self._busy = cell.method
-        panel = None if cell in self.trainings else self.panels[cell.method]
+        if cell in self.controls.asked:
+            self.controls.load(cell)
+        panel = None if cell in self.trainings else self.panels.get(cell.method)  # a method may be called as the truth
         if panel is not None:  # loading, perhaps even training, the model is no cost of the method
             _ = self.studies[cell.method].model
         started = time.monotonic()
         peak_begins()
-        frame = self._truth(cell) if panel is None else panel.run(self.studies[cell.method], cell)
+        if cell in self.controls.asked:
+            frame = self.controls.run(cell)
+        else:
+            frame = self._truth(cell) if panel is None else panel.run(self.studies[cell.method], cell)
         return frame.assign(seconds=time.monotonic() - started, peak_memory_mb=peak_so_far_mb())
 
     def _truth(self, cell: Cell) -> pd.DataFrame:
@@ -127,6 +143,7 @@ class ValidateTask:
 
     def _let_go(self, title: str) -> None:
         """Forget what a method holds in memory: its model, its statistics, its scores."""
+        self.controls.let_go(title)
         for method in self.spec.methods:
             if method.title == title:
                 self.panels[title], self.studies[title] = _alone(method), self._study(method)
@@ -140,12 +157,12 @@ class ValidateTask:
         findings = self.findings(frames)
         write_frame(findings.truth_table(), folder / GROUND_TRUTH)
         write_frame(findings.estimate_table, folder / ESTIMATES)
-        halves = self._halves(folder, findings, frames)
+        added = self._added(folder, findings, frames)
         write_bytes(to_yaml(self.spec).encode(), folder / SPEC)
         write_json(self._environment(), folder / ENVIRONMENT)
         summary: dict[str, Any] = {"run": run, "name": self.spec.name, "kind": self.spec.kind}
         summary["init"] = self.spec.training.init
-        summary |= findings.summary() | halves | {"notes": self._notes(), "data": self._data()}
+        summary |= findings.summary() | added | {"notes": self._notes(), "data": self._data()}
         summary["warnings"] = self._warnings() + summary["warnings"]
         work = inverse_workload(self.prompts, self.looked_at, len(self.spec.estimate_seeds))
         facts = recipe_facts(self.spec.training) if self.spec.model is None else model_info(self.spec.model)
@@ -168,14 +185,15 @@ class ValidateTask:
         clusters = next(iter(self.studies.values())).item_clusters
         return Findings(self.spec, self.truth_cells, frames[:count], outcomes, clusters)
 
-    def _halves(self, folder: Path, findings: Findings, frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
-        """The trainings on random halves as a table, and what the summary says of them; nothing where none ran."""
-        if not self.halves:
-            return {}
-        start = len(self.truth_cells)
-        truth = half_losses(self.halves, frames[start : start + len(self.halves)])
-        write_frame(truth.table(), folder / HALVES)
-        return {"halves": half_summary(truth, findings.estimate_table, findings.groups, self.spec.seeds[0])}
+    def _added(self, folder: Path, findings: Findings, frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
+        """What the summary says of all that was asked beside leave-one-out; their tables are written."""
+        at, told = len(self.truth_cells), choice_summary(findings)
+        for addition in self.additions:
+            told |= addition.tell(folder, findings, frames[at : at + len(addition.cells)])
+            at += len(addition.cells)
+        if self.controls.asked:
+            told["controls"] += self.controls.method_rows(frames[-len(self.controls.asked) :])
+        return told
 
     def _start(self, ref: ModelRef, block: int) -> tuple[BaseModelStart, Any, int]:
         """Where training begins with a model that exists: its weights, its encoder, and its context."""
@@ -198,8 +216,14 @@ class ValidateTask:
         exact = ref.model_copy(update={"dtype": "float32"})  # a difference of trainings is small beside bfloat16's
         return load_model(exact, self.device, trainable, self.progress)
 
-    def _study(self, method: MethodSpec) -> AttributionContext:
-        """What a method is asked about; each has a study of its own, so that it pays for its own statistics."""
+    def _study(
+        self, method: MethodSpec, parts: dict[str, Packed] | None = None, sizes: dict[str, float] | None = None
+    ) -> AttributionContext:
+        """What a method is asked about; each has a study of its own, so that it pays for its own statistics.
+
+        ``parts``, with ``sizes``: of the training, in the place of the subsets.
+        """
+        from safetensors.torch import load_file
         from safetensors.torch import load_model as load_weights
 
         from untrac_core.attribution.base import AttributionContext, Checkpoint, ModelIdentity
@@ -216,11 +240,11 @@ class ValidateTask:
                 return self._loaded(spec.model, trainable)
             return self._loaded(ModelRef(path=os.fspath(self.leave_out.full.folder(seed))), trainable)
 
-        def checkpoint(name: str, rate: float) -> Checkpoint:
+        def checkpoint(weights: str, moments: str, rate: float) -> Checkpoint:
             def put() -> None:
-                load_weights(load().module, os.fspath(self.leave_out.full.folder(seed) / name))
+                load_weights(load().module, os.fspath(self.leave_out.full.folder(seed) / weights))
 
-            return Checkpoint(put, rate)
+            return Checkpoint(put, rate, lambda: load_file(self.leave_out.full.folder(seed) / moments))
 
         kept = [] if further else self.leave_out.full.checkpoints()
         return AttributionContext(
@@ -229,11 +253,12 @@ class ValidateTask:
             self.prompt_data,
             self.prompts,
             self.subset_data,
-            self.looked_at,
+            parts or self.looked_at,
             spec.estimate_seeds,
             self.progress,
-            [checkpoint(name, rate) for name, rate in kept],
-            {name: float(len(blocks)) for name, blocks in self.material.blocks.items()},
+            [checkpoint(*files) for files in kept],
+            sizes or {name: float(len(blocks)) for name, blocks in self.material.blocks.items()},
+            single_texts=spec.document_halves > 0,
         )
 
     def _notes(self) -> list[str]:

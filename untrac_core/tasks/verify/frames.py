@@ -15,6 +15,7 @@ from untrac_core.stats.bootstrap import CONTRAST
 from untrac_core.stats.clusters import Clusters
 from untrac_core.stats.intervals import Array, Estimate, around, estimate, excludes_zero, items_margin, student_margin
 from untrac_core.tasks.verify.check import VerifiedExample
+from untrac_core.text.labels import texts_of
 
 Sides = Mapping[str, Sequence[Estimate]]
 """Side to one estimate per text, in the order of the texts."""
@@ -109,21 +110,18 @@ def in_words(row: Mapping[str, Any], prompts: PromptSet) -> str:
         return "Nothing can be said: the model broke while each of the chosen texts was unlearned."
     if row["control"] is None:
         return "No control has a number, so nothing says what any other text would do."
-    labels = prompts.sides
-    moved = f"{labels.get(row['side']) or 'these'} texts of {prompts.name}"
-    if row["side"] == CONTRAST:
-        moved = f"{labels['harmful']} texts of {prompts.name}, beyond {labels['harmless']} ones,"
+    moved = texts_of(prompts, row["side"])
     if row["low"] is None:
-        return f"Cannot separate: one control, or one item, says nothing about its own noise ({moved.rstrip(',')})."
+        return f"Cannot separate: one control, or one item, says nothing about its own noise ({moved})."
     size = f"{row['difference']:+.2g} nats per token, 95% interval {row['low']:+.2g} to {row['high']:+.2g}"
     over = f"{row['texts']} chosen and {row['controls']} others"
     if not row["clear"]:
         return (
             "Cannot separate: unlearned alone, the chosen texts cannot be told from texts drawn at random in what they "
-            f"do to the {moved.rstrip(',')} (difference {size}; {over})."
+            f"do to {moved} (difference {size}; {over})."
         )
     way = "less likely" if row["difference"] > 0 else "likelier"
     return (
-        f"Unlearned alone, the chosen texts make the {moved} {way} than texts drawn at random from the same "
+        f"Unlearned alone, the chosen texts make {moved} {way} than texts drawn at random from the same "
         f"subsets do ({size}; {over})."
     )

@@ -17,15 +17,24 @@ MEANING = (
 )
 
 
-def scores(summary: dict[str, Any], scope: str) -> pd.DataFrame:
+OF_DOCUMENTS = "Linear datamodeling score of single texts"
+DOCUMENTS_MEANING = (
+    "Spearman's rank correlation over the random halves of the documents: the loss of a model trained on a half, "
+    "against the sum of the influences of the documents that it lacks. Methods that have no number for single texts "
+    "are not in the table. The interval is a bootstrap over the halves."
+)
+
+
+def scores(summary: dict[str, Any], scope: str, of: str = "halves") -> pd.DataFrame:
     """Each method's score over ``scope``: method (in words), value, low, high, sides; the best first.
 
-    ``scope``: as of :func:`untrac_core.tasks.validate.frames.scopes`. Empty where no halves were trained.
+    ``scope``: as of :func:`untrac_core.tasks.validate.frames.scopes`. ``of``: ``halves``, ``document_halves`` or
+    ``pairs``. Empty where none were trained.
     """
     names = titles(summary)
     rows = [
         row | {"method": names[row["method"]]}
-        for row in summary.get("halves", {}).get("scores", [])
+        for row in summary.get(of, {}).get("scores", [])
         if scope == (row["side"] if row["prompt_set"] is None else f"{row['prompt_set']}: {row['side']}")
     ]
     frame = pd.DataFrame(rows, columns=["method", "value", "low", "high", "sides"])
@@ -47,4 +56,14 @@ def trained_in_words(summary: dict[str, Any]) -> str:
     return (
         f"{count(halves['count'], 'training')} by seed {halves['seed']}, each without "
         f"{count(halves['without'], 'subset')} drawn at random."
+    )
+
+
+def documents_in_words(summary: dict[str, Any]) -> str:
+    """What was trained for the score of single texts, as a sentence."""
+    halves = summary["document_halves"]
+    read = "" if halves["read"] > 0.999 else f" Methods have looked at {halves['read']:.0%} of their text."
+    return (
+        f"{count(halves['count'], 'training')} by seed {halves['seed']}, each without a random half of every subset's "
+        f"documents, {halves['documents']:,} in all.{read}"
     )

@@ -1,4 +1,4 @@
-"""What is drawn of an unlearning."""
+"""What is told of the texts of an unlearning: what the models wrote, and the forget set, text by text."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Pages made of several results, with own words between their figures."""
