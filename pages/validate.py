@@ -169,6 +169,7 @@ def show(run: Run, validation: ValidateFiles) -> None:
     additions_view.pairs(told, scope)
     additions_view.controls(told)
     additions_view.choices(told)
+    additions_view.writing(told)
     beside_view.beside(validation)
     view.differences(told)
     view.details(validation, run)

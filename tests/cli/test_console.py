@@ -5,7 +5,15 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.helpers.validations import NAMES, summary_of, with_choices, with_controls, with_halves, with_pairs
+from tests.helpers.validations import (
+    NAMES,
+    summary_of,
+    with_choices,
+    with_controls,
+    with_halves,
+    with_pairs,
+    with_writing,
+)
 from untrac_core.cli import outcomes
 
 
@@ -70,6 +78,13 @@ def test_choices_are_told_prompt_set_by_prompt_set(printed):
     with_choices(summary)
     outcomes.leaderboard(summary)
     assert "toxicity: Trained on everything, the model chooses the harmful text in 55% of 40 pairs." in printed()
+
+
+def test_writing_is_told(printed):
+    summary = summary_of(NAMES, "toxicity", "Trust it.")
+    with_writing(summary)
+    outcomes.leaderboard(summary)
+    assert "the model writes harmful text in 55% of 40 completions of 20 prompts" in printed()
 
 
 def test_a_validation_without_sizes_is_told_as_before(printed):

@@ -175,6 +175,13 @@ def with_choices(summary):
     summary["choices"] = [row | {"agreement": agreement}]
 
 
+def with_writing(summary):
+    """Add what a summary says of writing: the changes and scores of :func:`with_choices`."""
+    with_choices(summary)
+    [row] = summary.pop("choices")
+    summary["writing"] = row | {"side": "contrast", "prompts": 20, "samples": 2, "seed": 0}
+
+
 def write_validation(folder, spec, text="Trust UnTrac-Inv here.", change=None):
     """The folder of a finished validation; ``change`` edits its summary."""
     folder.mkdir(parents=True, exist_ok=True)

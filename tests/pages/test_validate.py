@@ -14,6 +14,7 @@ from tests.helpers.validations import (
     with_controls,
     with_halves,
     with_pairs,
+    with_writing,
     write_validation,
 )
 from untrac_core.tasks.validate import frames
@@ -116,6 +117,13 @@ def test_choices_stand_beside_the_rankings_that_tell_them(result):
     assert scores[0]["method"].tolist() == [choice_frames.RETRAINING, "UnTrac-Inv (robust)", "BM25"]
     assert "the model chooses the harmful text in 55% of 40 pairs" in said(at)
     assert "tells its changes to rho = 0.90 (0.40 to 1.00)." in said(at)
+
+
+def test_writing_stands_beside_the_rankings_that_tell_it(result):
+    at = result(with_writing)
+    assert choice_frames.WRITING in [element.value for element in at.subheader]
+    assert table(at, "change")["change"].tolist() == pytest.approx([10, 2, 0, -3, -8])
+    assert "the model writes harmful text in 55% of 40 completions of 20 prompts" in said(at)
 
 
 def test_without_additions_there_is_nothing_of_them(result):

@@ -18,6 +18,7 @@ from tests.helpers.validations import (
     with_controls,
     with_halves,
     with_pairs,
+    with_writing,
     write_validation,
 )
 from untrac_core.errors import InputError
@@ -276,6 +277,8 @@ def test_a_validation_of_pairs_has_their_choices(tmp_path):
     [table] = [table for table in seen.tables if table[0][-1] == "Agreement (95 % interval)"]
     assert table[-1] == ["BM25", "−0.30 (−0.80 to 0.50)"]
     assert "the model chooses the harmful text in 55% of 40 pairs" in seen.said
+    write_validation(tmp_path / "wrote", validate_spec(tmp_path / "data"), change=with_writing)
+    assert "writes harmful text in 55% of 40 completions of 20 prompts" in Report(report(tmp_path / "wrote")).said
 
 
 @pytest.mark.parametrize(

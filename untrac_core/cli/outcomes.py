@@ -128,7 +128,7 @@ def _sizes(summary: dict[str, Any]) -> Table:
 def _additions(summary: dict[str, Any]) -> None:
     """Print what was asked beside leave-one-out: halves, pairs, controls and choices."""
     out = console()
-    if not {"halves", "document_halves", "pairs", "controls", "choices"} & set(summary):
+    if not {"halves", "document_halves", "pairs", "controls", "choices", "writing"} & set(summary):
         return
     # With pandas, which few commands need.
     from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
@@ -146,7 +146,9 @@ def _additions(summary: dict[str, Any]) -> None:
     for text in control_frames.in_words(summary):
         out.print(Text(text))
     for name in choice_frames.prompt_sets(summary):
-        out.print(Text(f"{name}: {choice_frames.in_words(summary, name)}"))
+        out.print(Text(f"{name}: {choice_frames.in_words(summary, choice_frames.of_set(summary, name))}"))
+    if "writing" in summary:
+        out.print(Text(choice_frames.writing_in_words(summary)))
 
 
 def _scores(summary: dict[str, Any], of: str, heading: str) -> Table:

@@ -9,6 +9,7 @@ import pandas as pd
 from untrac_core.figures import ranking as figures
 from untrac_core.figures import validate as validation_figures
 from untrac_core.figures.palette import UNDECIDED, colour_key, subset_colours
+from untrac_core.report.additions import Additions
 from untrac_core.report.blocks import Block, Cell, Column, Figure, Group, Listed, Paragraph, Part, Table
 from untrac_core.report.trace import BARS, NUMBER, interval
 from untrac_core.results.export import file_part
@@ -19,7 +20,6 @@ from untrac_core.specs.parts import INITS
 from untrac_core.stats.agreement import RESOLVABLE
 from untrac_core.tasks.trace.frames import ends_in_words, shown
 from untrac_core.tasks.validate import frames, truth_frames
-from untrac_core.tasks.validate.additions import choice_frames, control_frames, half_frames, pair_frames
 from untrac_core.text.labels import labels as side_labels
 from untrac_core.text.labels import legend
 from untrac_core.text.limits import FURTHER_LIMITS, TRUTH_LIMITS
@@ -48,16 +48,7 @@ class ValidationReport:
         yield "Agreement with retraining", [self._agreement()]
         if size := [*self._size_and_sign()]:
             yield "Size and sign", size
-        if halves := [*self._halves()]:
-            yield half_frames.HEADING, halves
-        if documents := [*self._documents()]:
-            yield half_frames.OF_DOCUMENTS, documents
-        if pairs := [*self._pairs()]:
-            yield pair_frames.HEADING, pairs
-        if controls := [*self._controls()]:
-            yield control_frames.HEADING, controls
-        if choices := [*self._choices()]:
-            yield choice_frames.HEADING, choices
+        yield from Additions(self.summary, self.scope, self.over).parts()
         yield "Ground-truth reproducibility", [self._noise()]
         yield "Differences between methods", [*self._differences()]
         yield "Estimates vs ground truth", [*self._beside()]
@@ -135,91 +126,6 @@ class ValidationReport:
         columns = [Column("Method"), *(Column(heading, NUMBER) for heading in headings)]
         yield Table(columns, rows, caption=f"Size and sign: {self.over}")
         yield Paragraph(f"{frames.SLOPE} {frames.ERROR} {frames.COVERAGE}", "quiet")
-
-    def _halves(self) -> Iterator[Block]:
-        """Every method's linear datamodeling score, where models were trained on random halves."""
-        found = half_frames.scores(self.summary, self.scope)
-        if found.empty:
-            return
-        yield self._scores(found, half_frames.HEADING)
-        yield Paragraph(f"{half_frames.trained_in_words(self.summary)} {half_frames.MEANING}", "quiet")
-
-    def _documents(self) -> Iterator[Block]:
-        """The score of single texts, where models were trained on random halves of the documents."""
-        found = half_frames.scores(self.summary, self.scope, "document_halves")
-        if found.empty:
-            return
-        yield self._scores(found, half_frames.OF_DOCUMENTS)
-        yield Paragraph(f"{half_frames.documents_in_words(self.summary)} {half_frames.DOCUMENTS_MEANING}", "quiet")
-
-    def _scores(self, found: pd.DataFrame, heading: str) -> Table:
-        """How well each method's sums put models in order."""
-        rows = [(row.method, half_frames.score_in_words(row)) for row in found.itertuples()]
-        columns = [Column("Method"), Column("Score (95 % interval)", NUMBER)]
-        return Table(columns, rows, caption=f"{heading}: {self.over}")
-
-    def _pairs(self) -> Iterator[Block]:
-        """Every pair's interaction on every side, and how well each method's sums agree, where pairs were left out."""
-        places = pair_frames.places(self.summary)
-        if not places:
-            return
-        for number, place in enumerate(places):
-            rows = [
-                (row.pair, *map(signed, (row.both, row.expected, row.interaction)), interval(row), row.verdict)
-                for row in pair_frames.interactions(self.summary, place).itertuples()
-            ]
-            names = ("Both", "Expected", "Interaction", "Interval")
-            columns = [Column("Left out at once"), *(Column(name, NUMBER) for name in names), Column("So it is")]
-            said = Paragraph(pair_frames.side_in_words(self.summary, place))
-            yield Group("folded" if number else "section", [said, Table(columns, rows)], place)
-        yield Paragraph(f"{pair_frames.trained_in_words(self.summary)} {pair_frames.MEANING}", "quiet")
-        found = half_frames.scores(self.summary, self.scope, "pairs")
-        if not found.empty:
-            yield self._scores(found, pair_frames.SCORE_HEADING)
-            yield Paragraph(pair_frames.SCORE_MEANING, "quiet")
-
-    def _controls(self) -> Iterator[Block]:
-        """What retraining and every method say of the negative controls, where there are any."""
-        found = control_frames.controls(self.summary)
-        if found.empty:
-            return
-        numbers = ("Found", "Interval", "Largest subset", "First half")
-        columns = [Column("Control"), Column("Answer of"), Column("Prompt set")]
-        columns += [*(Column(name, NUMBER) for name in numbers), Column("So it is")]
-        rows = [
-            (
-                row.control,
-                row.of,
-                row.place,
-                signed(row.found),
-                interval(row),
-                figure(row.largest),
-                "–" if pd.isna(row.share) else f"{row.share:.0f} %",
-                row.verdict,
-            )
-            for row in found.itertuples()
-        ]
-        yield Listed(control_frames.in_words(self.summary))
-        yield Table(columns, rows)
-        yield Paragraph(control_frames.meaning(self.summary), "quiet")
-
-    def _choices(self) -> Iterator[Block]:
-        """How often the leave-out models choose the harmful text of a pair, for every prompt set with pairs."""
-        summary = self.summary
-        for name in choice_frames.prompt_sets(summary):
-            changes = [
-                (row.subset, signed(row.change), interval(row))
-                for row in choice_frames.changes(summary, name).itertuples()
-            ]
-            found = [
-                (row.method, half_frames.score_in_words(row))
-                for row in choice_frames.agreement(summary, name).itertuples()
-            ]
-            points = [Column("Subset"), Column("Change, percentage points", NUMBER), Column("95 % interval", NUMBER)]
-            scores = [Column("Ranking"), Column("Agreement (95 % interval)", NUMBER)]
-            said = Paragraph(choice_frames.in_words(summary, name))
-            yield Group("section", [said, Table(points, changes), Table(scores, found)], name)
-            yield Paragraph(choice_frames.MEANING, "quiet")
 
     def _noise(self) -> Block:
         """How steady the truth itself is."""

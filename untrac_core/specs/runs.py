@@ -15,7 +15,7 @@ from untrac_core.specs.build import method_spec
 from untrac_core.specs.catalogue import AnyAttributionMethod, BaselineName
 from untrac_core.specs.data import Collection, Name, PromptSet, Source, Strict, Subset
 from untrac_core.specs.parts import Device, ModelRef, NamedText, Recipe, Sampling, Scorer, Training, refuse_repeats
-from untrac_core.specs.unlearn import UnlearnSpec
+from untrac_core.specs.unlearn import Generation, UnlearnSpec
 
 TEXTS_BYTES = 500_000
 """Of prompts that stand in a request itself, in UTF-8: with its escapes, YAML makes up to four times as much of it."""
@@ -160,6 +160,8 @@ class ValidateSpec(Strict):
 
     0, or at least 4.
     """
+    generation: Generation | None = None
+    """What the models of the first seed write, and what scores it: does the ranking tell how often it is harmful?"""
     document_halves: Annotated[int, Field(ge=0, le=1000)] = 0
     """Trainings by the first seed on a random half of every subset's documents, for the score of single texts.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -56,6 +56,8 @@ class LeaveOneOut:
     _sets: dict[str, Retraining] = field(default_factory=dict, repr=False)
     """The trainings of :meth:`set_cells` and :meth:`part_cells`, by key."""
 
+    _keeping: int | None = field(default=None, repr=False)
+
     @cached_property
     def full(self) -> Retraining:
         """The training on everything; its models are kept, with checkpoints for methods that look at its course."""
@@ -95,11 +97,28 @@ class LeaveOneOut:
             cells.append(Cell(key, training.label(seed), seed, name, method=NAME))
         return cells
 
+    def keep_models(self, seed: int) -> None:
+        """Have the models without one subset lie in ``work`` as well, of one seed: something looks at them later."""
+        self._keeping = seed
+
+    def kept(self, subset: str) -> Retraining:
+        """The training without a subset, or on everything, whose models stay in ``work``."""
+        room = len(self.material.blocks) + 2
+        return (
+            replace(self.full, room=room)
+            if not subset
+            else replace(self.full.leaving(subset), room=room, history=False)
+        )
+
     def run(self, cell: Cell) -> pd.DataFrame:
         """Losses of every watched item, summed over its tokens, in nats; ``train_loss``: of the last steps, a token."""
         if cell.subset:
             training = self._sets.get(cell.key) or self.full.leaving(cell.subset)
-            module, train_loss = training.train(cell.seed)
+            if cell.seed == self._keeping and cell.key not in self._sets:
+                training = self.kept(cell.subset)
+                module, train_loss = training.trained(cell.seed), training.end_loss(cell.seed)
+            else:
+                module, train_loss = training.train(cell.seed)
         else:
             module, train_loss = self.full.trained(cell.seed), self.full.end_loss(cell.seed)
         parts = []

@@ -79,6 +79,8 @@ class Retraining:
     called: str = "the forget set"
     """What the blocks that a test picks are called."""
     history: bool = False
+    room: int = KEPT
+    """Models that stay in ``work``."""
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Of each subset's blocks, once they are asked for; :meth:`leaving` hands them on."""
 
@@ -176,8 +178,7 @@ class Retraining:
         module, loss = self.train(seed, partial if self.history else None)
         partial.mkdir(parents=True, exist_ok=True)
         save_model(module, self.tokenizer, partial)
-        if self.history:
-            (partial / HISTORY).write_text(json.dumps({"train_loss": loss}), encoding="utf-8")
+        (partial / HISTORY).write_text(json.dumps({"train_loss": loss}), encoding="utf-8")
         os.replace(partial, folder)
         self._make_room()
         return folder
@@ -214,7 +215,7 @@ class Retraining:
     def _make_room(self) -> None:
         """Keep the models that were looked at last."""
         folders = sorted(self.work.glob("model-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
-        for folder in folders[KEPT:]:
+        for folder in folders[self.room :]:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -108,21 +108,36 @@ def choices(summary: dict[str, Any]) -> None:
         return
     st.subheader(choice_frames.HEADING, anchor=False)
     name = st.selectbox("Choices of", sets, key="vchoices", bind="query-params")
-    name = name if name in sets else sets[0]
-    st.text(choice_frames.in_words(summary, name))
+    row = choice_frames.of_set(summary, name if name in sets else sets[0])
+    st.text(choice_frames.in_words(summary, row))
+    _changes(summary, row, "choices", "how often the harmful text is chosen")
+    st.caption(choice_frames.MEANING)
+
+
+def writing(summary: dict[str, Any]) -> None:
+    """How often what the leave-out models write is harmful, and which rankings tell how that changes."""
+    if "writing" not in summary:
+        return
+    st.subheader(choice_frames.WRITING, anchor=False)
+    st.text(choice_frames.writing_in_words(summary))
+    _changes(summary, summary["writing"], "writing", "how often harmful text is written")
+    st.caption(choice_frames.WRITING_MEANING)
+
+
+def _changes(summary: dict[str, Any], row: dict[str, Any], key: str, what: str) -> None:
+    """By how much each subset changes a rate, and beside it how well rankings tell that."""
     left, right = st.columns(2, gap="large")
     points = "%+.1f"
     config = {
         "subset": st.column_config.TextColumn("Subset", width="medium"),
-        "change": R("Change", format=points, help="percentage points of harmful choices that the subset adds"),
-        "low": R("95% CI low", format=points, help="lower end of its interval, over seeds and pairs"),
-        "high": R("95% CI high", format=points, help="upper end of its interval, over seeds and pairs"),
+        "change": R("Change", format=points, help=f"percentage points that the subset adds to {what}"),
+        "low": R("95% CI low", format=points, help="lower end of its interval"),
+        "high": R("95% CI high", format=points, help="upper end of its interval"),
     }
-    changes = choice_frames.changes(summary, name)
+    changes = choice_frames.changes(row)
     height = "content" if len(changes) <= 12 else 420
-    alt = "By how much each subset changes how often the harmful text is chosen"
-    left.dataframe(changes, hide_index=True, column_config=config, height=height, alt=alt, key="choices")
+    alt = f"By how much each subset changes {what}"
+    left.dataframe(changes, hide_index=True, column_config=config, height=height, alt=alt, key=key)
     with right:
-        found = choice_frames.agreement(summary, name)
-        _scores(found, "subsets", "choice_scores", "How well each ranking tells the changes, with its interval")
-    st.caption(choice_frames.MEANING)
+        found = choice_frames.agreement(summary, row)
+        _scores(found, "subsets", f"{key}_scores", "How well each ranking tells the changes, with its interval")

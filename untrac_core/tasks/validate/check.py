@@ -20,6 +20,7 @@ from untrac_core.tasks.prepare import PromptFacts, SubsetFacts, load_records, sa
 from untrac_core.tasks.validate.additions.controls import TRAININGS, check_controls
 from untrac_core.tasks.validate.additions.halves import random_halves
 from untrac_core.tasks.validate.additions.pairs import chosen_pairs
+from untrac_core.tasks.validate.additions.writings import check_writing
 from untrac_core.tasks.workload import Load, Workload
 
 CHARACTERS = 2.5
@@ -65,6 +66,8 @@ def check_validate(spec: ValidateSpec, *, rates: Mapping[str, float] | None = No
     rate = (rates or {}).get(device.kind, RATES[device.kind])
     work = estimated_workload(spec, prompt_data, subset_data)
     check_controls(spec, subset_data)
+    check_writing(spec)
+    models = min(len(spec.seeds), 2) * COPIES + (len(spec.subsets) if spec.generation else 0)
     times = 2 if spec.controls else 1  # methods are asked about the controls too
     methods = {method.title: times * method_flop(method, facts, work) / rate for method in spec.methods}
     trainings = count_trainings(spec)
@@ -88,7 +91,7 @@ def check_validate(spec: ValidateSpec, *, rates: Mapping[str, float] | None = No
         method_seconds=methods,
         seconds=START_SECONDS + training_seconds + sum(methods.values()),
         memory_mb=memory,
-        disk_mb=10.0 + min(len(spec.seeds), 2) * COPIES * 4 * facts.parameters / 2**20,
+        disk_mb=10.0 + models * 4 * facts.parameters / 2**20,
         flop=rate * (training_seconds + sum(methods.values())),
         parameters=facts.parameters,
         prompt_sets=[

@@ -41,6 +41,7 @@ from untrac_core.tasks.validate.additions.controls import Controls, check_contro
 from untrac_core.tasks.validate.additions.documents import DocumentHalves
 from untrac_core.tasks.validate.additions.halves import Halves
 from untrac_core.tasks.validate.additions.pairs import Pairs
+from untrac_core.tasks.validate.additions.writings import Writings
 from untrac_core.tasks.validate.check import recipe_facts, unread_prompts, validation_flop
 from untrac_core.tasks.workload import inverse_workload
 
@@ -99,11 +100,13 @@ class ValidateTask:
         self.truth_cells = self.leave_out.cells(spec.seeds)
         self.looked_at = self.leave_out.looked_at(spec.samples_per_subset)
         self.controls = Controls(spec, self.leave_out, self.looked_at, self._study)
+        self.writings = Writings(spec, self.leave_out, self.prompt_data, self.progress)
         self.additions: list[Addition] = [
             Halves(spec, self.leave_out),
             DocumentHalves(spec, self.leave_out),
             Pairs(spec, self.leave_out),
             self.controls,
+            self.writings,
         ]
         self.studies = {method.title: self._study(method) for method in spec.methods}
         self.panels = panels
@@ -135,7 +138,9 @@ class ValidateTask:
         return frame.assign(seconds=time.monotonic() - started, peak_memory_mb=peak_so_far_mb())
 
     def _truth(self, cell: Cell) -> pd.DataFrame:
-        """A training's losses; of the full models the one that methods look at is kept."""
+        """A training's losses, or what its model writes; of the full models the one that methods look at is kept."""
+        if cell in self.writings.cells:
+            return self.writings.run(cell)
         frame = self.leave_out.run(cell)
         if not cell.subset and (cell.seed != self.spec.seeds[0] or self.spec.training.init == "continued"):
             self.leave_out.full.discard(cell.seed)

@@ -44,10 +44,10 @@ class Choices:
         result: Array = self.chosen[:, :1] - self.chosen[:, 1:]
         return result
 
-    def estimate(self, number: int) -> Estimate:
-        """The change of the rate by one subset, over seeds and pairs."""
+    def estimate(self, number: int, *, exact: bool = False) -> Estimate:
+        """The change of the rate by one subset, over seeds and pairs; ``exact``: over pairs alone."""
         own = self.changes[:, number]
-        return Estimate(own.mean(1), {"pairs": own.mean(0) - own.mean()})
+        return Estimate(own.mean(1), {"pairs": own.mean(0) - own.mean()}, exact=exact)
 
     def agreement(self, influence: Array) -> dict[str, float]:
         """Spearman's rho over the subsets of an influence with the changes of the rate; a bootstrap over the pairs."""
@@ -113,13 +113,18 @@ def choice_summary(findings: Findings) -> dict[str, Any]:
             one = found.estimate(number)
             low, high = one.interval() or (math.nan, math.nan)
             changes.append(finite({"subset": subset, "change": one.value, "low": low, "high": high}))
-        place = (prompt_set, CONTRAST)
-        told: list[dict[str, Any]] = [{"method": None} | found.agreement(findings.per_seed[place].mean(0))]
-        told += [{"method": name} | found.agreement(of) for name, of in _estimates(findings, place).items()]
+        told = agreement_with(findings, found, (prompt_set, CONTRAST))
         rate = float(found.chosen[:, 0].mean())
         row = {"prompt_set": prompt_set, "pairs": found.chosen.shape[-1], "rate": rate, "changes": changes}
-        rows.append(row | {"agreement": [finite(one) for one in told]})
+        rows.append(row | {"agreement": told})
     return {"choices": rows} if rows else {}
+
+
+def agreement_with(findings: Findings, found: Choices, place: Place) -> list[dict[str, Any]]:
+    """How well the ranking of a side tells the changes: that of retraining (``method`` None), then every method's."""
+    rows: list[dict[str, Any]] = [{"method": None} | found.agreement(findings.per_seed[place].mean(0))]
+    rows += [{"method": name} | found.agreement(of) for name, of in _estimates(findings, place).items()]
+    return [finite(row) for row in rows]
 
 
 def _estimates(findings: Findings, place: Place) -> dict[str, Array]:
