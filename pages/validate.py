@@ -36,7 +36,8 @@ LATEST = 5
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
     ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"),
-    ("document_halves", "document_halves"), ("pairs", "pairs"), ("controls", "controls"), ("name", "name"),
+    ("document_halves", "document_halves"), ("pairs", "pairs"), ("controls", "controls"), ("generation", "generation"),
+    ("name", "name"),
 )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def sections(store: Store, spots: Spots, brought: dict[str, str]) -> tuple[dict[
     recipe = st.expander("Its data and its recipe") if way == "demo" else st.container(border=True)
     methods = st.container()
     with st.container():
-        rest = parts.gather("often", form.seeds_section, spots) or {}
+        rest = parts.gather("often", form.seeds_section, spots, known) or {}
     limit = rest.pop("limit", None)
     with recipe:
         values["training"] = parts.gather("recipe", form.recipe_section, way)

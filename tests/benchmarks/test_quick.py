@@ -9,7 +9,7 @@ from benchmarks.accuracy.testbeds import QUICK
 from tests.helpers.real_data import ROOT
 
 
-@pytest.mark.slow  # trains ten models
+@pytest.mark.slow  # trains eight models
 def test_the_quick_testbed_runs_and_goes_on(tmp_path, monkeypatch):
     """On ToxiGen's contrast our methods agree with retraining, and a second call trains nothing."""
     monkeypatch.setenv("UNTRAC_SHARED_DATA", str(ROOT))
@@ -21,7 +21,7 @@ def test_the_quick_testbed_runs_and_goes_on(tmp_path, monkeypatch):
         for row in summary["leaderboard"]
         if (row["prompt_set"], row["side"], row["metric"]) == ("toxigen", "contrast", "pearson")
     }
-    assert set(found) == {"untrac-inv (robust)", "untrac (robust)", "continuation", "shampoo-dot", "bm25", "random"}
+    assert set(found) == {"untrac-inv (robust)", "untrac (robust)", "continuation", "bm25", "random"}
     assert min(found["untrac-inv (robust)"], found["untrac (robust)"], found["continuation"]) > 0.5
 
     def trained(*_, **__):

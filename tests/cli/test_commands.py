@@ -39,7 +39,8 @@ def test_the_commands_and_their_options_are_these():
         "library-remove": ["entry_id"],
         "worker": ["--device"],
         "demo": ["--write"],
-        "report": ["result", "--out", "--force", "--show-texts"],
+        "report": ["results", "--out", "--notes", "--title", "--force", "--show-texts"],
+        "bundle": ["results", "--out", "-o", "--title", "--force", "--show-texts"],
         "dashboard": ["--port"],
         "view": ["folder", "--port"],
     }

@@ -10,7 +10,7 @@ from pages.components.layout.labels import TRAINABLE
 from tests.helpers.making import HOSTILE, add_own, enqueue, finish, no_markup, said, sound, texts_jsonl
 from tests.helpers.unlearnings import RUN, unlearn_spec, write_course
 from untrac_core.demo.requests import demo_unlearning
-from untrac_core.engine import DEMO_RUN
+from untrac_core.engine import DEMO_RUN, DEMO_UNLEARNING
 from untrac_core.engine.ledger import RunWriter
 from untrac_core.paths import DEMO
 from untrac_core.specs.files import to_yaml
@@ -24,7 +24,7 @@ def start(at):
 
 def made(store):
     """The unlearnings that the page has made."""
-    return store.runs(kind="unlearn")
+    return [run for run in store.runs(kind="unlearn") if run.id != DEMO_UNLEARNING]
 
 
 def asked(at, store):

@@ -196,7 +196,8 @@ def test_too_few_models_say_nothing(result):
 def test_everything_can_be_taken_away(result):
     at = result()
     assert downloads(at) == [
-        "Audit record (JSON)", "Everything (.zip)", "Metrics (CSV)", "Curves (CSV)", "Collateral (CSV)",
+        "Audit record (JSON)", "Report (HTML)", "Everything (.zip)",
+        "Metrics (CSV)", "Curves (CSV)", "Collateral (CSV)",
         "Single texts (CSV)", "Written (CSV)", "Summary (JSON)", "Request (YAML)",
     ]  # fmt: skip
     assert "untrac run unlearn.yaml" in said(at)

@@ -22,6 +22,7 @@ SPEC, ENVIRONMENT, SUMMARY, LOG = "spec.yaml", "environment.json", "summary.json
 INFLUENCE, EXAMPLES, TOKENS = "influence.parquet", "examples.parquet", "tokens.parquet"
 GROUND_TRUTH, PLANTED = "ground_truth.parquet", "planted.csv"
 HALVES, PAIRS, DOCUMENT_HALVES = "halves.parquet", "pairs.parquet", "document_halves.parquet"
+WRITINGS = "writings.parquet"
 PROMPT_EXAMPLES, TEXT_FEATURES, GROUPS = "prompt_examples.parquet", "text_features.parquet", "groups.parquet"
 COMPLETIONS, ESTIMATES, VERIFIED_EXAMPLES = "completions.parquet", "estimates.parquet", "verified_examples.parquet"
 METRICS, CURVES, COLLATERAL = "metrics.parquet", "curves.parquet", "collateral.parquet"

@@ -33,6 +33,10 @@ GLOSSARY = {
         "Spearman's rank correlation between the losses of models trained on random halves of the subsets and the "
         "sums of the influences of what each lacks; the literature's LDS"
     ),
+    "interaction": (
+        "what leaving out two subsets at once shows beyond the sum of their influences, at the shares that the rest "
+        "then has; in nats per token"
+    ),
     "interval": (
         "the 95 % confidence interval over seeds and examples: how far the estimate may move with other seeds and "
         "other texts of the same kind"
@@ -47,6 +51,9 @@ GLOSSARY = {
     "collapse": "the state of a model that an unlearning has destroyed; its losses rank nothing",
     "forget set": "what an unlearning takes out",
     "retain set": "what an unlearning keeps",
+    "neighbours of a forget set": (
+        "the retained texts that the model finds most like one of its texts, by the cosine of mean hidden states"
+    ),
     "holdout set": "text of the same source as the forget set that the model never saw",
     "retrained reference": "a model of the same recipe that never saw the forget set",
     "seed noise": (

@@ -6,7 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components.forms.source_picker import option, path_field
+from pages.components.forms.source_picker import option
+from pages.components.forms.writing import writing_section
 from pages.components.layout.errors import Spots
 from pages.components.layout.labels import shown_as
 from pages.components.library.library_views import named
@@ -23,7 +24,6 @@ from untrac_core.text.glossary import meaning_of
 PREFIX = request.PREFIX
 LARGE = 300e6
 """Parameters from which on an adapter alone moves, unless another choice is made."""
-SCORERS = {"lexicon": "by the word list that comes with it", "classifier": "by a classifier", "none": "not at all"}
 
 
 def fill(origin: Origin) -> None:
@@ -212,47 +212,8 @@ def measures_section(known: Shelf, origin: Origin) -> dict[str, Any]:
             help="A subset that the model never saw: what 'forgotten' should look like, where there is no retrained "
             "model.",
         )
-        writing = _writing(origin)
+        names = [prompts.name for prompts in origin.prompts]
+        writing = writing_section(PREFIX, names, "Let every model write to the same prompts", "metrics")
     if relearn is None or look is None:
         raise InputError("a field is empty", field="metrics", hint="fill it in")
     return {"relearn_steps": int(relearn), "eval_samples": int(look), "limit": limit, "generation": writing}
-
-
-def _writing(origin: Origin) -> dict[str, Any] | None:
-    """Whether the models write, to which prompts, and what scores that."""
-    sets = [prompts.name for prompts in origin.prompts]
-    if not sets:
-        st.caption("Without a prompt set the models write nothing.")
-        return None
-    if not st.toggle("Let every model write to the same prompts", key="u_write"):
-        return None
-    option("u_write_set", sets, sets[0])
-    option("u_scorer", list(SCORERS), "lexicon")
-    left, right = st.columns(2)
-    chosen = left.selectbox("Prompts of", sets, key="u_write_set")
-    how = right.selectbox("Scored", list(SCORERS), format_func=shown_as(SCORERS), key="u_scorer")
-    places = st.columns(4)
-    fields = (
-        ("generation", "Prompts, at most", 2_000),
-        ("samples", "Samples of each", 100),
-        ("tokens", "Tokens", 1_024),
-    )
-    sizes = [
-        place.number_input(label, min_value=1, max_value=most, step=1, key=f"u_{name}")
-        for place, (name, label, most) in zip(places, fields, strict=False)
-    ]
-    temperature = places[3].number_input(
-        "Temperature", min_value=0.0, max_value=10.0, step=0.1, format="%g", key="u_temperature",
-        help="0: the likeliest token always; 1: as the model's own probabilities say",
-    )  # fmt: skip
-    if temperature is None or any(size is None for size in sizes):
-        raise InputError("a field is empty", field="metrics", hint="fill it in")
-    limit, samples, tokens = (int(size or 1) for size in sizes)
-    scorer: dict[str, Any] | None = {"lexicon": {"bundled": "lexicon.txt"}} if how == "lexicon" else None
-    if how == "classifier":
-        folder = path_field("u_c_", "model", "Classifier folder", "models/classifier")
-        if folder is None:
-            raise InputError("no classifier is named", field="metrics", hint="fill in the field, or score otherwise")
-        scorer = {"classifier": {"path": str(folder)}}
-    sampling = {"samples": samples, "tokens": tokens, "temperature": temperature}
-    return {"prompt_set": chosen, "limit": limit, "sampling": sampling, "scorer": scorer}

@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.components.forms.refill import refill
 from pages.components.forms.source_picker import option
+from pages.components.forms.writing import CLASSIFIER, LEXICON, writing_section
 from pages.components.layout.errors import Spots
 from pages.components.layout.labels import number, shown_as
 from pages.components.library.library_views import named
@@ -40,6 +41,8 @@ COSTS = {
 }
 CHOSEN = [f"{method.name} {method.variant}" if method.unlearns else method.name for method in METHODS_COMPARED]
 BLOCKS = 192
+WRITING = {"write": False, "generation": 40, "samples": 4, "tokens": 16, "temperature": 0.4}
+"""Prompts, samples and lengths that the form begins with: a rate of a few percent shows in so many."""
 DATA = {"prompts": "prompts", "subsets": "subset"}
 SHAPES = {"opt": "OPT", "gpt2": "GPT-2", "llama": "Llama", "gpt-neox": "GPT-NeoX", "qwen3": "Qwen3"}
 RATES = {"scratch": 0.002, "base": 5e-5, "continued": 5e-6}
@@ -271,12 +274,11 @@ def methods_section() -> list[dict[str, str]]:
     return [CHOICES[one] for one in chosen]
 
 
-def seeds_section(spots: Spots) -> dict[str, Any]:
+def seeds_section(spots: Spots, known: Shelf) -> dict[str, Any]:
     """How often it is repeated, on what device, and how much of each subset the methods look at."""
     st.subheader("3 · Seeds and sample sizes", anchor=False)
     st.session_state.setdefault("v_seeds", ", ".join(map(str, DEMO.seeds)))
-    known = {device.name: device.label for device in devices()}
-    machines = {"auto": "auto", **known}
+    machines = {"auto": "auto", **{device.name: device.label for device in devices()}}
     option("v_device", list(machines), "auto")
     left, right = st.columns(2)
     seeds = left.text_input(
@@ -284,7 +286,7 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
     )
     spots["seeds"] = left.empty()
     device = right.selectbox("Device", list(machines), format_func=shown_as(machines), key="v_device")
-    added = additions_section(spots)
+    added = additions_section(spots, known)
     st.session_state.setdefault("v_estimate_seeds", ", ".join(map(str, DEMO.estimate_seeds)))
     with st.expander("What the methods see"):
         places = st.columns(3)
@@ -310,7 +312,7 @@ def seeds_section(spots: Spots) -> dict[str, Any]:
     }
 
 
-def additions_section(spots: Spots) -> dict[str, Any]:
+def additions_section(spots: Spots, known: Shelf) -> dict[str, Any]:
     """What is trained beside leave-one-out: halves of the subsets or of their documents, pairs, and controls."""
     for field in ("v_halves", "v_document_halves", "v_pairs"):
         st.session_state.setdefault(field, 0)
@@ -356,10 +358,19 @@ def additions_section(spots: Spots) -> dict[str, Any]:
         "drawn from all subsets none. Retraining and every method are asked, which doubles the time of the methods.",
     )
     spots["controls"] = st.empty()
+    for field, value in WRITING.items():
+        st.session_state.setdefault(f"v_{field}", value)
+    sets = [known["prompts"][one].name for one in st.session_state.get("v_prompts", []) if one in known["prompts"]]
+    generation = writing_section(
+        PREFIX, sets, "Let the leave-out models write: does the ranking tell how often it is harmful?", "generation",
+        (LEXICON, CLASSIFIER),
+    )  # fmt: skip
+    spots["generation"] = st.empty()
     return {
         "halves": halves or 0,
         "document_halves": documents or 0,
         "pairs": pairs or 0,
+        "generation": generation,
         "controls": [name for name in control_frames.NAMES if name in controls],
     }
 

@@ -151,7 +151,8 @@ def test_items_are_what_the_cells_say(traced, request_of):
     result = traced["untrac"]
     cells = [pd.read_parquet(path) for path in (result.folder.parent / "cells").glob("*.parquet")]
     cells = [cell for cell in cells if "tokens" in cell]  # those of the first stage
-    last = pd.concat(cell[cell["step"] == cell["step"].max()] for cell in cells)
+    common = min(cell["step"].max() for cell in cells)  # a seed may stop before it would run away
+    last = pd.concat(cell[cell["step"] == common] for cell in cells)
     last = last[(last["subset"] == "weavers") & (last["side"] == "harmful")]
     expected = (last["change"] / last["tokens"]).groupby(last["example"]).mean()
     items = result.items("talk", "harmful")

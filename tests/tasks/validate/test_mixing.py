@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from untrac_core.tasks.validate.halves import COLUMNS, random_halves
 
 from tests.helpers import validations
 from untrac_core.errors import InputError
 from untrac_core.paths import DEMO
 from untrac_core.results.folders import HALVES, load_trace, load_validate, write_frame
+from untrac_core.tasks.validate.additions.halves import COLUMNS, random_halves
 from untrac_core.tasks.validate.mixing import checked_by_halves, mixing_of
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.recipes import CHEAP, validate_spec
 from tests.helpers.worlds import WORDS, sentences
 from untrac_core.errors import InputError
-from untrac_core.results.folders import GENERATIONS, read_frame
+from untrac_core.results.folders import WRITINGS, read_frame
 from untrac_core.tasks.run import validate
 from untrac_core.tasks.validate.additions.writings import rates
 from untrac_core.tasks.validate.check import check_validate
@@ -57,7 +57,7 @@ def test_every_model_writes_and_is_trained_once(spec, tmp_path, monkeypatch):
     monkeypatch.setattr(retraining.Retraining, "train", noted)
     result = validate(spec, tmp_path / "out", threads=1)
     assert sorted(trained, key=str) == sorted([None, *WORDS], key=str)
-    table = read_frame(tmp_path / "out" / GENERATIONS)
+    table = read_frame(tmp_path / "out" / WRITINGS)
     assert table.groupby("subset").size().to_dict() == dict.fromkeys(["", *WORDS], 24)
     assert set(table["harmful"]) == {True, False}
     told = result.summary["writing"]

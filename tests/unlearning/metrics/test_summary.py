@@ -230,7 +230,7 @@ def test_every_forgotten_text_has_its_losses_exposure_and_stratum():
     }  # fmt: skip
     usual = {(UNSEEN, "loss"): [30, 40, 50, 60]}
     readings = {who: ModelEvaluation.of(table({(GONE, "loss"): losses} | usual)) for who, losses in of.items()}
-    texts = [("a", "one"), ("b", "two"), ("c", "three")]
+    texts = [("a", "one", math.nan), ("b", "two", math.nan), ("c", "three", 0.9)]
     found = forget_examples_frame(readings, "npo", where, texts).set_index("id")
     assert found.text.tolist() == ["one", "two", "three"]
     np.testing.assert_allclose(found.after, [2.5, 3, 1])
@@ -240,6 +240,7 @@ def test_every_forgotten_text_has_its_losses_exposure_and_stratum():
     assert found.memorised.tolist() == ["low", "middle", "high"]
     assert found.difficult.tolist() == ["low", "middle", "high"]
     assert found.unusual.tolist() == [False, False, True]
+    np.testing.assert_allclose(found.neighbour, [math.nan, math.nan, 0.9])
     bare = forget_examples_frame({who: r for who, r in readings.items() if who[0] != "retrained"}, "npo", where, texts)
     assert bare.genex.isna().all()
     assert set(bare.memorised) == {""}

@@ -23,7 +23,7 @@ from untrac_core.data.prompts import PromptData
 from untrac_core.errors import InputError
 from untrac_core.fileio import finite
 from untrac_core.progress import Progress
-from untrac_core.results.folders import GENERATIONS, write_frame
+from untrac_core.results.folders import WRITINGS, write_frame
 from untrac_core.specs import ModelRef, ValidateSpec
 from untrac_core.stats.bootstrap import CONTRAST, Place
 from untrac_core.stats.intervals import LEAST, Array
@@ -95,7 +95,7 @@ class Writings:
         if not frames:
             return {}
         tables = [frame.assign(subset=cell.subset) for cell, frame in zip(self.cells, frames, strict=True)]
-        write_frame(pd.concat(tables, ignore_index=True)[COLUMNS], folder / GENERATIONS)
+        write_frame(pd.concat(tables, ignore_index=True)[COLUMNS], folder / WRITINGS)
         found = Choices(rates(frames)[None], findings.subsets)
         changes = []
         for number, subset in enumerate(found.subsets):
