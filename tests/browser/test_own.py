@@ -280,7 +280,7 @@ def test_the_hub_is_an_ordinary_way_in(hub, browser, shot, tmp_path):
         page.locator(".st-key-add_subsets").get_by_text("Hugging Face Hub", exact=True).click()
         page.locator(".st-key-add_subsets").get_by_text("One subset per split", exact=True).click()
         fill(page, "Id on the Hugging Face Hub", "fishers/talk")
-        page.get_by_role("button", name="Look", exact=True).click()
+        page.get_by_role("button", name="Look up", exact=True).click()
         page.get_by_role("button", name="Add 2 subsets").click()
         page.wait_for_url("**job=**")
         expect(page.get_by_text("Next: trace them (2 of your own)")).to_be_visible()
