@@ -53,10 +53,10 @@ class LeaveOneOut:
     device: torch.device
     work: Path
     progress: Progress
+    keep: int | None = None
+    """A seed whose models without one subset lie in ``work`` as well, as something looks at them later."""
     _sets: dict[str, Retraining] = field(default_factory=dict, repr=False)
     """The trainings of :meth:`set_cells` and :meth:`part_cells`, by key."""
-
-    _keeping: int | None = field(default=None, repr=False)
 
     @cached_property
     def full(self) -> Retraining:
@@ -97,10 +97,6 @@ class LeaveOneOut:
             cells.append(Cell(key, training.label(seed), seed, name, method=NAME))
         return cells
 
-    def keep_models(self, seed: int) -> None:
-        """Have the models without one subset lie in ``work`` as well, of one seed: something looks at them later."""
-        self._keeping = seed
-
     def kept(self, subset: str) -> Retraining:
         """The training without a subset, or on everything, whose models stay in ``work``."""
         room = len(self.material.blocks) + 2
@@ -114,7 +110,7 @@ class LeaveOneOut:
         """Losses of every watched item, summed over its tokens, in nats; ``train_loss``: of the last steps, a token."""
         if cell.subset:
             training = self._sets.get(cell.key) or self.full.leaving(cell.subset)
-            if cell.seed == self._keeping and cell.key not in self._sets:
+            if cell.seed == self.keep and cell.key not in self._sets:
                 training = self.kept(cell.subset)
                 module, train_loss = training.trained(cell.seed), training.end_loss(cell.seed)
             else:

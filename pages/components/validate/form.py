@@ -41,6 +41,24 @@ COSTS = {
 }
 CHOSEN = [f"{method.name} {method.variant}" if method.unlearns else method.name for method in METHODS_COMPARED]
 BLOCKS = 192
+TRAININGS = {
+    "halves": (
+        "Random halves",
+        "Trainings on half of the subsets each: their losses give the linear datamodeling score of every method. Take "
+        "a few dozen.",
+    ),
+    "document_halves": (
+        "Random halves of the documents",
+        "Trainings without half of every subset's documents: do the influences of single texts add up? Take a few "
+        "dozen.",
+    ),
+    "pairs": (
+        "Random pairs",
+        "Pairs of subsets that are left out at once, by every seed: do their influences add up? In YAML, pairs can be "
+        "named too.",
+    ),
+}
+"""What is trained beside leave-one-out, by its field: label, and what it is for."""
 WRITING = {"write": False, "generation": 40, "samples": 4, "tokens": 16, "temperature": 0.4}
 """Prompts, samples and lengths that the form begins with: a rate of a few percent shows in so many."""
 DATA = {"prompts": "prompts", "subsets": "subset"}
@@ -314,39 +332,14 @@ def seeds_section(spots: Spots, known: Shelf) -> dict[str, Any]:
 
 def additions_section(spots: Spots, known: Shelf) -> dict[str, Any]:
     """What is trained beside leave-one-out: halves of the subsets or of their documents, pairs, and controls."""
-    for field in ("v_halves", "v_document_halves", "v_pairs"):
-        st.session_state.setdefault(field, 0)
-    left, right, middle = st.columns(3)
-    halves = left.number_input(
-        "Random halves",
-        min_value=0,
-        max_value=1000,
-        step=1,
-        key="v_halves",
-        help="Trainings on half of the subsets each: their losses give the linear datamodeling score of every "
-        "method; 0: none. Take a few dozen.",
-    )
-    spots["halves"] = left.empty()
-    documents = right.number_input(
-        "Random halves of the documents",
-        min_value=0,
-        max_value=1000,
-        step=1,
-        key="v_document_halves",
-        help="Trainings without half of every subset's documents: do the influences of single texts add up? 0: none. "
-        "Take a few dozen.",
-    )
-    spots["document_halves"] = right.empty()
-    pairs = middle.number_input(
-        "Random pairs",
-        min_value=0,
-        max_value=1000,
-        step=1,
-        key="v_pairs",
-        help="Pairs of subsets that are left out at once, by every seed: do their influences add up? 0: none. In YAML, "
-        "pairs can be named too.",
-    )
-    spots["pairs"] = middle.empty()
+    numbers = {}
+    for place, (field, (label, meaning)) in zip(st.columns(len(TRAININGS)), TRAININGS.items(), strict=True):
+        st.session_state.setdefault(f"v_{field}", 0)
+        asked = place.number_input(
+            label, min_value=0, max_value=1000, step=1, key=f"v_{field}", help=f"{meaning} 0: none."
+        )
+        numbers[field] = asked or 0
+        spots[field] = place.empty()
     held_among("v_controls", control_frames.NAMES, [])
     controls = st.multiselect(
         "Negative controls",
@@ -367,9 +360,7 @@ def additions_section(spots: Spots, known: Shelf) -> dict[str, Any]:
     )  # fmt: skip
     spots["generation"] = st.empty()
     return {
-        "halves": halves or 0,
-        "document_halves": documents or 0,
-        "pairs": pairs or 0,
+        **numbers,
         "generation": generation,
         "controls": [name for name in control_frames.NAMES if name in controls],
     }

@@ -96,7 +96,8 @@ class ValidateTask:
             for side, items in sides.items()
         ]
         self.material = material
-        self.leave_out = LeaveOneOut(training, material, self.start, eval_sets, self.device, work, self.progress)
+        keep = spec.seeds[0] if spec.generation is not None else None
+        self.leave_out = LeaveOneOut(training, material, self.start, eval_sets, self.device, work, self.progress, keep)
         self.truth_cells = self.leave_out.cells(spec.seeds)
         self.looked_at = self.leave_out.looked_at(spec.samples_per_subset)
         self.controls = Controls(spec, self.leave_out, self.looked_at, self._study)

@@ -59,7 +59,6 @@ class Writings:
                 field="generation",
                 hint=f"name at least {LEAST}, or raise 'limit'",
             )
-        leave_out.keep_models(spec.seeds[0])
         self.cells = [self._cell(spec.seeds[0], subset) for subset in ("", *leave_out.material.blocks)]
 
     def _cell(self, seed: int, subset: str) -> Cell:
