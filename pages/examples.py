@@ -125,8 +125,11 @@ def unlearn_link(run: Run, prompts: PromptSet, side: str, subset: str | None, sh
 
 
 def take_out(run: Run, result: TraceFiles, shelf: data.Shelf) -> None:
-    """The first texts of the list as a file, by which to filter the training data."""
-    with st.expander("Export the first texts, to filter the training data"):
+    """The first texts of the list as a file, by which to filter the training data; drawn when it is opened."""
+    section = st.expander("Export the first texts, to filter the training data", key="export_first", on_change="rerun")
+    if not section.open:
+        return
+    with section:
         most = len(shelf.rows)
         left, right = st.columns([1, 3], vertical_alignment="bottom")
         number = left.number_input("Texts", min_value=1, max_value=most, value=min(UNLEARNED, most), key="export_texts")

@@ -11,7 +11,6 @@ import streamlit as st
 from pages.components.compare import data
 from pages.components.compare.data import Seen
 from pages.components.layout.downloads import address, chart_config
-from pages.components.layout.labels import with_signs
 from pages.components.layout.shell import LETTERS_PRESENTED, is_dark, lines
 from pages.components.layout.shell import presented as chosen_for
 from untrac_core.explore.agreement import RankAgreement, agreement_in_words
@@ -191,7 +190,7 @@ def ranks(seen: Sequence[Seen], found: ComparedViews, letter: str) -> None:
         return
     columns = _columns(found, letter)
     st.dataframe(
-        with_signs(table, [name for name in columns if not name.startswith(("Subset", "Rank", "Move"))]),
+        table,
         hide_index=True,
         column_config=columns,
         height="content" if len(table) <= 12 else 460,
@@ -233,9 +232,9 @@ def _columns(found: ComparedViews, letter: str) -> dict[str, Any]:
         # A column's help is markdown, and the unit of another's score is another's words.
         unit = view.unit if view.measures_loss else "a score in the method's own unit"
         for part in ("Value", "95% CI low", "95% CI high"):
-            config[f"{part} {one}"] = number(help=unit, width="small")
+            config[f"{part} {one}"] = number(format="%+.2g", help=unit, width="small")
         for part in ("", " from", " to"):
-            config[f"{one} − A{part}"] = number(help=unit, width="small")
+            config[f"{one} − A{part}"] = number(format="%+.2g", help=unit, width="small")
     return config
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-
-import pandas as pd
 
 from untrac_core.figures.palette import HARMFUL, HARMLESS, UNDECIDED, colour_key, paleness
 from untrac_core.specs import PromptSet
 from untrac_core.text.labels import labels
-from untrac_core.text.numbers import duration, signed
+from untrac_core.text.numbers import duration
 
 TINTS = {HARMFUL: "orange", HARMLESS: "blue", UNDECIDED: "gray"}
 """The colours of figures as the theme names them."""
@@ -98,11 +96,6 @@ def bytes_in_words(size: float) -> str:
         if size >= unit:
             return f"{size / unit:.2g} {word}" if size < 10 * unit else f"{size / unit:,.0f} {word}"
     return f"{size:.0f} B"
-
-
-def with_signs(frame: pd.DataFrame, columns: Sequence[str]) -> Any:
-    """A table whose numbers are written as in the figures, with a true minus; it still sorts by the numbers."""
-    return frame.style.format(dict.fromkeys([name for name in columns if name in frame], signed))
 
 
 def shown_as(labels: Mapping[str, str]) -> Callable[[Any], str]:

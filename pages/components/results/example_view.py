@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.layout.downloads import chart_config
-from pages.components.layout.labels import with_signs
 from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import is_dark
 from pages.components.results import document_data as documents
@@ -91,7 +90,7 @@ def listing(shelf: data.Shelf, words: str, unit: str, *, open_text: bool, with_s
     shown["text"] = texts.str.slice(0, SHOWN) if open_text else [mask(text) for text in texts]
     shown["tokens"] = rows["tokens"]
     number = {
-        name: st.column_config.NumberColumn(label, width=82, help=text)
+        name: st.column_config.NumberColumn(label, format="%+.2g", width=82, help=text)
         for name, label, text in (
             ("influence", "Influence", unit),
             ("low", "95% CI low", "lower end of the interval over seeds"),
@@ -99,7 +98,7 @@ def listing(shelf: data.Shelf, words: str, unit: str, *, open_text: bool, with_s
         )
     }
     state = st.dataframe(
-        with_signs(shown, list(number)),
+        shown,
         hide_index=True,
         column_config={
             "subset": st.column_config.TextColumn("Subset", width=84),
@@ -294,10 +293,10 @@ def _feature_table(rows: pd.DataFrame) -> None:
             "Influential", format="%.3g", width=80, help="mean of the top tenth"
         ),
         "rest": st.column_config.NumberColumn("Rest", format="%.3g", width=70, help="mean of all others"),
-        "effect": st.column_config.NumberColumn("Difference", width=80, help="in standard deviations"),
+        "effect": st.column_config.NumberColumn("Difference", format="%+.2f", width=80, help="in standard deviations"),
     }
     st.dataframe(
-        with_signs(table, ["effect"]),
+        table,
         hide_index=True,
         column_config=config,
         alt="Traits of the influential texts and of the rest",

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.components.layout.context import begin_with, context, look_at
 from pages.components.layout.downloads import chart_config
-from pages.components.layout.labels import colours, with_signs
+from pages.components.layout.labels import colours
 from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import lines
 from pages.components.results import influence_data as data
@@ -267,7 +267,7 @@ def _planted_axis(side: str) -> str:
 def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
     """The ranking as a table, with the truth beside it where it is known."""
     number = {
-        name: st.column_config.NumberColumn(label, help=text)
+        name: st.column_config.NumberColumn(label, format="%+.2g", help=text)
         for name, label, text in (
             ("influence", "Influence", picture.scale.unit),
             ("own", "In the method's unit", unit_of(result.spec.method)),
@@ -283,8 +283,7 @@ def numbers(result: TraceFiles, picture: data.Picture, side: str) -> None:
         "planted": st.column_config.NumberColumn("Planted", format="%d", help=_planted_axis(side)),
         **number,
     }
-    table = with_signs(picture.numbers, list(number))
-    st.dataframe(table, hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
+    st.dataframe(picture.numbers, hide_index=True, column_config=config, alt="The ranking in numbers", key="numbers")
 
 
 def warnings(result: TraceFiles, prompts: PromptSet) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 from pages.components.forms import jobs as background
 from pages.components.layout.downloads import chart_config
 from pages.components.layout.errors import fault
-from pages.components.layout.labels import about, with_signs
+from pages.components.layout.labels import about
 from pages.components.layout.results import cached_result
 from pages.components.layout.shell import is_dark
 from pages.components.results import verify_data as data
@@ -132,13 +132,13 @@ def _numbers(points: pd.DataFrame) -> None:
         "role": st.column_config.TextColumn("", width=80),
         "subset": st.column_config.TextColumn("Subset", width=110),
         "id": st.column_config.TextColumn("Text", width=150),
-        "score": st.column_config.NumberColumn("Score", help="by UnTrac-Inv, in its own unit"),
-        "influence": st.column_config.NumberColumn("Alone", help="nats per token"),
-        "low": st.column_config.NumberColumn("95% CI low", help="lower end, over the prompts"),
-        "high": st.column_config.NumberColumn("95% CI high", help="upper end, over the prompts"),
+        "score": st.column_config.NumberColumn("Score", format="%+.2g", help="by UnTrac-Inv, in its own unit"),
+        "influence": st.column_config.NumberColumn("Alone", format="%+.2g", help="nats per token"),
+        "low": st.column_config.NumberColumn("95% CI low", format="%+.2g", help="lower end, over the prompts"),
+        "high": st.column_config.NumberColumn("95% CI high", format="%+.2g", help="upper end, over the prompts"),
     }
     st.dataframe(
-        with_signs(shown[columns].reset_index(drop=True), ["score", "influence", "low", "high"]),
+        shown[columns].reset_index(drop=True),
         hide_index=True,
         column_config=config,
         alt="The checked texts with their score and their influence when unlearned alone",

@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.layout.downloads import chart_config
-from pages.components.layout.labels import with_signs
 from pages.components.layout.shell import is_dark, lines
 from pages.components.unlearn import sections as cards
 from untrac_core.engine import Run
@@ -253,13 +252,15 @@ def _changes(rows: pd.DataFrame) -> None:
         "by": TEXT("By", width=150),
         "before": number("Before", format="%.2f", help=UNIT),
         "after": number("After", format="%.2f", help=UNIT),
-        "change": number("Change", help=f"{UNIT}; positive: less likely than before"),
-        "low": number("95% CI low", help="lower end of the 95 % interval over texts and seeds"),
-        "high": number("95% CI high", help="upper end of the 95 % interval over texts and seeds"),
-        "retrained": number("The retrained model's", help="change in models that never saw the forget set"),
+        "change": number("Change", format="%+.2g", help=f"{UNIT}; positive: less likely than before"),
+        "low": number("95% CI low", format="%+.2g", help="lower end of the 95 % interval over texts and seeds"),
+        "high": number("95% CI high", format="%+.2g", help="upper end of the 95 % interval over texts and seeds"),
+        "retrained": number(
+            "The retrained model's", format="%+.2g", help="change in models that never saw the forget set"
+        ),
     }
     shown = [name for name in config if name != "retrained" or rows["retrained"].notna().any()]
-    table = with_signs(rows[shown].reset_index(drop=True), ["change", "low", "high", "retrained"])
+    table = rows[shown].reset_index(drop=True)
     st.dataframe(
         table, hide_index=True, column_config=config, key="changes", height="content" if len(rows) <= 12 else 420,
         alt="The change of every set of texts with its interval, by method",
