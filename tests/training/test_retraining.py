@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,11 +141,8 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
 
 
-def test_the_models_that_were_looked_at_last_stay(tmp_path, monkeypatch):
-    import os
-
-    monkeypatch.setattr(retraining, "KEPT", 2)
-    retrained = retrained_of(tmp_path, steps=1)
+def test_the_models_that_were_looked_at_last_stay(tmp_path):
+    retrained = replace(retrained_of(tmp_path, steps=1), room=2)
     first, second = retrained.folder(0), retrained.folder(1)
     os.utime(first, (1, 1))
     os.utime(second, (2, 2))
