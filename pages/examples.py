@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from pages.components.forms.refill import LEFT_OUT
 from pages.components.layout.labels import finished
 from pages.components.layout.results import cached_result
 from pages.components.layout.run_from_url import opened, readable
@@ -16,6 +17,7 @@ from pages.components.results import example_view as view
 from pages.components.results import influence_view
 from pages.components.results import verify_view as verify_view
 from untrac_core.engine import Run, Store, describe_run
+from untrac_core.engine.checks import leaving
 from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import method_title
@@ -144,9 +146,18 @@ def take_out(run: Run, result: TraceFiles, shelf: data.Shelf) -> None:
         )
         st.caption(
             "One line per text, in the order of the list: subset, file, line, row, influence and interval; no text. "
-            "Leave out the rows that it names, add what is left on the page Subsets, and trace that again:"
+            "A training leaves out the rows that it names:"
         )
         st.code(FILTER, language="python")
+        rows = documents.rows_of(shelf.rows.head(number))
+        if st.button("Trace again without their rows", icon=":material/filter_alt_off:", key="trace_without"):
+            st.session_state[LEFT_OUT] = (run.id, leaving(result.spec, rows))
+            st.switch_page("pages/trace.py", query_params={"like": run.id})
+        st.caption(
+            f"The same request without the {count(sum(map(len, rows.values())), 'row')} that these texts begin in: "
+            "which subsets lead then? The model has still learned from them; to see what it would be like without, "
+            "unlearn them or retrain."
+        )
 
 
 def none(run: Run, result: TraceFiles) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.components.forms import form_state as draft
 from pages.components.forms.launch_panel import Launch, summary
-from pages.components.forms.refill import brought_trace, note_refilled, refill_trace, tell_refilled
+from pages.components.forms.refill import LEFT_OUT, brought_trace, note_refilled, refill_trace, tell_refilled
 from pages.components.layout.errors import Sections, Spots, say
 from pages.components.layout.labels import about
 from pages.components.layout.shell import lines, shell, title
@@ -24,7 +24,11 @@ from untrac_core.text.numbers import count, duration, megabytes
 def again(store: Store, known: form.Shelf, brought: dict[str, str]) -> None:
     """Take up the trace that the address brought (``?like=``): the same request, to be changed."""
     if (run := brought_trace(store, brought.get("like"))) is not None:
-        note_refilled(form.PREFIX, run.name, refill_trace(known, run.spec, form.PREFIX))
+        of, less = st.session_state.pop(LEFT_OUT, (None, None))
+        spec = less if of == run.id else run.spec
+        note_refilled(form.PREFIX, run.name, refill_trace(known, spec, form.PREFIX))
+        if spec is less:
+            st.session_state["t_name"] = spec.name
 
 
 def sections(store: Store, spots: Spots, brought: dict[str, str]) -> tuple[dict[str, Any], list[InputError]]:

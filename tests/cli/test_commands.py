@@ -32,6 +32,7 @@ def test_the_commands_and_their_options_are_these():
         "show": ["run_id", "--side", "--json"],
         "sharpen": ["run_id", "--to", "--only", "--undecided", "--out", "--json"],
         "extend": ["run_id", "--seeds", "--out", "--json"],
+        "exclude": ["run_id", "texts", "--out", "--json"],
         "blend": ["run_id", "others", "--prompts", "--side", "--json"],
         "what-if": ["run_id", "mix", "--json"],
         "cancel": ["run_id"],

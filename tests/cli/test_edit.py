@@ -54,9 +54,15 @@ def test_a_run_is_renamed_tagged_and_noted_and_found_by_it(two, capsys):
         (["runs", "--sort", "beauty"], "Choose created, name"),
         (["runs", "--kind", "dream"], "is no kind of run"),
         (["extend", RUN, "--seeds", "9"], "queued, so there is nothing to extend"),
+        (["exclude", RUN, "nowhere.jsonl"], "cannot be read as text"),
+        (["exclude", RUN, "wrong.jsonl"], "line 2 names no row of a subset"),
+        (["exclude", RUN, "other.jsonl"], "the trace has no subset 'nothing'"),
     ],
 )
-def test_what_cannot_be_is_one_line(two, capsys, arguments, expected):
+def test_what_cannot_be_is_one_line(two, capsys, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong.jsonl").write_text('{"subset": "a", "row": "b"}\n[1, 2]\n')
+    (tmp_path / "other.jsonl").write_text('{"subset": "nothing", "row": "b"}\n')
     status, out, err = said(capsys, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert expected in err

@@ -71,6 +71,18 @@ def test_a_split_equals_a_file_of_its_own(mixed, tmp_path, home):
     assert [d.text for d in alone.documents] == [d.text for d in load_subset(split(mixed)[2]).documents]
 
 
+def test_rows_are_left_out_and_the_others_keep_their_order(mixed, home):
+    whole = load_subset(split(mixed)[0])
+    gone = [document.id for document in whole.documents[3:9]]
+    less = load_subset(split(mixed, without=[*gone, "absent"])[0])
+    assert less.documents == [document for document in whole.documents if document.id not in gone]
+    assert less.notes == [f"subset {less.spec.name!r}: left out, as asked: 6 rows; not found: 1"]
+    assert (less.seen, less.characters) == (294, sum(len(document.text) for document in less.documents))
+    assert less.digest != whole.digest
+    with pytest.raises(InputError, match="every row is left out"):
+        load_subset(split(mixed, without=[document.id for document in whole.documents])[0])
+
+
 def test_a_large_source_is_sampled_said_and_kept(mixed, passes, home, monkeypatch):
     small_limits(monkeypatch)
     first = load_subsets(split(mixed))

@@ -5,8 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pages.components.forms.refill import LEFT_OUT
 from tests.helpers.making import HOSTILE, enqueue, finish, no_markup, said, sound, spec_of, write_result
 from untrac_core.engine import DEMO_RUN
+from untrac_core.engine.checks import leaving
 from untrac_core.results.folders import (
     EXAMPLES,
     GROUPS,
@@ -162,6 +164,30 @@ def test_the_first_texts_are_exported_by_where_they_stand(opened):
     found, why = document_data.passage_of(result, rows.iloc[0])
     assert found is None
     assert "not in its file" in why
+
+
+def test_the_first_texts_are_left_out_of_a_trace_that_is_asked_again(page, store):
+    at = page("pages/examples.py", run=DEMO_RUN)
+    at.session_state["export_first"] = True
+    at.run()
+    listed = at.number_input(key="export_texts").value
+    assert f"without the {listed} rows" in said(sound(at))
+    at.button(key="trace_without").click().run()
+    assert at.text_input(key="t_name").value.endswith(f", without {listed} rows")
+    form = page("pages/trace.py")
+    rows = {"forum": ["forum-0160", "forum-0079"], "blog": ["blog-0097"]}
+    form.session_state[LEFT_OUT] = (DEMO_RUN, leaving(store.run(DEMO_RUN).spec, rows))
+    form.query_params["like"] = DEMO_RUN
+    form.run()
+    assert "3 rows of these subsets are left out." in said(sound(form))
+    held = form.session_state["t_without"]
+    form.button(key="take_in_t_").click().run()
+    assert "left out." not in said(sound(form))
+    form.session_state["t_without"] = held
+    form.run()
+    form.button(key="start").click().run()
+    [run] = [run for run in store.runs() if run.status == "queued"]
+    assert {subset.name: subset.without for subset in run.spec.subsets if subset.without} == rows
 
 
 def test_what_the_influential_have_in_common_is_said_and_drawn(opened):

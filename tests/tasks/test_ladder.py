@@ -3,7 +3,7 @@
 import pytest
 
 from untrac_core.errors import InputError
-from untrac_core.tasks.ladder import check_unchanged, next_rung, rungs
+from untrac_core.tasks.ladder import check_unchanged, leaving, next_rung, rungs
 from untrac_core.tasks.run import trace
 from untrac_core.tasks.workload import read_again
 
@@ -55,6 +55,19 @@ def test_changed_data_are_another_question(request_of, world, tmp_path):
     (folder / "environment.json").unlink()
     with pytest.raises(InputError, match="does not say which data it read"):
         check_unchanged(spec, folder)
+
+
+def test_a_trace_without_some_rows_asks_the_rest_of_its_question(request_of):
+    spec = request_of({"name": "untrac-inv"})
+    name = spec.subsets[1].name
+    less = leaving(spec, {name: ["a", "b", "a"]})
+    assert [subset.without for subset in less.subsets][:2] == [[], ["a", "b"]]
+    assert less.name == f"{spec.name}, without 2 rows"
+    again = leaving(less, {name: ["c"]})
+    assert (again.subsets[1].without, again.name) == (["a", "b", "c"], f"{spec.name}, without 3 rows")
+    for rows, words in (({"nothing": ["a"]}, "no subset 'nothing'"), ({name: ["a"]}, "no row is left out")):
+        with pytest.raises(InputError, match=words):
+            leaving(less, rows)
 
 
 def test_a_continuation_asks_for_as_much_text_as_it_reads_once(request_of):

@@ -1,7 +1,8 @@
-"""``sharpen`` and ``extend``: a trace asked again, by a method closer to retraining or by more seeds."""
+"""``sharpen``, ``extend``, ``exclude``: a trace asked again, by another method, more seeds, or without texts."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, cast
@@ -16,6 +17,7 @@ from untrac_core.specs import TraceSpec
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id: 12 digits of 0-9 and a-f.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Copy the result folder to here.")]
+ROWS_BYTES = 10_000_000
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else, to standard output.")]
 
 
@@ -53,6 +55,42 @@ def extend(
     store = Store()
     spec = extension(store.run(run_id), seeds)
     return _ask(store, spec, "" if seeds_tell(spec) else SHARED, out, as_json)
+
+
+def exclude(
+    run_id: RunId,
+    texts: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines with subset and row, as Examples exports.")],
+    out: Out = None,
+    as_json: Json = False,
+) -> int:
+    """Ask a trace's question again without some training texts; Ctrl-C cancels it."""
+    from untrac_core.engine.checks import leaving
+
+    store = Store()
+    found = store.run(run_id)
+    if found.kind != "trace":
+        raise InputError(f"this is a {found.kind} run", field=f"run {run_id}", hint="name a trace")
+    return _ask(store, leaving(cast(TraceSpec, found.spec), _rows(texts)), "", out, as_json)
+
+
+def _rows(path: Path) -> dict[str, list[str]]:
+    """By subset, the rows that a file of JSON lines names."""
+    where, found = f"file {path.name!r}", dict[str, list[str]]()
+    try:
+        if path.stat().st_size > ROWS_BYTES:
+            raise InputError("it is too large", field=where, hint=f"name rows in at most {ROWS_BYTES // 10**6} MB")
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise InputError("it cannot be read as text", field=where, hint="export it on the page Examples") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line) if line.strip() else None
+            if row is not None:
+                found.setdefault(str(row["subset"]), []).append(str(row["row"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            hint = 'write {"subset": "...", "row": "..."} on each line'
+            raise InputError(f"line {number} names no row of a subset", field=where, hint=hint) from None
+    return found
 
 
 def _ask(store: Store, spec: TraceSpec, told: str, out: Path | None, as_json: bool) -> int:

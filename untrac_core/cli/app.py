@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from untrac_core import __version__
-from untrac_core.cli.again import extend, sharpen
+from untrac_core.cli.again import exclude, extend, sharpen
 from untrac_core.cli.dashboard import PORT, dashboard, view
 from untrac_core.cli.estimates import blend, what_if
 from untrac_core.cli.following import (
@@ -222,6 +222,7 @@ app.command()(dashboard)
 app.command()(view)
 app.command()(sharpen)
 app.command()(extend)
+app.command()(exclude)
 
 
 @app.command()

@@ -10,11 +10,12 @@ import numpy as np
 
 from untrac_core.data.prompts import SAMPLE_SEED
 from untrac_core.data.readers.records import FIELD_CHARACTERS, title
-from untrac_core.data.readers.sampling import PASS_BYTES, Document, Sample, Want, draw
+from untrac_core.data.readers.sampling import PASS_BYTES, Document, Sample, Want, documents_digest, draw
 from untrac_core.errors import InputError
 from untrac_core.paths import data_home
 from untrac_core.progress import Progress
 from untrac_core.specs import Source, Subset
+from untrac_core.text.numbers import count
 
 __all__ = ["Document", "SubsetData", "load_subset", "load_subsets"]
 
@@ -81,13 +82,32 @@ def _made(spec: Subset, sample: Sample) -> SubsetData:
         # The order depends on the number of documents alone: two equal files give two equal subsets.
         order = np.random.default_rng(SAMPLE_SEED).permutation(len(documents))
         documents = [documents[i] for i in order.tolist()]
+    documents, gone = _parted(documents, spec.without)
+    if not documents:
+        raise InputError("every row is left out", field=where, hint="name fewer rows in 'without'")
+    digest = sample.digest if not gone else documents_digest(documents)
     whole = sample.whole and not sample.bounded
-    seen, characters, scale = sample.counts.seen, sample.counts.characters, 1 / sample.share
+    seen, characters = sample.counts.seen - len(gone), sample.counts.characters - sum(len(one.text) for one in gone)
+    scale = 1 / sample.share
     if spec.source.kept is not None and (totals := kept_totals(spec.source.kept)):
         seen, characters, whole = totals["seen"], totals["characters"], False
         scale *= totals["estimate"] / max(characters, 1)
     notes = _notes(where, spec, sample)
-    return SubsetData(spec, documents, sample.digest, title(spec.source), notes, seen, characters, whole, scale)
+    if spec.without:
+        held = len(dict.fromkeys(spec.without))
+        absent = held - len({one.id for one in gone})
+        notes.append(
+            f"{where}: left out, as asked: {count(len(gone), 'row')}" + (f"; not found: {absent}" if absent else "")
+        )
+    return SubsetData(spec, documents, digest, title(spec.source), notes, seen, characters, whole, scale)
+
+
+def _parted(documents: list[Document], without: Sequence[str]) -> tuple[list[Document], list[Document]]:
+    """The documents that stay, in their order, and those that are left out."""
+    gone = set(without)
+    if not gone:
+        return documents, []
+    return [one for one in documents if one.id not in gone], [one for one in documents if one.id in gone]
 
 
 def kept_totals(digest: str) -> dict[str, int] | None:

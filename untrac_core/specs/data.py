@@ -152,6 +152,8 @@ class Subset(Strict):
     """A column that is given and not scored: records are then examples of their own, not running text."""
     where: RowFilter | None = None
     """Take only some rows of the source."""
+    without: Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Field(max_length=10_000)] = []
+    """Rows to leave out, by their ids (`line 12` where the source has no ids); the others keep their order."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """At most this many blocks of text: a fixed random sample, the same for every seed."""
 

@@ -1,4 +1,4 @@
-"""A trace asked again: by a method closer to retraining, the ladder, or by more seeds.
+"""A trace asked again: by a method closer to retraining, the ladder, by more seeds, or without some texts.
 
 What an earlier run has computed is not computed again: a cell's key tells what its result depends on.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,29 @@ def extended(spec: TraceSpec, seeds: int) -> TraceSpec:
     name = re.sub(r", \d+ seeds$", "", spec.name)
     made = [*own, *(next(others) for _ in range(seeds - len(own)))]
     return spec.model_copy(update={"seeds": made, "name": f"{name[:68]}, {seeds} seeds"})
+
+
+def leaving(spec: TraceSpec, rows: Mapping[str, Sequence[str]]) -> TraceSpec:
+    """The same request without some rows of its training text, by subset; those that it leaves out already stay out.
+
+    Raises:
+        InputError: where the trace has no such subset, or would leave out nothing more.
+    """
+    known = [subset.name for subset in spec.subsets]
+    strange = next((name for name in rows if name not in known), None)
+    if strange is not None:
+        raise InputError(f"the trace has no subset {strange!r}", field="without", hint=f"its subsets are {known}")
+    subsets = [
+        subset.model_copy(update={"without": list(dict.fromkeys([*subset.without, *rows.get(subset.name, [])]))})
+        for subset in spec.subsets
+    ]
+    added = sum(len(one.without) for one in subsets) - sum(len(one.without) for one in spec.subsets)
+    if not added:
+        raise InputError("no row is left out that is not out already", field="without", hint="name other rows")
+    name = re.sub(r", without \d+ rows?$", "", spec.name)
+    whole = sum(len(one.without) for one in subsets)
+    made = {"subsets": subsets, "name": f"{name[:60]}, without {count(whole, 'row')}"}
+    return TraceSpec.model_validate(spec.model_copy(update=made).model_dump())
 
 
 def seeds_tell(spec: TraceSpec) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -10,11 +10,16 @@ import streamlit as st
 from untrac_core.engine import Run, Store
 from untrac_core.engine.library.library import Entry
 from untrac_core.errors import InputError
-from untrac_core.specs import ModelRef, TraceSpec
+from untrac_core.specs import ModelRef, Subset, TraceSpec
 from untrac_core.specs.catalogue import UNTRAC
+from untrac_core.text.numbers import count
 
 KINDS = {"prompts": "prompts", "subsets": "subset"}
 TOLD = "filled_from"
+LEFT_OUT = "left_out_of_trace"
+"""What a page brings to the form of a trace: a run's id, and its request less some rows."""
+WITHOUT = "without"
+"""In a form: the rows that are left out, by the source of their subset."""
 
 
 def refill(known: Mapping[str, Mapping[str, Entry]], spec: TraceSpec, prefix: str) -> list[str]:
@@ -32,6 +37,7 @@ def refill(known: Mapping[str, Mapping[str, Entry]], spec: TraceSpec, prefix: st
         sources = {part.name: _source(part) for part in asked}
         st.session_state[f"{prefix}{data}"] = [entries[source] for source in sources.values() if source in entries]
         missing += [name for name, source in sources.items() if source not in entries]
+    st.session_state[f"{prefix}{WITHOUT}"] = {_source(one): one.without for one in spec.subsets if one.without}
     return missing
 
 
@@ -60,6 +66,27 @@ def refill_trace(known: Mapping[str, Mapping[str, Entry]], spec: TraceSpec, pref
     for name, value in values.items():
         st.session_state[f"{prefix}{name}"] = value
     return missing
+
+
+def without(prefix: str, subset: Subset) -> Subset:
+    """A subset of the library, less the rows that the form leaves out."""
+    held = st.session_state.get(f"{prefix}{WITHOUT}")
+    rows = held.get(_source(subset)) if isinstance(held, dict) else None
+    return Subset.model_validate(subset.model_dump() | {"without": rows}) if rows else subset
+
+
+def tell_without(prefix: str, subsets: Sequence[Subset]) -> None:
+    """How many rows the form leaves out, and the way to take them in again."""
+    rows = sum(len(without(prefix, subset).without) for subset in subsets)
+    if not rows:
+        return
+
+    def take_in() -> None:
+        st.session_state.pop(f"{prefix}{WITHOUT}", None)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{count(rows, 'row')} of these subsets {'is' if rows == 1 else 'are'} left out.")
+        st.button("Take in again", on_click=take_in, key=f"take_in_{prefix}")
 
 
 def brought_trace(store: Store, run_id: str | None) -> Run | None:

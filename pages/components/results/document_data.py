@@ -104,6 +104,14 @@ def as_one_piece(row: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"text": [str(row["text"])], "scored": [True], **numbers})
 
 
+def rows_of(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """By subset, the rows of its source that texts of the list begin in."""
+    found: dict[str, list[str]] = {}
+    for subset, block in zip(rows["subset"], rows["id"], strict=True):
+        found.setdefault(str(subset), []).append(row_of(str(block)))
+    return {subset: list(dict.fromkeys(ids)) for subset, ids in found.items()}
+
+
 def exported(result: TraceFiles, rows: pd.DataFrame) -> bytes:
     """The texts as jsonl, one line each, in the order of the list: where each stands, and its influence."""
     return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in _lines(result, rows)).encode()

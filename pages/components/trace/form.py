@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.components.forms.refill import tell_without, without
 from pages.components.forms.source_picker import option
 from pages.components.layout.errors import Spots
 from pages.components.layout.labels import DTYPES, SIZES, TRAINABLE, number, shown_as
@@ -17,7 +18,7 @@ from pages.components.library.subset_views import seen_in_words
 from untrac_core.engine.checks import BLOCKS, devices
 from untrac_core.engine.library.library import Entry
 from untrac_core.errors import InputError
-from untrac_core.specs import DEFAULT_BASELINES, SEEDS, ModelRef
+from untrac_core.specs import DEFAULT_BASELINES, SEEDS, ModelRef, Subset
 from untrac_core.specs.catalogue import BASELINES, PRESETS, UNTRAC
 from untrac_core.text.glossary import meaning_of
 from untrac_core.text.labels import WHOLE
@@ -189,7 +190,9 @@ def subsets_section(known: Shelf, limit: int | None) -> list[dict[str, Any]]:
     )
     if len(chosen) < 2:
         raise InputError("fewer than two training subsets are chosen", field="subsets", hint="a ranking needs two")
-    return [entry.value.model_copy(update={"limit": limit}).model_dump(exclude_none=True) for entry in chosen]
+    subsets = [entry.value.model_copy(update={"limit": limit}) for entry in chosen if isinstance(entry.value, Subset)]
+    tell_without(PREFIX, subsets)
+    return [without(PREFIX, subset).model_dump(exclude_none=True) for subset in subsets]
 
 
 def _head(text: str, page: str, label: str) -> None:

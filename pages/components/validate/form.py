@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.components.forms.refill import refill
+from pages.components.forms.refill import refill, tell_without, without
 from pages.components.forms.source_picker import option
 from pages.components.forms.writing import CLASSIFIER, LEXICON, writing_section
 from pages.components.layout.errors import Spots
@@ -252,7 +252,9 @@ def subsets_section(known: Shelf) -> list[dict[str, Any]]:
     }
     _table(chosen, told, "The chosen training subsets")
     whole = {"limit": None}  # training takes all text; ``samples_per_subset`` is what the methods see of it
-    return [entry.value.model_copy(update=whole).model_dump(exclude_none=True) for entry in chosen]
+    subsets = [entry.value.model_copy(update=whole) for entry in chosen]
+    tell_without(PREFIX, subsets)
+    return [without(PREFIX, subset).model_dump(exclude_none=True) for subset in subsets]
 
 
 def _chosen(known: Shelf, data: str, label: str) -> list[Any]:
