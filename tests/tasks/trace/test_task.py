@@ -46,7 +46,8 @@ def results(world, tmp_path_factory):
                     {"name": subset, "source": {"file": str(world / f"{subset}.jsonl")}}
                     for subset in ("fishers", "weavers", "smiths")
                 ],
-                "method": {"name": name},
+                # Further steps pass over these few texts again and again, and seeds go apart.
+                "method": {"name": name} | ({"steps": 5, "eval_points": 1} if name == "untrac" else {}),
                 "seeds": [0, 1, 2],
                 "device": "cpu",
             }
@@ -62,9 +63,8 @@ def test_influence_table(results, name):
     assert list(frame.columns) == INFLUENCE_COLUMNS
     assert set(frame.subset) == {"fishers", "weavers", "smiths"}
     assert (frame[frame.step == 0].influence == 0).all()
-    if name == "untrac":  # a seed may stop early; all have the first look
-        assert set(frame.step) <= {0, 5, 10, 15, 20}
-        frame = frame[frame.step <= 5]
+    if name == "untrac":
+        assert set(frame.step) == {0, 5}
     pd.testing.assert_series_equal(frame.loss_after - frame.loss_before, frame.influence, check_names=False)
     assert set(frame.group) == {"", "g0", "g1"}
     steps = 2 if name == "untrac" else 1  # the product takes none: its one row is the influence itself
