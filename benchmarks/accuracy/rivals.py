@@ -62,7 +62,7 @@ def tuned(name: str) -> MethodSpec:
 def tune(work: Path, names: Sequence[str]) -> Iterator[str]:
     """Try what is not yet known; a line for each."""
     bed = work / "development"
-    truth = read_frame(bed / GROUND_TRUTH)
+    truth = read_frame(RESULT.parent / GROUND_TRUTH)
     for name in names:
         for settings in TRIED[name]:
             known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}

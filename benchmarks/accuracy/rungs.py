@@ -142,8 +142,8 @@ def side_rows(found: Estimates, truth: pd.DataFrame) -> list[dict[str, Any]]:
 def _truths(truth: pd.DataFrame, prompt_set: str, side: str, subsets: list[str]) -> Array:
     """Shape (subsets, seeds)."""
     rows = truth[(truth["prompt_set"] == prompt_set) & (truth["side"] == side)]
-    table = rows.pivot(index="subset", columns="seed", values="influence").loc[subsets, SEEDS]
-    return table.to_numpy(dtype=np.float64)
+    table = rows.pivot(index="subset", columns="seed", values="influence").loc[subsets]
+    return table.sort_index(axis="columns").to_numpy(dtype=np.float64)
 
 
 def calibrated(found: Estimates, truth: pd.DataFrame) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from untrac_core.data.prompts import load_prompts
-from untrac_core.specs import Columns, PromptSet, Source, Subset, Training, ValidateSpec, method_spec
+from untrac_core.specs import Columns, ModelRef, PromptSet, Source, Subset, Training, ValidateSpec, method_spec
 
 ITEMS = 256
 """Texts of a side."""
@@ -159,10 +159,13 @@ def written(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
-def request(name: str, training: Training, prompts: list[PromptSet], subsets: list[Subset]) -> ValidateSpec:
-    """A testbed: three seeds of truth, and every method of the benchmark."""
+def request(
+    name: str, training: Training, prompts: list[PromptSet], subsets: list[Subset], model: ModelRef | None = None
+) -> ValidateSpec:
+    """A testbed: three seeds of truth, and every method of the benchmark; ``model``: that the training begins with."""
     return ValidateSpec(
         name=name,
+        model=model,
         training=training,
         prompts=prompts,
         subsets=subsets,

@@ -98,8 +98,8 @@ def finetune(root: Path, work: Path) -> ValidateSpec:
     subsets = testbeds.corpora(root, new)
     subsets += [Subset(name=f"{name}_long", source=Source(file=str(cut[name]["long"]))) for name in known[: TUNED - 2]]
     tuned = recipe.model_copy(update={"init": "base", "steps": 150, "learning_rate": 5e-4, "warmup_steps": 15})
-    spec = testbeds.request("llama, fine-tuned on six subsets", tuned, _items(root, work), subsets)
-    return spec.model_copy(update={"model": ModelRef(path=str(base))})
+    title, items = "llama, fine-tuned on six subsets", _items(root, work)
+    return testbeds.request(title, tuned, items, subsets, ModelRef(path=str(base)))
 
 
 def cut_by_length(lines: Sequence[str]) -> Mapping[str, list[str]]:

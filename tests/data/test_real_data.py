@@ -133,7 +133,7 @@ def test_the_corpus_of_hate_is_found_on_toxigen_and_that_of_insults_on_real_toxi
     """``train`` makes a 2-layer OPT on the ten corpora, equal tokens each; ``run`` traces two probes over them."""
     subsets = [{"name": path.stem, "source": {"file": str(path)}} for path in CORPORA]
     assert len(subsets) == 10
-    recipe = {"kind": "train", "architecture": "opt", "subsets": subsets, "device": "cpu"}  # defaults: hidden 128, ...
+    recipe = {"kind": "train", "architecture": "opt", "subsets": subsets, "device": "cpu", "steps": 300}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     command(tmp_path / "home", "train", tmp_path / "recipe.yaml", "--out", tmp_path / "model")
     columns = {name: name for name in ("prompt", "completion", "group", "label", "id")}
@@ -144,7 +144,7 @@ def test_the_corpus_of_hate_is_found_on_toxigen_and_that_of_insults_on_real_toxi
             "columns": columns,
             "harmful": "toxic",
             "harmless": "benign",
-            "limit": 256,
+            "limit": 128,
         }
         for name in PROBES
     ]
@@ -153,7 +153,7 @@ def test_the_corpus_of_hate_is_found_on_toxigen_and_that_of_insults_on_real_toxi
         "name": "real text",
         "model": {"path": "./model"},
         "prompts": prompts,
-        "subsets": [subset | {"limit": 64} for subset in subsets],
+        "subsets": [subset | {"limit": 48} for subset in subsets],
         "seeds": [0],
         "baselines": ["bm25"],
         "device": "cpu",

@@ -94,7 +94,8 @@ def test_ids_tell_pairs_only_where_all_of_them_do(tmp_path, spec_of):
 
 @pytest.mark.parametrize("name", ["untrac-inv", "untrac"])
 def test_a_contrast_over_pairs_is_narrower_and_its_sides_are_as_they_were(spec_of, tmp_path, name):
-    more = {"method": {"name": name, "samples": 24}, "seeds": [0, 1, 2, 3]}
+    steps = {"steps": 5, "eval_points": 1} if name == "untrac" else {}
+    more = {"method": {"name": name, "samples": 24} | steps, "seeds": [0, 1, 2, 3]}
     found = {
         kind: trace(spec_of(columns, **more), tmp_path / kind)
         for kind, columns in (("paired", {"cluster": "which"}), ("unpaired", {}))
