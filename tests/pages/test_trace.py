@@ -264,3 +264,16 @@ def test_the_negative_control_is_of_the_default_method_alone(form, store):
     form.button(key="start").click().run()
     [run] = [run for run in store.runs(kind="trace") if run.created]
     assert run.spec.controls == ["doubled"]
+
+
+def test_one_slider_sets_how_much_is_read(form, store):
+    slider = "t_precision"
+    assert form.select_slider(key=slider).value == "Quick look"
+    form.select_slider(key=slider).set_value("As on Evidence").run()
+    assert (form.number_input(key="t_limit_subsets").value, form.number_input(key="t_limit_prompts").value) == (512, 256)
+    form.number_input(key="t_limit_subsets").set_value(7).run()
+    assert form.select_slider(key=slider).value == "Own sizes"
+    form.button(key="start").click().run()
+    [run] = [run for run in store.runs(kind="trace") if run.created]
+    assert {subset.limit for subset in run.spec.subsets} == {7}
+    assert {prompts.limit for prompts in run.spec.prompts} == {256}

@@ -15,7 +15,8 @@ from pages.components.layout.labels import DTYPES, SIZES, TRAINABLE, number, sho
 from pages.components.library.library_views import library, named
 from pages.components.library.prompt_views import items_in_words, sides_in_words
 from pages.components.library.subset_views import seen_in_words
-from untrac_core.engine.checks import BLOCKS, devices
+from pages.components.trace import precision
+from untrac_core.engine.checks import devices
 from untrac_core.engine.library.library import Entry
 from untrac_core.errors import InputError
 from untrac_core.specs import DEFAULT_BASELINES, SEEDS, ModelRef, Subset
@@ -25,8 +26,6 @@ from untrac_core.text.labels import WHOLE
 from untrac_core.text.numbers import count
 
 PREFIX = "t_"
-MEASURED: dict[str, int | None] = {"limit_subsets": 512, "limit_prompts": 256}
-"""Blocks of a subset and items of a side in the runs that the page *Evidence* tells of."""
 DATA = {"prompts": "prompts", "subsets": "subset"}
 PRESELECTED = {"prompts": 6, "subsets": 30}
 ARRIVALS = {"model": "t_model", "prompts": "t_prompts", "subset": "t_subsets"}
@@ -51,10 +50,8 @@ def fitting(known: Shelf, model: str | None, data: str) -> list[str]:
 
 
 def sizes_for(known: Shelf, model: str | None) -> dict[str, int | None]:
-    """How many blocks and items to begin with: few for a look at the demo, else those that the evidence is from."""
-    demo = model is None or known["model"][model].builtin
-    sizes = {"limit_subsets": BLOCKS, "limit_prompts": None} if demo else MEASURED
-    return {f"{PREFIX}{name}": value for name, value in sizes.items()}
+    """How many blocks and items to begin with."""
+    return precision.sizes_for(demo=model is None or known["model"][model].builtin)
 
 
 def arrive(known: Shelf, brought: dict[str, str]) -> None:
@@ -309,12 +306,9 @@ def limits_and_settings() -> tuple[dict[str, Any], int | None, int | None, int |
             ),
         )
     given: dict[str, Any] = {}
+    precision.slider()
     with st.expander("Sizes and settings"):
-        st.caption(
-            "An empty field leaves the choice to the preset, or takes everything. "
-            f"The numbers on the page Evidence are from {MEASURED['limit_subsets']} blocks per subset and "
-            f"{MEASURED['limit_prompts']} items per side; {BLOCKS} blocks make a quick run with wide intervals."
-        )
+        st.caption("An empty field leaves the choice to the preset, or takes everything.")
         shown = (*fields, *of_steps) if flow or not robust else fields
         places = st.columns(3)
         for position, (name, label, limits) in enumerate(shown):
