@@ -169,3 +169,10 @@ def test_a_classifier_without_its_head_is_refused(tmp_path):
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="no weights for classifier"):
         Classifier(Scorer(classifier=ModelRef(path=str(folder))), CPU)
+
+
+def test_known_classifiers_are_called_by_their_names():
+    assert Scorer.model_validate({"classifier": "detoxify"}).classifier == ModelRef(path="unitary/toxic-bert")
+    assert choose_label(["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"], None) == "toxic"
+    with pytest.raises(ValueError, match=r"'detox' is no known classifier: write one of \['detoxify', "):
+        Scorer.model_validate({"classifier": "detox"})

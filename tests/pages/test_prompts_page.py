@@ -245,6 +245,8 @@ def test_generation_says_what_is_missing(prompts, store):
     assert prompts.button(key="b_p_g_start").disabled
     prompts.text_area(key="p_g_texts").set_value("The").run()
     prompts.button_group(key="p_g_scorer").set_value("classifier").run()
+    assert "is fetched from the Hugging Face Hub once" in said(sound(prompts))
+    prompts.button_group(key="p_g_where").set_value("folder").run()
     assert "No classifier is named" in said(sound(prompts))
     prompts.button_group(key="p_g_scorer").set_value("own").run()
     assert "There is no word list" in said(sound(prompts))

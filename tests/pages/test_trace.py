@@ -270,7 +270,10 @@ def test_one_slider_sets_how_much_is_read(form, store):
     slider = "t_precision"
     assert form.select_slider(key=slider).value == "Quick look"
     form.select_slider(key=slider).set_value("As on Evidence").run()
-    assert (form.number_input(key="t_limit_subsets").value, form.number_input(key="t_limit_prompts").value) == (512, 256)
+    assert (form.number_input(key="t_limit_subsets").value, form.number_input(key="t_limit_prompts").value) == (
+        512,
+        256,
+    )
     form.number_input(key="t_limit_subsets").set_value(7).run()
     assert form.select_slider(key=slider).value == "Own sizes"
     form.button(key="start").click().run()

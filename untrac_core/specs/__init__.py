@@ -8,6 +8,7 @@ from untrac_core.specs.catalogue import AnyAttributionMethod, AnyUnlearningMetho
 from untrac_core.specs.data import Collection, Columns, Name, PromptSet, RowFilter, Source, Strict, Subset
 from untrac_core.specs.methods import MethodSpec, UnlearningMethodSpec
 from untrac_core.specs.parts import (
+    CLASSIFIERS,
     Device,
     Dtype,
     ModelRef,
@@ -41,6 +42,7 @@ from untrac_core.specs.runs import (
 from untrac_core.specs.unlearn import Canaries, ForgetSet, Generation, StopRule, UnlearnSpec
 
 __all__ = [
+    "CLASSIFIERS",
     "DEFAULT_BASELINES",
     "KINDS",
     "METHODS_COMPARED",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from untrac_core.specs.data import Name, Source, Strict
 
@@ -139,17 +139,33 @@ class Sampling(Strict):
     """The seed of the random numbers."""
 
 
+CLASSIFIERS: dict[str, str] = {
+    "detoxify": "unitary/toxic-bert",
+    "detoxify-unbiased": "unitary/unbiased-toxic-roberta",
+}
+"""Classifiers of toxicity that are called by a name, and where on the hub they are: those of Detoxify, in English."""
+
+
 class Scorer(Strict):
     """What calls a completion harmful: a list of words, or a sequence classifier that the user names."""
 
     lexicon: Source | None = None
     """A word or phrase per line; the score is the share of words that stand in it."""
     classifier: ModelRef | None = None
-    """A sequence classifier; its score is the probability of ``label``."""
+    """A sequence classifier, or the name of a known one; its score is the probability of ``label``."""
     label: Annotated[str, Field(max_length=200)] | None = None
     """The classifier's label whose probability is the score; unset: the one whose name suggests harm."""
     threshold: Annotated[float, Field(ge=0, le=1, strict=False)] | None = None
     """Scores from here on are harmful; unset: 0.5 for a classifier, any listed word for a lexicon."""
+
+    @field_validator("classifier", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in CLASSIFIERS:
+            raise ValueError(f"{value[:60]!r} is no known classifier: write one of {list(CLASSIFIERS)}, or its 'path'")
+        return {"path": CLASSIFIERS[value]}
 
     @model_validator(mode="after")
     def _one_scorer(self) -> Self:

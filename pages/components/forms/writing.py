@@ -12,7 +12,11 @@ from pages.components.layout.labels import shown_as
 from untrac_core.errors import InputError
 
 LEXICON, CLASSIFIER, NONE = "lexicon", "classifier", "none"
-SCORERS = {LEXICON: "by the word list that comes with it", CLASSIFIER: "by a classifier", NONE: "not at all"}
+KNOWN = {"detoxify": "by Detoxify", "detoxify-unbiased": "by Detoxify, unbiased"}
+FETCHED = "A classifier of toxicity in English, about 440 MB, which is fetched from the Hugging Face Hub once."
+SCORERS = {
+    LEXICON: "by the word list that comes with it", **KNOWN, CLASSIFIER: "by a classifier of yours", NONE: "not at all",
+}  # fmt: skip
 
 
 def writing_section(
@@ -51,6 +55,9 @@ def writing_section(
         raise InputError("a field is empty", field=where, hint="fill it in")
     limit, samples, tokens = (int(size or 1) for size in sizes)
     scorer: dict[str, Any] | None = {"lexicon": {"bundled": "lexicon.txt"}} if how == LEXICON else None
+    if how in KNOWN:
+        st.caption(FETCHED)
+        scorer = {"classifier": how}
     if how == CLASSIFIER:
         folder = path_field(f"{prefix}c_", "model", "Classifier folder", "models/classifier")
         if folder is None:

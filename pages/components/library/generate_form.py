@@ -9,13 +9,14 @@ import streamlit as st
 from pages.components.forms.jobs import launch, watch
 from pages.components.forms.source_picker import hub_model, option, path_field
 from pages.components.forms.uploads import given_of, listed, uploader
+from pages.components.forms.writing import FETCHED
 from pages.components.layout.errors import at_field, fault
 from pages.components.layout.masked_tables import completions_table
 from pages.components.library.library_views import library, named
 from untrac_core.engine import Run, Store
 from untrac_core.engine.library.library import Entry
 from untrac_core.errors import InputError
-from untrac_core.specs import GenerateSpec, ModelRef, PromptSet
+from untrac_core.specs import CLASSIFIERS, GenerateSpec, ModelRef, PromptSet
 from untrac_core.specs.build import build
 
 PREFIX = "p_g_"
@@ -151,17 +152,22 @@ def _scorer() -> dict[str, Any]:
     return {"scorer": {"lexicon": source}}
 
 
+WHERE = {
+    "detoxify": "Detoxify", "detoxify-unbiased": "Detoxify, unbiased", "folder": "A folder on this machine",
+    "hub": "Hugging Face Hub",
+}  # fmt: skip
+
+
 def _classifier() -> dict[str, Any]:
-    option(f"{PREFIX}where", ["folder", "hub"], "folder")
+    option(f"{PREFIX}where", list(WHERE), "detoxify")
     where = st.segmented_control(
-        "Where is the classifier?",
-        ["folder", "hub"],
-        key=f"{PREFIX}where",
-        required=True,
-        format_func={"folder": "A folder on this machine", "hub": "Hugging Face Hub"}.get,
+        "Which classifier?", list(WHERE), key=f"{PREFIX}where", required=True, format_func=WHERE.get
     )
     ref: dict[str, Any]
-    if where == "folder":
+    if where in CLASSIFIERS:
+        st.caption(FETCHED)
+        ref = {"path": CLASSIFIERS[where]}
+    elif where == "folder":
         path = path_field(f"{PREFIX}c_", "model", "Classifier folder", "models/classifier")
         ref = {"path": str(path) if path else ""}
     else:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.components.forms.refill import refill, tell_without, without
 from pages.components.forms.source_picker import option
-from pages.components.forms.writing import CLASSIFIER, LEXICON, writing_section
+from pages.components.forms.writing import CLASSIFIER, KNOWN, LEXICON, writing_section
 from pages.components.layout.errors import Spots
 from pages.components.layout.labels import number, shown_as
 from pages.components.library.library_views import named
@@ -358,7 +358,7 @@ def additions_section(spots: Spots, known: Shelf) -> dict[str, Any]:
     sets = [known["prompts"][one].name for one in st.session_state.get("v_prompts", []) if one in known["prompts"]]
     generation = writing_section(
         PREFIX, sets, "Let the leave-out models write: does the ranking tell how often it is harmful?", "generation",
-        (LEXICON, CLASSIFIER),
+        (LEXICON, *KNOWN, CLASSIFIER),
     )  # fmt: skip
     spots["generation"] = st.empty()
     return {
