@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.helpers.pace import allowed
-from untrac_core.demo.requests import demo_spec, demo_unlearning
+from untrac_core.demo.requests import demo_spec, demo_unlearning, demo_validation
 from untrac_core.demo.texts import SIDES, generate, verbatim_overlap, write
 from untrac_core.paths import DEMO
-from untrac_core.results.folders import load_trace, load_unlearn
+from untrac_core.results.folders import load_trace, load_unlearn, load_validate
 from untrac_core.specs import method_spec
 from untrac_core.stats.intervals import pearson
 from untrac_core.tasks.run import trace
@@ -118,6 +118,16 @@ def test_the_recorded_unlearning_is_the_demos_request_and_shows_in_what_the_mode
     assert written["retrained"] <= written["before"] / 2
     assert written["high"] < written["before"], "no seed of it writes as before"
     assert result.model is None, "its weights would double the bundle"
+
+
+def test_the_recorded_validation_is_the_demos_request_and_trusts_the_default_method():
+    result = load_validate(DEMO / "validation")
+    assert result.spec == demo_validation()
+    assert result.summary["best"] in ("untrac (robust)", "untrac-inv (robust)")
+    of_all = [row for row in result.summary["calibration"] if row["prompt_set"] is None]
+    ours = [row for row in of_all if row["method"] in ("untrac (robust)", "untrac-inv (robust)")]
+    assert min(row["coverage"] for row in ours) >= 0.85, "calibrated intervals hold the truth"
+    assert min(row["signs"] for row in ours) >= 0.8
 
 
 def test_the_quick_request_has_the_cells_that_are_said():
