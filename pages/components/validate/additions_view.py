@@ -126,7 +126,6 @@ def writing(summary: dict[str, Any]) -> None:
 
 def _changes(summary: dict[str, Any], row: dict[str, Any], key: str, what: str) -> None:
     """By how much each subset changes a rate, and beside it how well rankings tell that."""
-    left, right = st.columns(2, gap="large")
     points = "%+.1f"
     config = {
         "subset": st.column_config.TextColumn("Subset", width="medium"),
@@ -137,7 +136,6 @@ def _changes(summary: dict[str, Any], row: dict[str, Any], key: str, what: str) 
     changes = choice_frames.changes(row)
     height = "content" if len(changes) <= 12 else 420
     alt = f"By how much each subset changes {what}"
-    left.dataframe(changes, hide_index=True, column_config=config, height=height, alt=alt, key=key)
-    with right:
-        found = choice_frames.agreement(summary, row)
-        _scores(found, "subsets", f"{key}_scores", "How well each ranking tells the changes, with its interval")
+    st.dataframe(changes, hide_index=True, column_config=config, height=height, alt=alt, key=key)
+    found = choice_frames.agreement(summary, row)
+    _scores(found, "subsets", f"{key}_scores", "How well each ranking tells the changes, with its interval")

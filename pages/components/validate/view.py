@@ -110,8 +110,8 @@ def leaderboard(summary: dict[str, Any], scope: str) -> None:
         "memory": st.column_config.TextColumn("Memory", width="small"),
         "trouble": st.column_config.TextColumn("Trouble", width="small", help="told above, under 'Warnings'"),
     }
-    order = ["method", "pearson", "low", "high", "least", "spearman", "kendall", "ndcg", "top1"]
-    order += ["seconds", "memory", "trouble"]
+    order = ["method", "pearson", "low", "high", "least", "spearman", "top1", "seconds", "trouble", "memory"]
+    order += ["kendall", "ndcg"]
     there = {"trouble": table["trouble"].any(), "least": table["least"].notna().any()}
     shown = [name for name in order if there.get(name, True)]
     st.dataframe(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -132,15 +133,15 @@ def left(found: WhatIf) -> None:
 
 def numbers(found: WhatIf, titled: pd.DataFrame) -> None:
     """All numbers, and the mix itself."""
-    left, right = st.columns([3, 2], gap="large")
-    number = st.column_config.NumberColumn
+    left, right = st.columns([5, 3], gap="medium")
+    number = partial(st.column_config.NumberColumn, width="small")
     with left:
         known = ["retrained"] if titled["retrained"].notna().any() else []
         st.dataframe(
             titled[["title", "change", "low", "high", *known]],
             hide_index=True,
             column_config={
-                "title": st.column_config.TextColumn("Prompt set and side", width="large"),
+                "title": st.column_config.TextColumn("Prompt set and side", width=230),
                 "change": number("Change", format="%.3f", help="of the loss, in nats per token"),
                 "low": number("From", format="%.3f"), "high": number("To", format="%.3f"),
                 "retrained": number("Retrained", format="%.3f", help="where this very mix was trained"),
