@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,8 @@ from benchmarks.accuracy.unseen import UNSEEN
 from untrac_core.fileio import finite
 from untrac_core.models.devices import own_peak_mb
 from untrac_core.progress import Progress
-from untrac_core.results.environment import environment
-from untrac_core.results.folders import ENVIRONMENT, ESTIMATES, GROUND_TRUTH, SUMMARY, write_frame, write_json
-from untrac_core.specs import method_spec
+from untrac_core.results.folders import ENVIRONMENT, ESTIMATES, GROUND_TRUTH, SUMMARY, write_json
+from untrac_core.specs import MethodSpec, method_spec
 from untrac_core.stats.bootstrap import ALL, RESOLVABLE
 from untrac_core.tasks.base import computed
 from untrac_core.tasks.registry import resolved
@@ -64,14 +64,16 @@ def first_sides(findings: Findings) -> dict[str, Any]:
     }
 
 
-def run(bed: str, work: Path, results: Path) -> dict[str, Any]:
+def run(bed: str, work: Path, results: Path, methods: Sequence[MethodSpec] = ()) -> dict[str, Any]:
     """Train, ask every method and compare; the summary, which ``results`` has then in a folder of the testbed's name.
 
-    ``work``: a folder for cells and models, from which an interrupted run goes on.
+    ``work``: a folder for cells and models, from which an interrupted run goes on. ``methods``: in the place of the
+    testbed's own.
     """
     progress: Progress = Printed()
     place = work / bed
     spec = resolved(BEDS[bed](data_root(), place / "data"), progress)
+    spec = spec.model_copy(update={"methods": list(methods)}) if methods else spec
     started = time.monotonic()
     validator = ValidateTask(spec, place / "result" / WORK, progress, threads=1)
     frames = computed(validator.cells, validator.run_cell, work / "cells")
@@ -84,34 +86,17 @@ def run(bed: str, work: Path, results: Path) -> dict[str, Any]:
     return summary
 
 
-def truth(bed: str, work: Path, results: Path) -> None:
-    """Train the models of the ground truth alone, and keep it; :mod:`benchmarks.accuracy.rungs` asks the methods."""
-    place = work / bed
-    spec = resolved(BEDS[bed](data_root(), place / "data"), Printed())
-    spec = spec.model_copy(update={"methods": [method_spec("random")]})
-    validator = ValidateTask(spec, place / "result" / WORK, Printed(), threads=1)
-    frames = computed(validator.truth_cells, validator.run_cell, work / "cells")
-    kept = results / bed
-    kept.mkdir(parents=True, exist_ok=True)
-    write_frame(Findings(spec, validator.truth_cells, frames, []).truth_table(), kept / GROUND_TRUTH)
-    seconds = round(sum(float(frame["seconds"].iloc[0]) for frame in frames))
-    write_json(environment() | {"threads": 1, "trainings": len(frames), "seconds": seconds}, kept / ENVIRONMENT)
-
-
 def main() -> None:
     """Run the testbeds that are named, or all but the quick one, and write the report from all that there is."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("beds", nargs="*", choices=[*BEDS, []], help="testbeds; all of them unless named")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="a folder for cells and models")
-    parser.add_argument("--truth", action="store_true", help="train the models of the ground truth alone")
+    parser.add_argument("--truth", action="store_true", help="train the models of the truth, ask no method")
     parser.add_argument("--report", action="store_true", help="only write the report anew")
     asked = parser.parse_args()
-    if asked.truth:
-        for bed in asked.beds:
-            truth(bed, asked.work, HERE / "results")
-        return
+    methods = [method_spec("random")] if asked.truth else []
     for bed in [] if asked.report else asked.beds or [name for name in BEDS if name != QUICK]:
-        run(bed, asked.work, HERE / "results" if bed != QUICK else asked.work / "results")
+        run(bed, asked.work, HERE / "results" if bed != QUICK else asked.work / "results", methods)
     write_report(HERE)
 
 
