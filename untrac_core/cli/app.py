@@ -153,11 +153,15 @@ def check(spec_file: SpecFile, as_json: Json = False) -> None:
     from untrac_core.cli.console import tell_check
     from untrac_core.tasks.prepare import check_training
     from untrac_core.tasks.registry import check as check_run
+    from untrac_core.tasks.validate.check import price_recipe
+    from untrac_core.text.numbers import duration
 
     spec = load_spec(spec_file)
     if isinstance(spec, TrainSpec):
-        notes = check_training(spec)
-        print_json({"notes": notes}) if as_json else print("\n".join([*notes, "The recipe can be used."]))
+        notes, price = check_training(spec), price_recipe(spec, Store().rates())
+        cost = f"about {duration(price.seconds)} and {price.memory_mb:,.0f} MB of memory"
+        lines = [*notes, f"The recipe can be used: a model of {price.parameters:,} parameters, {cost}."]
+        print_json({"notes": notes} | asdict(price)) if as_json else print("\n".join(lines))
         return
     found = check_run(spec, rates=Store().rates())
     if as_json:

@@ -12,7 +12,7 @@ from untrac_core.data.subsets import SubsetData
 from untrac_core.errors import InputError
 from untrac_core.hub.locate import ModelInfo, model_info
 from untrac_core.models.devices import device_info
-from untrac_core.specs import MethodSpec, Training, ValidateSpec
+from untrac_core.specs import MethodSpec, Recipe, Training, TrainSpec, ValidateSpec
 from untrac_core.stats.mixture import allocate_samples
 from untrac_core.tasks.base import Check
 from untrac_core.tasks.costs import BASE_MB, RATES, START_SECONDS, USABLE, baseline_flop, cost, one_training_flop
@@ -122,6 +122,24 @@ def count_trainings(spec: ValidateSpec) -> int:
     each = 1 + len(names) + len(chosen_pairs(names, spec))
     more = len(random_halves(names, spec.halves)) + sum(TRAININGS[name] for name in spec.controls)
     return len(spec.seeds) * each + spec.document_halves + more
+
+
+@dataclass(frozen=True)
+class RecipePrice:
+    """What a recipe's model is, and what its training takes."""
+
+    parameters: int
+    seconds: float
+    memory_mb: float
+
+
+def price_recipe(spec: TrainSpec, rates: Mapping[str, float] | None = None) -> RecipePrice:
+    """The price of one training; ``rates``: floating point operations a second by device, as measured."""
+    training = Training(**{name: getattr(spec, name) for name in Recipe.model_fields})
+    facts, device = recipe_facts(training), device_info(spec.device)
+    rate = (rates or {}).get(device.kind, RATES[device.kind])
+    seconds = START_SECONDS + one_training_flop(training, facts) / rate
+    return RecipePrice(facts.parameters, seconds, validation_memory_mb(training, facts, device.kind))
 
 
 def validation_flop(spec: ValidateSpec, facts: ModelInfo, work: Workload) -> float:
