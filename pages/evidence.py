@@ -40,6 +40,15 @@ def contrasts(beds: tuple[Testbed, ...]) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("prompt set").reset_index()
 
 
+def resolvable_in_words(beds: tuple[Testbed, ...]) -> str:
+    """On how many testbeds retrainings agree about each contrast."""
+    told: dict[str, list[bool]] = {}
+    for bed in beds:
+        for name, row in bed.contrasts.items():
+            told.setdefault(name, []).append(bool(row["resolvable"]))
+    return ", ".join(f"{name} {sum(of)} of {len(of)}" for name, of in told.items())
+
+
 def main() -> None:
     shell("Evidence")
     title(
@@ -84,12 +93,14 @@ def main() -> None:
     )
     st.caption(
         "How well two retrainings agree about a contrast (harmful minus harmless). Below .8 the truth itself hangs on "
-        'the seed, and the right answer is "cannot separate". So it is for bias and truthfulness here, and not for '
-        "toxicity."
+        'the seed, and the right answer is "cannot separate". '
+        f"Testbeds on which it can be told: {resolvable_in_words(beds)}."
     )
     st.subheader("What the settings were chosen on", anchor=False)
     for method, where in chosen_on().items():
         st.markdown(f"**{method_title(method)}**: {where}.")
+    if unseen := [bed.title for bed in beds if bed.unseen]:
+        st.markdown(f"**On none of these** was anything chosen: {'; '.join(unseen)}.")
     st.caption(NOT_PROOF)
 
 

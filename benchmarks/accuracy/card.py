@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.accuracy.__main__ import BEDS, HERE
 from benchmarks.accuracy.rungs import RUNGS, TITLES
+from benchmarks.accuracy.unseen import UNSEEN
 from untrac_core.fileio import finite
 from untrac_core.paths import PROJECT
 from untrac_core.results.folders import SUMMARY, write_json
@@ -43,6 +44,7 @@ def card(here: Path = HERE) -> dict[str, Any]:
             {
                 "name": name,
                 "title": TITLES[name],
+                "unseen": name in UNSEEN,
                 "architecture": SHAPES[name],
                 "subsets": len(trained),
                 "largest_share": round(max(trained) / sum(trained), 3),

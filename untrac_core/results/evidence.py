@@ -33,6 +33,8 @@ class Testbed:
     """By prompt set: ``seeds_agree``, the r of one retraining seed with another; ``resolvable``: whether by .8."""
     methods: dict[str, dict[str, float]]
     """By method: r, spearman, signs, slope and others, means over the sides that can be resolved."""
+    unseen: bool = False
+    """Whether nobody had looked at it while methods were chosen."""
 
 
 @cache
