@@ -7,6 +7,7 @@ processes can share the work, one testbed each.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Any
 
 from benchmarks.accuracy.report import FIRST, write_report
 from benchmarks.accuracy.testbeds import BEDS as KNOWN
-from benchmarks.accuracy.testbeds import BOTH, QUICK, data_root
+from benchmarks.accuracy.testbeds import BOTH, METHODS, QUICK, data_root
 from benchmarks.accuracy.unseen import UNSEEN
 from untrac_core.fileio import finite
 from untrac_core.models.devices import own_peak_mb
@@ -30,6 +31,7 @@ from untrac_core.tasks.validate.findings import Findings
 from untrac_core.tasks.validate.task import WORK, ValidateTask
 
 HERE = Path(__file__).resolve().parent
+COMPARED = "compared.json"
 BEDS = KNOWN | UNSEEN
 KEPT = (SUMMARY, GROUND_TRUTH, ESTIMATES, ENVIRONMENT)
 """Of a result; its spec names files of the machine, and is made anew from ``testbeds.py``."""
@@ -86,14 +88,28 @@ def run(bed: str, work: Path, results: Path, methods: Sequence[MethodSpec] = ())
     return summary
 
 
+def compared(bed: str, work: Path, results: Path, names: Sequence[str]) -> None:
+    """Some of the benchmark's methods against each other, with intervals, beside the testbed's own results."""
+    methods = [next(method for method in METHODS if method.name == name) for name in names]
+    summary = run(bed, work, work / "results", methods)
+    kept = {key: summary[key] for key in ("verdict", "leaderboard", "differences")}
+    made = json.loads((work / "results" / bed / ENVIRONMENT).read_text(encoding="utf-8"))
+    write_json(kept | {"environment": made}, results / bed / COMPARED)
+
+
 def main() -> None:
     """Run the testbeds that are named, or all but the quick one, and write the report from all that there is."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("beds", nargs="*", choices=[*BEDS, []], help="testbeds; all of them unless named")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="a folder for cells and models")
+    parser.add_argument("--methods", nargs="+", choices=sorted({method.name for method in METHODS}), help="only these")
     parser.add_argument("--truth", action="store_true", help="train the models of the truth, ask no method")
     parser.add_argument("--report", action="store_true", help="only write the report anew")
     asked = parser.parse_args()
+    if asked.methods:
+        for bed in asked.beds:
+            compared(bed, asked.work, HERE / "results", asked.methods)
+        return
     methods = [method_spec("random")] if asked.truth else []
     for bed in [] if asked.report else asked.beds or [name for name in BEDS if name != QUICK]:
         run(bed, asked.work, HERE / "results" if bed != QUICK else asked.work / "results", methods)
