@@ -16,6 +16,20 @@ def fill(page, label, value):
     field.press("Enter")
 
 
+def pick(page, key, name):
+    """Choose in a list; a page that is drawn again while the list opens closes it, so it is opened until it stays."""
+    option = page.get_by_role("option", name=name, exact=True)
+
+    def opened() -> bool:
+        if not option.is_visible():
+            page.locator(f".st-key-{key}").get_by_role("combobox").click()
+            page.wait_for_timeout(1000)
+        return option.is_visible()
+
+    until(opened)
+    option.click()
+
+
 def start_a_small_validation(page, server, shot):
     """From the demo's form, with fewer and shorter trainings; the run's id."""
     page.goto(f"{server.url}/validate")
@@ -54,8 +68,7 @@ def test_a_small_validation_from_the_form_to_the_verdict(server, window, shot):
     expect(page.get_by_text(re.compile("^Trust ")).first).to_be_visible()
     expect(page.locator(".st-key-ground_truth .js-plotly-plot .bars .point > path")).to_have_count(4)
     shot(page, "validate-light")
-    page.locator(".st-key-vside").get_by_role("combobox").click()
-    page.get_by_role("option", name="harmful", exact=True).click()
+    pick(page, "vside", "harmful")
     page.wait_for_url("**vside=harmful**")
     dark = window("dark", width=1920, height=1600)
     dark.goto(f"{server.url}/validate?run={run_id}")
