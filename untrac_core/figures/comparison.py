@@ -19,7 +19,7 @@ from untrac_core.text.numbers import safe, signed
 CROWDED = 40
 """With more points than this, only the outermost carry their name, and intervals are pale."""
 NAMED_MOST = 8
-AXIS_CHARACTERS = 44
+AXIS_CHARACTERS = 48
 LINE_CHARACTERS = 14
 """Of a name at the end of a line, or among many points."""
 CORNER_SHARE = 0.27
