@@ -100,7 +100,7 @@ def present_button() -> None:
 def _stage() -> None:
     """What a presentation has in place of the navigation: large type, and the one way out."""
     st.html(STYLESHEET)
-    with st.container(horizontal=True, horizontal_alignment="right"):
+    with st.container(horizontal=True, horizontal_alignment="right", key="way_out"):
         if st.button("Exit presentation", icon=":material/close:", type="tertiary", key="leave"):
             del st.query_params[PRESENT]
             for name in [name for name in st.query_params if name.startswith(PRESENTED_AS)]:
