@@ -10,6 +10,7 @@ from pages.components.layout.shell import lines, shell, title
 from pages.components.library import subset_form, subset_views
 from pages.components.library.library_views import chosen, library, next_step
 from pages.components.library.token_counts import choose_model, overlap
+from pages.components.trace.form import OWN
 
 
 def main() -> None:
@@ -33,9 +34,9 @@ def main() -> None:
         st.caption("Only the demo's subsets are here. Show one to see what is known of it, or add your own below.")
     else:
         warnings, _ = overlap([], own)
-        lines(warnings, heading="Texts that stand twice", icon=":material/warning:")
+        lines(warnings, heading="Duplicates", icon=":material/warning:")
     if len(own) >= 2:
-        next_step("pages/trace.py", f"Next: trace them ({len(own)} of your own)")
+        next_step("pages/trace.py", f"Next: trace them ({len(own)} of your own)", subset=OWN)
     subset_form.form(store)
     draft.keep(subset_form.PREFIX)
 

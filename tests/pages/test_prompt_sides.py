@@ -28,3 +28,13 @@ def test_sides_have_names_for_sentences(page, home):
     [entry] = own(home)
     assert labels(entry.value) == ("spiteful", "harmless")
     assert question(entry.value, "contrast") == "Which subsets push the model towards spiteful text?"
+
+
+def test_of_two_labels_the_other_one_is_the_contrast(page, home):
+    rows = [f"The weavers sing {i}.,{('loud', 'soft')[i % 2]}" for i in range(8)]
+    at = put(page("pages/prompts.py"), "p_", ("songs.csv", "\n".join(["text,label", *rows]).encode()))
+    at.selectbox(key="p_1_harmful").set_value("loud").run()
+    assert sound(at).selectbox(key="p_1_harmless").value == "soft"
+    press(at, "b_p_1_add")
+    [entry] = own(home)
+    assert (entry.value.harmful, entry.value.harmless) == ("loud", "soft")

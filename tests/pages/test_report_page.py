@@ -24,7 +24,7 @@ def begun(page):
 def test_parts_are_added_ordered_and_removed_and_the_draft_survives(begun, page):
     at = begun
     assert parts(at) == ["ranking"]
-    assert "forum pushes the model towards toxic" in said(at)
+    assert "forum contributes most to toxic rather than benign text: 2.7 times" in said(at)
     assert len(at.get("plotly_chart")) == 1
     sound(at.button(key="add_words").click().run())
     sound(at.text_area(key="words_2").set_value("# Why <b>").run())

@@ -90,6 +90,8 @@ def test_a_card_of_the_library_brings_its_entry(page, mine, home):
     assert at.multiselect(key="t_prompts").value == ["demo-bias"]
     at = page("pages/trace.py", subset="demo-code")
     assert at.multiselect(key="t_subsets").value[0] == "demo-code"
+    at = page("pages/trace.py", subset=mine["subset"][0].id)
+    assert set(at.multiselect(key="t_subsets").value) == {entry.id for entry in mine["subset"]}
     at = page("pages/trace.py", model="nonsense")
     assert at.selectbox(key="t_model").value == mine["model"][0].id
 
@@ -136,6 +138,21 @@ def test_a_reload_keeps_the_form(own, mine, page):
     assert again.text_input(key="t_name").value == "kept"
     assert again.multiselect(key="t_subsets").value == ["demo-web", "demo-code"]
     assert not start(again).disabled
+
+
+def test_the_way_on_from_ones_own_subsets_takes_them_along(page, mine, home):
+    """Also without a model of one's own, where the form would else begin with the demo's data."""
+    Library(home).remove("model", mine["model"][0].id)
+    links = [link.proto for link in page("pages/subsets.py").main.get("page_link")]
+    [link] = [link for link in links if link.label == "Next: trace them (2 of your own)"]
+    assert link.query_string == "subset=own"
+    at = page("pages/trace.py", subset="own")
+    assert at.selectbox(key="t_model").value == "demo"
+    assert set(at.multiselect(key="t_subsets").value) == {entry.id for entry in mine["subset"]}
+    assert at.multiselect(key="t_prompts").value == [entry.id for entry in mine["prompts"]]
+    assert "The demo's model was not trained on your texts" in said(at)
+    at.multiselect(key="t_subsets").set_value(["demo-web", "demo-code"]).run()
+    assert "was not trained on your texts" not in said(sound(at))
 
 
 def test_what_was_removed_leaves_the_form(own, mine, home, page):

@@ -27,6 +27,8 @@ from untrac_core.report import report
 from untrac_core.report.blocks import Column, Group, Paragraph, Table
 from untrac_core.report.page import ENVIRONMENT, FOLDER
 from untrac_core.results.folders import load_trace
+from untrac_core.tasks.trace.frames import sides_of
+from untrac_core.tasks.trace.scale import answer_lines, scale_of
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,8 @@ def edited(tmp_path):
 
 
 def test_every_ranking_is_the_summary_s_and_every_figure_has_a_table(demo):
-    seen, summary = Report(demo), load_trace(DEMO / "run").summary
+    seen, result = Report(demo), load_trace(DEMO / "run")
+    summary = result.summary
     wanted = {}
     for row in summary["ranking"]:
         wanted.setdefault((row["prompt_set"], row["side"]), []).append((row["rank"], row["subset"]))
@@ -68,7 +71,13 @@ def test_every_ranking_is_the_summary_s_and_every_figure_has_a_table(demo):
     assert len(wanted) == 9
     assert len(seen.figures) == sum(tag == "figure" for tag, _ in seen.tags) == 36
     assert sum(one.get("data-format") == "svg" for _, one in seen.tags) == 36
-    for sentence in [row["text"] for row in summary["verdicts"]] + summary["warnings"]:
+    answers = [
+        " ".join(answer_lines(result, scale_of(result, prompts.name, side), prompts, side))
+        for prompts in result.spec.prompts
+        for side in sides_of(summary, prompts.name)
+    ]
+    assert len(answers) == len(set(answers)) == 9
+    for sentence in answers + summary["warnings"]:
         assert sentence in seen.said
 
 

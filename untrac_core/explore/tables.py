@@ -11,11 +11,8 @@ from untrac_core.tasks.trace.features import TEXT_FEATURES
 from untrac_core.tasks.trace.frames import sides_of
 from untrac_core.tasks.trace.scale import (
     Scale,
-    evidence,
+    answer_lines,
     fits,
-    headline,
-    in_nats,
-    in_shares,
     scale_of,
     what_would_settle,
 )
@@ -40,6 +37,7 @@ __all__ = [
     "Mixing",
     "Scale",
     "WhatIf",
+    "answer_lines",
     "blended",
     "checked_by_halves",
     "choice_frames",
@@ -47,12 +45,8 @@ __all__ = [
     "collateral_in_words",
     "collateral_rows",
     "control_frames",
-    "evidence",
     "fits",
     "half_frames",
-    "headline",
-    "in_nats",
-    "in_shares",
     "mixing_of",
     "pair_frames",
     "same_question",

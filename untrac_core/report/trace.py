@@ -17,7 +17,7 @@ from untrac_core.results.folders import TraceFiles
 from untrac_core.specs import PromptSet
 from untrac_core.specs.catalogue import ATTRIBUTION, BASELINES, PRESETS, method_title
 from untrac_core.tasks.trace import frames
-from untrac_core.tasks.trace.scale import Scale, in_nats, scale_of
+from untrac_core.tasks.trace.scale import Scale, answer_lines, scale_of
 from untrac_core.text.labels import WHOLE, labels, meaning, measured, question, unit_of
 from untrac_core.text.limits import NOT_PROOF
 from untrac_core.text.masking import mask
@@ -102,8 +102,8 @@ class TraceReport:
         found = frames.verdict(self.summary, prompts.name, side)
         if found is None:
             return
-        told = in_nats(scale_of(self.result, prompts.name, side), prompts, side)
-        yield Paragraph(f"{found['text']} {told or ''}".strip(), "answer")
+        told = answer_lines(self.result, scale_of(self.result, prompts.name, side), prompts, side)
+        yield Paragraph(" ".join(told), "answer")
         if found.get("collapsed"):
             yield Paragraph("Collapsed: the model ended knowing nothing in part of the unlearning.", "quiet")
 

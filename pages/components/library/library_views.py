@@ -119,9 +119,9 @@ def _say_known(entry: Entry) -> None:
             st.rerun()
 
 
-def next_step(page: str, label: str) -> None:
-    """The way on to the next page of the walk."""
-    st.page_link(page, label=label, icon=":material/arrow_forward:", width="content")
+def next_step(page: str, label: str, **query: str) -> None:
+    """The way on to the next page of the walk; ``query``: what its form begins with."""
+    st.page_link(page, label=label, icon=":material/arrow_forward:", width="content", query_params=query or None)
 
 
 def card_head(entry: Entry) -> None:

@@ -150,6 +150,8 @@ def sides(found: Preview, label: str, prefix: str) -> dict[str, str | None]:
     named = {"harmful_name": side_name(left, "harmful", harmful, prefix)}
     others = [NONE, *(value for value in values if value != harmful)]
     guesses = [guess for guess in (harmless_guess, harmful_guess) if guess in others]
+    # Of two labels the other one is the contrast, whatever they are called.
+    guesses += others[1:] if len(counts) == 2 else []
     option(f"{prefix}harmless", others, guesses[0] if guesses else NONE)
     harmless = right.selectbox(
         "Harmless side: the contrast",

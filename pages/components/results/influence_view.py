@@ -17,7 +17,7 @@ from pages.components.layout.shell import lines
 from pages.components.results import influence_data as data
 from pages.components.results.extend_view import extend_button, more_seeds_help
 from untrac_core.engine import Run
-from untrac_core.explore.tables import evidence, headline, in_nats, in_shares, what_would_settle
+from untrac_core.explore.tables import answer_lines, what_would_settle
 from untrac_core.explore.tables import trace_frames as frames
 from untrac_core.figures import ranking as figures
 from untrac_core.figures.palette import subset_colours
@@ -91,14 +91,12 @@ def answer(run: Run, result: TraceFiles, picture: data.Picture, prompts: PromptS
     found = frames.verdict(result.summary, prompts.name, side)
     if found is None:
         return
+    first, *rest = answer_lines(result, picture.scale, prompts, side)
     with st.container(border=True, gap="xsmall", key="answer"):
         with st.container(key="headline"):
-            st.text(headline(result, prompts, side))
-        st.text(evidence(result, prompts, side))
-        if found.get("collapsed") or picture.ranked.empty:
-            st.text(found["text"])
-        elif told := in_nats(picture.scale, prompts, side) or in_shares(picture.scale):
-            st.text(told)
+            st.text(first)
+        for text in rest:
+            st.text(text)
         if found.get("collapsed"):
             st.markdown(":orange-badge[:material/warning: collapsed] the model collapsed in part of the unlearning.")
         if told := what_would_settle(result, prompts, side):

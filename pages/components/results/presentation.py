@@ -12,7 +12,7 @@ from pages.components.layout.labels import colours, finished
 from pages.components.layout.shell import LETTERS_PRESENTED, is_dark, lines, presented
 from pages.components.results.influence_data import picture
 from untrac_core.engine import Run, describe_run
-from untrac_core.explore.tables import in_nats
+from untrac_core.explore.tables import answer_lines
 from untrac_core.explore.tables import trace_frames as result_frames
 from untrac_core.explore.tables import validate_frames as validation_frames
 from untrac_core.figures import ranking as figures
@@ -37,7 +37,7 @@ def trace(run: Run, result: TraceFiles, validation: Run | None = None) -> None:
     scale = picture(run, prompts.name, side, validation).scale
     ranked = scale.ranked
     if found is not None:
-        _answer(f"{found['text']} {in_nats(scale, prompts, side) or ''}".strip())
+        _answer(" ".join(answer_lines(result, scale, prompts, side)))
     if not ranked.empty:
         groups = result_frames.groups(summary, prompts.name, side)
         st.plotly_chart(

@@ -29,6 +29,8 @@ PREFIX = "t_"
 DATA = {"prompts": "prompts", "subsets": "subset"}
 PRESELECTED = {"prompts": 6, "subsets": 30}
 ARRIVALS = {"model": "t_model", "prompts": "t_prompts", "subset": "t_subsets"}
+OWN = "own"
+"""In the address, in place of a subset's id: all of one's own subsets, and one's own prompt sets if there are any."""
 BESIDES = {name: row.title for name, row in BASELINES.items() if name != "tracin"}
 """The baselines that can stand beside a trace: TracIn needs models that were kept while training."""
 
@@ -44,8 +46,12 @@ def shelf() -> Shelf:
 
 def fitting(known: Shelf, model: str | None, data: str) -> list[str]:
     """What goes with a model until another choice is made: the demo's data with the demo, else one's own."""
-    is_demo = model is None or known["model"][model].builtin
-    ids = [one for one, entry in known[DATA[data]].items() if entry.builtin == is_demo and not entry.problem]
+    return of_kind(known, data, demo=model is None or known["model"][model].builtin)
+
+
+def of_kind(known: Shelf, data: str, *, demo: bool) -> list[str]:
+    """The demo's data, or one's own: as many as are chosen to begin with."""
+    ids = [one for one, entry in known[DATA[data]].items() if entry.builtin == demo and not entry.problem]
     return ids[: PRESELECTED[data]]
 
 
@@ -55,7 +61,7 @@ def sizes_for(known: Shelf, model: str | None) -> dict[str, int | None]:
 
 
 def arrive(known: Shelf, brought: dict[str, str]) -> None:
-    """Take up what the address brought from a card of the library (``?model=``, ``?prompts=``, ``?subset=``)."""
+    """Take up what the address brought from the library (``?model=``, ``?prompts=``, ``?subset=``, also ``own``)."""
     for key in ARRIVALS.values() if brought.keys() & ARRIVALS.keys() else ():
         st.session_state.pop(key, None)
     if brought.get("model") in known["model"]:
@@ -64,9 +70,11 @@ def arrive(known: Shelf, brought: dict[str, str]) -> None:
     for key, value in sizes_for(known, st.session_state["t_model"]).items():
         st.session_state.setdefault(key, value)
     for data, kind in DATA.items():
-        if brought.get(kind) in known[kind]:
-            rest = fitting(known, st.session_state["t_model"], data) if data == "subsets" else []
-            st.session_state[f"t_{data}"] = list(dict.fromkeys([brought[kind], *rest]))
+        if (one := brought.get(kind)) in known[kind]:
+            rest = of_kind(known, data, demo=known[kind][one].builtin) if data == "subsets" else []
+            st.session_state[f"t_{data}"] = list(dict.fromkeys([one, *rest]))
+        elif brought.get("subset") == OWN and (own := of_kind(known, data, demo=False)):
+            st.session_state[f"t_{data}"] = own
         held = st.session_state.get(f"t_{data}")
         if not isinstance(held, list):
             st.session_state[f"t_{data}"] = fitting(known, st.session_state["t_model"], data)
@@ -187,9 +195,19 @@ def subsets_section(known: Shelf, limit: int | None) -> list[dict[str, Any]]:
     )
     if len(chosen) < 2:
         raise InputError("fewer than two training subsets are chosen", field="subsets", hint="a ranking needs two")
+    if _is_demo(known) and any(not entry.builtin for entry in chosen):
+        st.caption(
+            "The demo's model was not trained on your texts: the ranking then says which of them would move it most "
+            "towards these prompts, not what it learned from. Choose a model that was trained on them."
+        )
     subsets = [entry.value.model_copy(update={"limit": limit}) for entry in chosen if isinstance(entry.value, Subset)]
     tell_without(PREFIX, subsets)
     return [without(PREFIX, subset).model_dump(exclude_none=True) for subset in subsets]
+
+
+def _is_demo(known: Shelf) -> bool:
+    model = known["model"].get(str(st.session_state.get("t_model")))
+    return model is not None and model.builtin
 
 
 def _head(text: str, page: str, label: str) -> None:

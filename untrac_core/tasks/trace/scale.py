@@ -192,7 +192,8 @@ def headline(result: TraceFiles, prompts: PromptSet, side: str) -> str:
             "is not significant."
         )
     times = first["influence"] / second["influence"] if second["influence"] > 0 else MOST_TIMES + 1
-    by = f"{times:.1f} times as much as the next, {second['subset']}" if times <= MOST_TIMES else "far before the next"
+    next_one = second["subset"]
+    by = f"{times:.1f} times as much as the next, {next_one}" if times <= MOST_TIMES else f"far ahead of {next_one}"
     return f"{first['subset']} contributes most to {what}: {by}. The lead is significant."
 
 
@@ -204,6 +205,16 @@ def evidence(result: TraceFiles, prompts: PromptSet, side: str) -> str:
     if agreement is None:
         return in_words(result)
     return f"Models that were retrained without each subset agree: r = {agreement:.2f} over {len(pairs)} subsets."
+
+
+def answer_lines(result: TraceFiles, scale: Scale, prompts: PromptSet, side: str) -> list[str]:
+    """The same on a page, in a presentation and in a report: :func:`headline`, :func:`evidence`, and the sizes."""
+    found = frames.verdict(result.summary, prompts.name, side)
+    if found is not None and (found.get("collapsed") or scale.ranked.empty):
+        sizes = str(found["text"])
+    else:
+        sizes = in_nats(scale, prompts, side) or in_shares(scale) or ""
+    return [text for text in (headline(result, prompts, side), evidence(result, prompts, side), sizes) if text]
 
 
 def _texts(prompts: PromptSet, side: str) -> str:
