@@ -128,7 +128,9 @@ def unlearn_link(run: Run, prompts: PromptSet, side: str, subset: str | None, sh
 
 def take_out(run: Run, result: TraceFiles, shelf: data.Shelf) -> None:
     """The first texts of the list as a file, by which to filter the training data; drawn when it is opened."""
-    section = st.expander("Export the first texts, to filter the training data", key="export_first", on_change="rerun")
+    section = st.expander(
+        "Leave these texts out: export their rows, or trace again without them", key="export_first", on_change="rerun"
+    )
     if not section.open:
         return
     with section:
@@ -136,7 +138,7 @@ def take_out(run: Run, result: TraceFiles, shelf: data.Shelf) -> None:
         left, right = st.columns([1, 3], vertical_alignment="bottom")
         number = left.number_input("Texts", min_value=1, max_value=most, value=min(UNLEARNED, most), key="export_texts")
         right.download_button(
-            "Where they stand (JSONL)",
+            "Their rows (JSONL)",
             partial(documents.exported, result, shelf.rows.head(number)),
             file_name=f"untrac-{run.id}-texts.jsonl",
             mime="application/jsonl",
@@ -146,7 +148,7 @@ def take_out(run: Run, result: TraceFiles, shelf: data.Shelf) -> None:
         )
         st.caption(
             "One line per text, in the order of the list: subset, file, line, row, influence and interval; no text. "
-            "A training leaves out the rows that it names:"
+            "To train without these rows:"
         )
         st.code(FILTER, language="python")
         rows = documents.rows_of(shelf.rows.head(number))

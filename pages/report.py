@@ -142,7 +142,7 @@ def _part(home: Any, text: str, changed: tuple[float, ...], _store: Store, _item
 
 def take(store: Store, items: list[Item], faults: int) -> None:
     """The file to hand on, and the same from the command line."""
-    st.subheader("Hand it on", anchor=False)
+    st.subheader("Export", anchor=False)
     try:
         wanted = report_of(str(st.session_state[MARKER]), items)
     except InputError:

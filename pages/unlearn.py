@@ -35,7 +35,7 @@ QUESTION = "What if the model had never seen it?"
 PURPOSE = (
     "Remove what some texts taught the model and keep the rest: choose the forget set, then press Start unlearning."
 )
-LATEST = 5
+LATEST = 3
 PLACES = (
     ("forget", "forget"), ("subset", "forget"), ("prompt", "forget"), ("model", "forget"), ("base", "forget"),
     ("from", "forget"), ("training", "retrained"), ("ensemble_size", "retrained"), ("seed", "seeds"),
@@ -148,6 +148,13 @@ LAUNCH = Launch(
 def offer(store: Store, why: str = "") -> None:
     """The page without a run: the form, and what was unlearned before."""
     title(NAME, QUESTION, why or PURPOSE)
+    runs = store.runs(kind="unlearn", limit=LATEST)
+    if runs:
+        st.subheader("Latest unlearnings", anchor=False)
+    for run in runs:
+        run_row(run, key=f"row_{run.id}")
+    if runs:
+        st.subheader("New unlearning", anchor=False)
     arrive(draft.restore(form.PREFIX, "u_steps", (*request.ASKED_OF, "among")))
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
@@ -157,11 +164,6 @@ def offer(store: Store, why: str = "") -> None:
     with right, st.container(border=True):
         summary(LAUNCH, store, values, faults, spots)
     draft.keep(form.PREFIX)
-    runs = store.runs(kind="unlearn", limit=LATEST)
-    if runs:
-        st.subheader("Latest unlearnings", anchor=False)
-    for run in runs:
-        run_row(run, key=f"row_{run.id}")
 
 
 def _origin_of(values: dict[str, Any]) -> Origin | None:

@@ -32,7 +32,7 @@ from untrac_core.text.numbers import count, duration, megabytes
 NAME = "Validate"
 QUESTION = "Can the estimate be trusted here?"
 PURPOSE = "Train without each subset and see which method predicts what happens; nothing runs before you press Start."
-LATEST = 5
+LATEST = 3
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
     ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"),
@@ -118,6 +118,13 @@ LAUNCH = Launch(spec=ValidateSpec, prefix=form.PREFIX, costs=costs, remarks=rema
 def offer(store: Store, why: str = "") -> None:
     """The page without a result: the form, and what was validated before."""
     title(NAME, QUESTION, why or PURPOSE)
+    done = [run for run in store.runs(kind="validate") if run.status == "done"]
+    if done:
+        st.subheader("Latest validations", anchor=False)
+    for run in done[:LATEST]:
+        run_row(run, key=f"row_{run.id}")
+    if done:
+        st.subheader("New validation", anchor=False)
     brought = draft.restore(form.PREFIX, "v_way", ("trace",))
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")
@@ -126,11 +133,6 @@ def offer(store: Store, why: str = "") -> None:
     with right, st.container(border=True):
         summary(LAUNCH, store, values, faults, spots)
     draft.keep(form.PREFIX)
-    done = [run for run in store.runs(kind="validate") if run.status == "done"]
-    if done:
-        st.subheader("Latest validations", anchor=False)
-    for run in done[:LATEST]:
-        run_row(run, key=f"row_{run.id}")
 
 
 def unfinished(run: Run) -> None:

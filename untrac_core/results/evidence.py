@@ -77,8 +77,9 @@ def in_words(result: TraceFiles) -> str:
     if known is None:
         return f"How well this method agrees with retraining was not measured on {where}."
     return (
-        f"On {where}, this method agreed with retraining to r = {known['r']:.2f} on average, and had "
-        f"{known['signs']:.0%} of the signs; one retraining agreed with others to {known['one_retraining']:.2f}."
+        f"On {where}, this method agreed with retraining to r = {known['r']:.2f} on average, and got "
+        f"the sign right in {known['signs']:.0%} of the cases; one retraining agreed with others to "
+        f"{known['one_retraining']:.2f}."
     )
 
 

@@ -86,7 +86,7 @@ def tell_without(prefix: str, subsets: Sequence[Subset]) -> None:
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{count(rows, 'row')} of these subsets {'is' if rows == 1 else 'are'} left out.")
-        st.button("Take in again", on_click=take_in, key=f"take_in_{prefix}")
+        st.button("Put them back", on_click=take_in, key=f"take_in_{prefix}")
 
 
 def brought_trace(store: Store, run_id: str | None) -> Run | None:

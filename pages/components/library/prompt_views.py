@@ -108,7 +108,7 @@ def _tokens(spec: PromptSet, model: Entry | None) -> None:
         return
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Tokens by side")
     st.caption(
-        "Tokens as the chosen model counts them. Given ones are masked out: only the loss of scored ones counts."
+        "Tokens as the chosen model counts them. Prompt tokens are masked out: only the loss of scored tokens counts."
     )
 
 

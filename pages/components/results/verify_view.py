@@ -48,7 +48,7 @@ def _of(run: Run) -> dict[str, str]:
 def _offer(store: Store, run: Run, result: TraceFiles, prompts: PromptSet, texts: data.Texts) -> None:
     """What the check is, how long it takes, and the button that asks for it."""
     st.caption(
-        "A score is read off the prompts: they were unlearned, and each text watched. The check turns this round: it "
+        "A score is read off the prompts: they were unlearned, and each text watched. The check goes the other way: it "
         f"unlearns each text alone, and {data.FIRST} others drawn at random from the same subsets, and watches the "
         "prompts."
     )

@@ -24,7 +24,7 @@ from untrac_core.text.numbers import RELATIVE_UNIT, RETRAINED_UNIT, STEP_UNIT, U
 
 BY_OTHERS = (
     "Calibrated: retrained models are known here. Each number is multiplied by what retraining without the other "
-    "subsets showed, and its interval holds the error of that."
+    "subsets showed, and its interval includes the error of that calibration."
 )
 AS_SHARES = (
     "Relative: 1 is the largest influence on this side. How much retraining would change is not known; a validation "
@@ -63,7 +63,7 @@ def scale_of(result: TraceFiles, prompt_set: str, side: str, validation: Validat
         if known is not None:
             said = (
                 f"Calibrated by the validation {validation.spec.name!r}: its models were trained anew, and may differ "
-                "from this one. Each interval holds the error of that calibration."
+                "from this one. Each interval includes the error of that calibration."
             )
             return Scale(_multiplied(ranked, [known] * len(ranked)), RETRAINED_UNIT, said, calibrated=True)
     return relative(ranked, own)

@@ -190,7 +190,7 @@ def least_in_words(summary: dict[str, Any], scope: str) -> str:
         return ""
     return (
         f"{titles(summary)[best]}: without {row['least_without']!r}, the subset that its r of {decimals(r['value'])} "
-        f"hangs on most, it is {decimals(row['least'])}."
+        f"depends on most, it is {decimals(row['least'])}."
     )
 
 
@@ -213,8 +213,8 @@ def size_in_words(summary: dict[str, Any], scope: str) -> str:
         return f"{titles(summary)[best]}: {same}. Its slope may be zero: no factor makes nats of retraining of them."
     slope = f"{figure(row['slope'])} ({figure(row['low'])} to {figure(row['high'])})"
     return (
-        f"{titles(summary)[best]}: {same}. Times {slope} they are in nats per token of retraining, and "
-        f"{figure(row['rmse'])} off: {row['rmse_share']:.0%} of the truth's standard deviation."
+        f"{titles(summary)[best]}: {same}. Multiplied by {slope}, they estimate nats per token of retraining, with a "
+        f"root mean square error of {figure(row['rmse'])}: {row['rmse_share']:.0%} of the truth's standard deviation."
     )
 
 
