@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generators import architecture, commands, methods, results, spec_reference
+from docs.generators import architecture, commands, methods, model_card, results, spec_reference
 
 HERE = Path(__file__).resolve().parent
 PAGES: dict[str, Callable[[], str]] = {
     "attribution.md": methods.attribution,
     "unlearning.md": methods.unlearning,
+    "model-card.md": model_card.make,
     "commands.md": commands.make,
     "results.md": results.make,
     "spec-reference.md": spec_reference.make,
