@@ -11,7 +11,7 @@ from pages.components.layout.downloads import chart_config
 from pages.components.layout.results import drawn_once
 from pages.components.layout.shell import shell, title
 from untrac_core.figures.validate import dots_by_testbed
-from untrac_core.results.evidence import Testbed, chosen_on, testbeds
+from untrac_core.results.evidence import SEEDS_AGREE, Testbed, chosen_on, testbeds
 from untrac_core.specs.catalogue import LADDER, method_title
 from untrac_core.text.limits import NOT_PROOF
 
@@ -91,11 +91,7 @@ def main() -> None:
         key="contrasts",
         alt="How well retrainings with different seeds agree about each contrast",
     )
-    st.caption(
-        "How well two retrainings agree about a contrast (harmful minus harmless). Below .8 the truth itself hangs on "
-        'the seed, and the right answer is "cannot separate". '
-        f"Testbeds on which it can be told: {resolvable_in_words(beds)}."
-    )
+    st.caption(f"{SEEDS_AGREE} Testbeds on which it can be told: {resolvable_in_words(beds)}.")
     st.subheader("What the settings were chosen on", anchor=False)
     for method, where in chosen_on().items():
         st.markdown(f"**{method_title(method)}**: {where}.")

@@ -8,9 +8,8 @@ from pages.components.forms import form_state as draft
 from pages.components.forms import jobs as background
 from pages.components.layout.shell import lines, shell, title
 from pages.components.library import subset_form, subset_views
-from pages.components.library.library_views import chosen, library, next_step
+from pages.components.library.library_views import OWN, chosen, library, next_step
 from pages.components.library.token_counts import choose_model, overlap
-from pages.components.trace.form import OWN
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pages.components.forms.launch_panel import Launch, summary
 from pages.components.layout.errors import Sections, Spots, place_of, say
 from pages.components.layout.labels import about, finished
 from pages.components.layout.results import cached_result
-from pages.components.layout.run_cards import run_row
+from pages.components.layout.run_cards import LATEST, latest
 from pages.components.layout.run_from_url import addressed
 from pages.components.layout.shell import lines, shell, title
 from pages.components.report.draft import add_button
@@ -35,7 +35,6 @@ QUESTION = "What if the model had never seen it?"
 PURPOSE = (
     "Remove what some texts taught the model and keep the rest: choose the forget set, then press Start unlearning."
 )
-LATEST = 3
 PLACES = (
     ("forget", "forget"), ("subset", "forget"), ("prompt", "forget"), ("model", "forget"), ("base", "forget"),
     ("from", "forget"), ("training", "retrained"), ("ensemble_size", "retrained"), ("seed", "seeds"),
@@ -148,13 +147,7 @@ LAUNCH = Launch(
 def offer(store: Store, why: str = "") -> None:
     """The page without a run: the form, and what was unlearned before."""
     title(NAME, QUESTION, why or PURPOSE)
-    runs = store.runs(kind="unlearn", limit=LATEST)
-    if runs:
-        st.subheader("Latest unlearnings", anchor=False)
-    for run in runs:
-        run_row(run, key=f"row_{run.id}")
-    if runs:
-        st.subheader("New unlearning", anchor=False)
+    latest(store.runs(kind="unlearn", limit=LATEST), "unlearning")
     arrive(draft.restore(form.PREFIX, "u_steps", (*request.ASKED_OF, "among")))
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")

@@ -14,7 +14,7 @@ from pages.components.forms.refill import brought_trace, note_refilled, tell_ref
 from pages.components.layout.errors import Sections, Spots, place_of, say
 from pages.components.layout.labels import about, finished
 from pages.components.layout.results import cached_result
-from pages.components.layout.run_cards import run_row
+from pages.components.layout.run_cards import latest
 from pages.components.layout.run_from_url import addressed
 from pages.components.layout.shell import lines, present_button, presenting, shell, title
 from pages.components.report.draft import add_button
@@ -32,7 +32,6 @@ from untrac_core.text.numbers import count, duration, megabytes
 NAME = "Validate"
 QUESTION = "Can the estimate be trusted here?"
 PURPOSE = "Train without each subset and see which method predicts what happens; nothing runs before you press Start."
-LATEST = 3
 PLACES = (
     ("model", "model"), ("prompt", "prompts"), ("subset", "subsets"), ("training", "recipe"), ("method", "methods"),
     ("seeds", "seeds"), ("estimate_seeds", "estimate_seeds"), ("halves", "halves"),
@@ -118,13 +117,7 @@ LAUNCH = Launch(spec=ValidateSpec, prefix=form.PREFIX, costs=costs, remarks=rema
 def offer(store: Store, why: str = "") -> None:
     """The page without a result: the form, and what was validated before."""
     title(NAME, QUESTION, why or PURPOSE)
-    done = [run for run in store.runs(kind="validate") if run.status == "done"]
-    if done:
-        st.subheader("Latest validations", anchor=False)
-    for run in done[:LATEST]:
-        run_row(run, key=f"row_{run.id}")
-    if done:
-        st.subheader("New validation", anchor=False)
+    latest([run for run in store.runs(kind="validate") if run.status == "done"], "validation")
     brought = draft.restore(form.PREFIX, "v_way", ("trace",))
     spots: Spots = {}
     left, right = st.columns([5, 3], gap="large")

@@ -97,9 +97,10 @@ def test_a_presentation_shows_the_answer_of_the_address_and_no_controls(page):
     at = page("pages/influence.py", run=DEMO_RUN, present="1", set="bias", side="harmless")
     assert at.title[0].value == "Which subsets make anti stereotype text more likely?"
     assert len(presented(at)["data"][0]["y"]) == 8
-    page_says = page("pages/influence.py", run=DEMO_RUN, set="bias", side="harmless")
-    first = next(text.value for text in page_says.text if "anti stereotype text" in text.value)
-    assert first in said(at)
+    page_says = [text.value for text in page("pages/influence.py", run=DEMO_RUN, set="bias", side="harmless").text]
+    for words in ("The lead is significant.", "r = ", "Retraining without"):
+        [line] = [text for text in page_says if words in text]
+        assert line in said(at)
     for words in ("95% interval", "Positive: this subset makes", "do not prove", "share 5 to 8 words"):
         assert words in said(at)
 

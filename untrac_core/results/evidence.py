@@ -14,6 +14,11 @@ CARD = PROJECT / "assets" / "evidence.json"
 """Made by ``python -m benchmarks.accuracy.card``."""
 WHAT_IF_CARD = PROJECT / "assets" / "what_if.json"
 """Made by ``python -m benchmarks.what_if``."""
+SEEDS_AGREE = (
+    "How well two retrainings that differ in their seed agree about a contrast (harmful minus harmless). Below .8 the "
+    'truth itself depends on the seed, and the right answer is "cannot separate".'
+)
+"""What a table of :attr:`Testbed.contrasts` says."""
 FAMILIES = {"opt": "opt", "gpt2": "gpt2", "llama": "llama", "mistral": "llama", "gpt_neox": "gpt-neox", "qwen": "qwen3"}
 """Which testbed's architecture stands for a model's, by how its name begins."""
 

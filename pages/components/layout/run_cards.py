@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -12,6 +12,9 @@ from pages.components.layout.labels import STATUS, ago
 from untrac_core import engine
 from untrac_core.engine import Run, describe_run
 from untrac_core.text.numbers import count, duration
+
+LATEST = 3
+"""Runs above a form: few enough that the form is on the first screen."""
 
 
 def wake(runs: Iterable[Run]) -> None:
@@ -88,6 +91,16 @@ def result_page(run: Run) -> tuple[str, dict[str, str]]:
         return "pages/examples.py", {"run": spec.of, "of_set": spec.prompt_set}
     page, key = RESULT_PAGES[run.kind]
     return f"pages/{page}.py", {key: run.id}
+
+
+def latest(runs: Sequence[Run], noun: str) -> None:
+    """The newest runs of a kind, above the form that asks for another; nothing where there are none."""
+    if not runs:
+        return
+    st.subheader(f"Latest {noun}s", anchor=False)
+    for run in runs[:LATEST]:
+        run_row(run, key=f"row_{run.id}")
+    st.subheader(f"New {noun}", anchor=False)
 
 
 def run_row(run: Run, *, key: str) -> None:

@@ -17,6 +17,8 @@ from untrac_core.text.labels import plain
 
 TABLE_ROWS = 12
 KNOWN = "known_entry"
+OWN = "own"
+"""In Trace's address, in place of a subset's id: all of one's own subsets, and own prompt sets if there are any."""
 
 
 def library() -> Library:

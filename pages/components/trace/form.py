@@ -12,7 +12,7 @@ from pages.components.forms.refill import tell_without, without
 from pages.components.forms.source_picker import option
 from pages.components.layout.errors import Spots
 from pages.components.layout.labels import DTYPES, SIZES, TRAINABLE, number, shown_as
-from pages.components.library.library_views import library, named
+from pages.components.library.library_views import OWN, library, named
 from pages.components.library.prompt_views import items_in_words, sides_in_words
 from pages.components.library.subset_views import seen_in_words
 from pages.components.trace import precision
@@ -29,8 +29,6 @@ PREFIX = "t_"
 DATA = {"prompts": "prompts", "subsets": "subset"}
 PRESELECTED = {"prompts": 6, "subsets": 30}
 ARRIVALS = {"model": "t_model", "prompts": "t_prompts", "subset": "t_subsets"}
-OWN = "own"
-"""In the address, in place of a subset's id: all of one's own subsets, and one's own prompt sets if there are any."""
 BESIDES = {name: row.title for name, row in BASELINES.items() if name != "tracin"}
 """The baselines that can stand beside a trace: TracIn needs models that were kept while training."""
 
@@ -46,7 +44,12 @@ def shelf() -> Shelf:
 
 def fitting(known: Shelf, model: str | None, data: str) -> list[str]:
     """What goes with a model until another choice is made: the demo's data with the demo, else one's own."""
-    return of_kind(known, data, demo=model is None or known["model"][model].builtin)
+    return of_kind(known, data, demo=is_demo(known, model))
+
+
+def is_demo(known: Shelf, model: str | None) -> bool:
+    """Whether the model is the demo's, as it is where none is chosen."""
+    return model is None or known["model"][model].builtin
 
 
 def of_kind(known: Shelf, data: str, *, demo: bool) -> list[str]:
@@ -57,7 +60,7 @@ def of_kind(known: Shelf, data: str, *, demo: bool) -> list[str]:
 
 def sizes_for(known: Shelf, model: str | None) -> dict[str, int | None]:
     """How many blocks and items to begin with."""
-    return precision.sizes_for(demo=model is None or known["model"][model].builtin)
+    return precision.sizes_for(demo=is_demo(known, model))
 
 
 def arrive(known: Shelf, brought: dict[str, str]) -> None:
@@ -195,7 +198,7 @@ def subsets_section(known: Shelf, limit: int | None) -> list[dict[str, Any]]:
     )
     if len(chosen) < 2:
         raise InputError("fewer than two training subsets are chosen", field="subsets", hint="a ranking needs two")
-    if _is_demo(known) and any(not entry.builtin for entry in chosen):
+    if is_demo(known, st.session_state["t_model"]) and any(not entry.builtin for entry in chosen):
         st.caption(
             "The demo's model was not trained on your texts: the ranking then says which of them would move it most "
             "towards these prompts, not what it learned from. Choose a model that was trained on them."
@@ -203,11 +206,6 @@ def subsets_section(known: Shelf, limit: int | None) -> list[dict[str, Any]]:
     subsets = [entry.value.model_copy(update={"limit": limit}) for entry in chosen if isinstance(entry.value, Subset)]
     tell_without(PREFIX, subsets)
     return [without(PREFIX, subset).model_dump(exclude_none=True) for subset in subsets]
-
-
-def _is_demo(known: Shelf) -> bool:
-    model = known["model"].get(str(st.session_state.get("t_model")))
-    return model is not None and model.builtin
 
 
 def _head(text: str, page: str, label: str) -> None:
